@@ -1,0 +1,27 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: app setup test clean
+
+app: setup
+	$(BIN)/python app.py
+
+setup: .venv/ready
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -r requirements.txt
+	touch $@
+
+.venv/ready-test: .venv/ready requirements-train.txt requirements-test.txt
+	$(BIN)/pip install -r requirements-train.txt -r requirements-test.txt
+	touch $@
+
+test: .venv/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,86 @@
+"""ModelBundle: a folder with a generator, its encoder, its alignment and its licence."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stylegan2.checkpoint import file_sha256
+from stylegan2.errors import CheckpointError
+
+BUNDLE_FILE = "bundle.yaml"
+# The one place outside weights/ that names the bundled model.
+DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "weights" / "faces128"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    """Where a model expects the face inside its square.
+
+    With `x` the FFHQ half-side vector, `ea` the middle of the eyes and `e2m` the way from there to the
+    mouth, the crop
+    is the square around `ea + center * e2m` with half-side `scale * |x|`. Official FFHQ models use 1.0 and
+    0.1.
+    """
+
+    scale: float = 1.0  # factor on the FFHQ half-side
+    center: float = 0.1  # fraction of the eye-to-mouth vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelBundle:
+    """What `bundle.yaml` says, with checked paths."""
+
+    folder: Path
+    name: str
+    resolution: int  # pixels a side
+    alignment: AlignmentConfig
+    licence: str
+    generator_path: Path
+    generator_sha256: str
+    encoder_path: Path | None = None
+    encoder_sha256: str | None = None
+
+
+def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
+    """Read `bundle.yaml` in the folder `path` and check every file that it names against its sha256.
+
+    Raises:
+        CheckpointError: No such folder or file, a missing entry, or a file whose content differs.
+    """
+    folder = Path(path)
+    file = folder / BUNDLE_FILE
+    if not file.is_file():
+        raise CheckpointError(f"{folder}: no {BUNDLE_FILE} there; expected the folder of a model bundle")
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
+        encoder = paths.get("encoder", (None, None))
+        return ModelBundle(
+            folder=folder,
+            name=str(data["name"]),
+            resolution=int(data["resolution"]),
+            alignment=AlignmentConfig(**data["alignment"]),
+            licence=str(data["licence"]),
+            generator_path=paths["generator"][0],
+            generator_sha256=paths["generator"][1],
+            encoder_path=encoder[0],
+            encoder_sha256=encoder[1],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
+
+
+def _checked(folder: Path, role: str, entry: dict[str, Any]) -> tuple[Path, str]:
+    path, wanted = folder / entry["file"], str(entry["sha256"])
+    if path.parent != folder:
+        raise CheckpointError(
+            f"{folder / BUNDLE_FILE}: {role} {entry['file']!r} is outside the bundle's folder"
+        )
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing; the bundle lists it as its {role}")
+    found = file_sha256(path)
+    if found != wanted:
+        raise CheckpointError(f"{path}: damaged: sha256 {found[:12]}..., the bundle says {wanted[:12]}...")
+    return path, found

@@ -1,0 +1,61 @@
+"""Engines run a module with fixed weights fast: the interface, the torch engine, the choice of device."""
+
+import threading
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.errors import EngineError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+ENGINES = ("auto", "torch", "openvino")
+
+
+class Engine(Protocol):
+    """One tensor in, one tensor out, both on the CPU; safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """Engine, device and number format in a few words, for people."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the module on `x`, whose first axis is the batch."""
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """The device that torch shall use: CUDA before MPS before the CPU, unless one is named.
+
+    Raises:
+        EngineError: An unknown name, or a device that this machine does not have.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device not in DEVICES:
+        raise EngineError(f"device: {device!r}; must be one of {', '.join(DEVICES)}")
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if available[name]))
+    if not available[device]:
+        have = ", ".join(name for name, there in available.items() if there)
+        raise EngineError(f"device: {device!r} is not available to torch on this machine; have: {have}")
+    return torch.device(device)
+
+
+class TorchEngine:
+    """Run the module with torch in float32: the reference, and the engine of GPUs."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self._device = device
+        self._module = module.to(device).eval()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """For example "torch cpu float32"."""
+        return f"torch {self._device.type} float32"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the module on `x`."""
+        # One picture at a time: two threads that render at once only evict each other's caches.
+        with self._lock, torch.inference_mode():
+            result: Tensor = self._module(x.to(self._device)).cpu()
+        return result

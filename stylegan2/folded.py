@@ -1,0 +1,92 @@
+"""FoldedSynthesis: the synthesis network with every constant multiplied in, for inference only."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan2.image import to_uint8
+from stylegan2.layers import SynthesisLayer, ToRGBLayer
+from stylegan2.ops.bias_act import LRELU_GAIN, LRELU_SLOPE
+from stylegan2.ops.modulated_conv import demodulation
+from stylegan2.ops.upfirdn2d import blur_after_up, upsample2d
+from stylegan2.synthesis import SynthesisNetwork
+
+
+class _FoldedLayer(nn.Module):
+    """`SynthesisLayer` with const noise: scales, filter energies and the activation's gain are constants.
+
+    The gain sqrt(2) moves before the leaky ReLU (it is positively homogeneous) and into noise, bias and
+    demodulation.
+    """
+
+    weight: Tensor
+    affine_weight: Tensor
+    affine_bias: Tensor
+    energy: Tensor
+    shift: Tensor
+
+    def __init__(self, layer: SynthesisLayer) -> None:
+        super().__init__()
+        self.up = layer.up
+        weight = (layer.weight * layer.weight_gain).detach()
+        noise = layer.noise_const * layer.noise_strength
+        self.register_buffer("energy", weight.square().sum((2, 3)))
+        weight = weight.transpose(0, 1) if layer.up else weight
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("affine_weight", layer.affine.weight.detach() * layer.affine.weight_gain)
+        self.register_buffer("affine_bias", layer.affine.bias.detach() * layer.affine.bias_gain)
+        self.register_buffer("shift", ((noise[None] + layer.bias[:, None, None]) * LRELU_GAIN)[None].detach())
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        styles = F.linear(w, self.affine_weight, self.affine_bias)
+        factors = demodulation(styles, self.energy) * LRELU_GAIN
+        x = x * styles[:, :, None, None]
+        if self.up:
+            x = blur_after_up(F.conv_transpose2d(x, self.weight, stride=2))
+        else:
+            x = F.conv2d(x, self.weight, padding=1)
+        return F.leaky_relu(x * factors[:, :, None, None] + self.shift, LRELU_SLOPE)
+
+
+class _FoldedToRGB(nn.Module):
+    weight: Tensor
+    affine_weight: Tensor
+    affine_bias: Tensor
+    bias: Tensor
+
+    def __init__(self, layer: ToRGBLayer) -> None:
+        super().__init__()
+        self.register_buffer("weight", (layer.weight * layer.weight_gain).detach())
+        self.register_buffer("affine_weight", layer.affine.weight.detach() * layer.affine.weight_gain)
+        self.register_buffer("affine_bias", layer.affine.bias.detach() * layer.affine.bias_gain)
+        self.register_buffer("bias", layer.bias.detach()[None, :, None, None].clone())
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        styles = F.linear(w, self.affine_weight, self.affine_bias)
+        return F.conv2d(x * styles[:, :, None, None], self.weight) + self.bias
+
+
+class FoldedSynthesis(nn.Module):
+    """ws [N, num_ws, w_dim] -> pixels [N, R, R, 3] uint8; as `SynthesisNetwork` with const noise."""
+
+    const: Tensor
+
+    def __init__(self, synthesis: SynthesisNetwork) -> None:
+        super().__init__()
+        self.register_buffer("const", synthesis.blocks[0].const.detach()[None].clone())
+        self.layers = nn.ModuleList()
+        self.torgbs = nn.ModuleList(_FoldedToRGB(block.torgb) for block in synthesis.blocks)
+        for block in synthesis.blocks:
+            if not block.first:
+                self.layers.append(_FoldedLayer(block.conv0))
+            self.layers.append(_FoldedLayer(block.conv1))
+
+    def forward(self, ws: Tensor) -> Tensor:
+        """Render `ws` to pixels."""
+        x = self.layers[0](self.const.expand(ws.shape[0], -1, -1, -1), ws[:, 0])
+        img = self.torgbs[0](x, ws[:, 1])
+        for i, torgb in enumerate(list(self.torgbs)[1:]):
+            x = self.layers[2 * i + 1](x, ws[:, 2 * i + 1])
+            x = self.layers[2 * i + 2](x, ws[:, 2 * i + 2])
+            img = upsample2d(img) + torgb(x, ws[:, 2 * i + 3])
+        return to_uint8(img)

@@ -1,0 +1,96 @@
+"""LiveEngine: answers with torch at once and with OpenVINO as soon as that is ready."""
+
+import copy
+import threading
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.engine import ENGINES, Engine, TorchEngine, choose_device
+from stylegan2.errors import EngineError
+from stylegan2.openvino_engine import OpenVINOEngine
+
+
+class LiveEngine:
+    """An `Engine` that becomes faster while it is used.
+
+    On a CPU, "auto" starts with torch and `prepare` builds OpenVINO in the background; "openvino" builds it
+    at once and
+    waits; "torch" never tries. On a GPU torch is the engine. Where OpenVINO is missing or refuses, torch
+    stays and
+    `note` says so.
+
+    Args:
+        module: In evaluation mode.
+        example: An input [1, ...].
+        device: One of `DEVICES`.
+        engine: One of `ENGINES`.
+        cache: Folder for converted graphs; None for the user's cache folder.
+
+    Raises:
+        EngineError: An unknown name, a device that is not there, or OpenVINO asked for on a GPU.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: Tensor,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        cache: Path | None = None,
+    ) -> None:
+        if engine not in ENGINES:
+            raise EngineError(f"engine: {engine!r}; must be one of {', '.join(ENGINES)}")
+        chosen = torch.device("cpu") if engine == "openvino" and device == "auto" else choose_device(device)
+        if engine == "openvino" and chosen.type != "cpu":
+            raise EngineError(
+                f"engine: 'openvino' runs on the cpu, not on {chosen.type!r}; use --engine torch"
+            )
+        self.device = chosen
+        self.note = ""
+        self._module, self._example, self._cache = module, example, cache
+        self._engine: Engine = TorchEngine(module, chosen)
+        self._thread: threading.Thread | None = None
+        self._wanted = chosen.type == "cpu" and engine != "torch"
+        if engine == "openvino":
+            self.prepare()
+            self.wait()
+
+    def prepare(self) -> None:
+        """Start building the faster engine in the background, if there is one and none is under way."""
+        if self._wanted:
+            self._wanted = False
+            # A copy, since tracing a module while another thread runs it is not safe.
+            work = (copy.deepcopy(self._module), self._example, self._cache)
+            self._thread = threading.Thread(target=self._prepare, args=work, name="openvino", daemon=True)
+            self._thread.start()
+
+    def _prepare(self, module: nn.Module, example: Tensor, cache: Path | None) -> None:
+        try:
+            fast = OpenVINOEngine(module, example, cache)
+            fast(example)  # the first run allocates
+        except EngineError as error:
+            self.note = f"{error}; rendering with torch instead."
+        else:
+            self._engine = fast
+
+    @property
+    def name(self) -> str:
+        """Name of the engine that answers now."""
+        return self._engine.name
+
+    @property
+    def preparing(self) -> bool:
+        """Whether a faster engine is on its way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Return when nothing is being prepared any more, or after `seconds`."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the module on `x` with the fastest engine that is ready."""
+        return self._engine(x)

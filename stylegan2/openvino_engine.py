@@ -1,0 +1,137 @@
+"""OpenVINO on the CPU: several times faster than torch there, without a compiler."""
+
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.errors import EngineError
+
+# Part of the cache key: raise it when the conversion changes.
+GRAPH_VERSION = 1
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO with its telemetry package blocked; the only import of it in the project.
+
+    `openvino` reports its use through the package `openvino_telemetry` as soon as it is imported. An entry
+    of None in
+    `sys.modules` makes that import fail, and OpenVINO then falls back to its own stub, which sends nothing.
+
+    Raises:
+        EngineError: OpenVINO is not installed or does not load.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO does not load on this machine ({error})") from error
+    module: ModuleType = openvino
+    return module
+
+
+def cache_folder() -> Path:
+    """Where converted graphs are kept: `CLCAE_CACHE_DIR`, else the user's cache folder."""
+    if chosen := os.environ.get("CLCAE_CACHE_DIR"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clcae-editor"
+
+
+def weights_hash(module: nn.Module, example: Tensor) -> str:
+    """Hex digest of what a converted graph depends on: the module's kind and tensors, the input's shape."""
+    digest = hashlib.sha256(f"{type(module).__qualname__} {tuple(example.shape)} {example.dtype}".encode())
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class OpenVINOEngine:
+    """Run the module with OpenVINO, one sample at a time.
+
+    In f16 where the CPU computes in it, and in f32 elsewhere.
+
+    Args:
+        module: In evaluation mode; batch size 1 must do for its trace.
+        example: An input [1, ...].
+        folder: Where to keep converted graphs; None for `cache_folder()`.
+
+    Raises:
+        EngineError: OpenVINO is missing, or refuses the module.
+    """
+
+    def __init__(self, module: nn.Module, example: Tensor, folder: Path | None = None) -> None:
+        openvino = import_openvino()
+        try:
+            core = openvino.Core()
+            capable = "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = "f16" if capable else "f32"
+            version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
+            file = (folder or cache_folder()) / f"{weights_hash(module, example)[:32]}-{version}.xml"
+            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+            self._request = _compile(openvino, core, file, module, example, settings).create_infer_request()
+        except EngineError:
+            raise
+        except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
+            raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {error})") from error
+        self._name = f"OpenVINO cpu {precision}"
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """For example "OpenVINO cpu f16"."""
+        return self._name
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the module on each sample of `x`."""
+        with self._lock:
+            parts = [
+                torch.from_numpy(self._request.infer({0: sample[None].contiguous().numpy()})[0].copy())
+                for sample in x
+            ]
+        return torch.cat(parts)
+
+
+def _compile(
+    openvino: Any,  # noqa: ANN401 (OpenVINO is imported late, so its types are not at hand)
+    core: Any,  # noqa: ANN401
+    file: Path,
+    module: nn.Module,
+    example: Tensor,
+    settings: dict[str, str],
+) -> Any:  # noqa: ANN401
+    if file.is_file():
+        try:
+            return core.compile_model(file, "CPU", settings)
+        except RuntimeError:
+            file.unlink()  # damaged or half written: convert again
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns of every shape check, which a fixed shape makes constant
+        graph = openvino.convert_model(module, example_input=example, input=[list(example.shape)])
+    try:
+        _save(openvino, graph, file)
+    except OSError:
+        # A read-only or full disk costs the next start some seconds, nothing else.
+        return core.compile_model(graph, "CPU", settings)
+    # From the file, whose weights are halved: the first start draws what every later one does.
+    return core.compile_model(file, "CPU", settings)
+
+
+def _save(openvino: Any, graph: Any, file: Path) -> None:  # noqa: ANN401
+    """Write the graph aside, then move it to its place, its .xml last: no reader sees half a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        fresh = Path(folder) / file.name
+        openvino.save_model(graph, fresh, compress_to_fp16=True)
+        os.replace(fresh.with_suffix(".bin"), file.with_suffix(".bin"))
+        os.replace(fresh, file)

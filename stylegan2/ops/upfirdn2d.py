@@ -1,0 +1,80 @@
+"""Resampling with StyleGAN2's FIR filter [1, 3, 3, 1] / 8, along each axis."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2.checks import check_shape
+
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def _fir_axis(x: Tensor, dim: int, gain: float) -> Tensor:
+    # A sum of shifted slices: compilers fuse it with what follows, where a depthwise convolution stays a
+    # kernel.
+    n = x.shape[dim] - 3
+    outer = x.narrow(dim, 0, n) + x.narrow(dim, 3, n)
+    inner = x.narrow(dim, 1, n) + x.narrow(dim, 2, n)
+    return outer * (gain / 8) + inner * (gain * 3 / 8)
+
+
+def blur_after_up(x: Tensor) -> Tensor:
+    """Low-pass the output of a stride-2 transposed 3 x 3 convolution.
+
+    Pad 1, gain 4: zeros were inserted on two axes.
+
+    Args:
+        x: [N, C, 2H + 1, 2W + 1].
+
+    Returns:
+        [N, C, 2H, 2W].
+    """
+    return _fir_axis(_fir_axis(F.pad(x, (1, 1, 1, 1)), 2, 2.0), 3, 2.0)
+
+
+def upsample2d(x: Tensor) -> Tensor:
+    """Double the resolution as the RGB skip does: insert zeros, pad (2, 1), filter, gain 4.
+
+    Written as its two polyphase filters per axis, [1, 3] / 4 and [3, 1] / 4, on the low-resolution input.
+
+    Args:
+        x: [N, C, H, W].
+
+    Returns:
+        [N, C, 2H, 2W].
+
+    Raises:
+        ShapeError: `x` is not four-dimensional.
+    """
+    check_shape("x", x, "N", "C", "H", "W")
+    return _double_axis(_double_axis(F.pad(x, (1, 1, 1, 1)), 2), 3)
+
+
+def _double_axis(x: Tensor, dim: int) -> Tensor:
+    n = x.shape[dim] - 2
+    before, here, after = (x.narrow(dim, i, n) for i in range(3))
+    pair = torch.stack((before * 0.25 + here * 0.75, here * 0.75 + after * 0.25), dim + 1)
+    return pair.flatten(dim, dim + 1)
+
+
+def upfirdn2d_reference(x: Tensor, up: int, pad: tuple[int, int], gain: float) -> Tensor:
+    """Slow twin of both: insert zeros, pad, filter with the two-dimensional kernel.
+
+    Args:
+        x: [N, C, H, W].
+        up: Upsampling factor; `up - 1` zeros follow every sample.
+        pad: Zeros before and after, on both axes, counted after upsampling.
+        gain: Factor on the kernel, whose sum is one.
+
+    Returns:
+        [N, C, H * up + sum(pad) - 3, W * up + sum(pad) - 3].
+    """
+    n, c, height, width = x.shape
+    y = x.new_zeros(n, c, height * up, width * up)
+    y[:, :, ::up, ::up] = x
+    y = F.pad(y, (pad[0], pad[1], pad[0], pad[1]))
+    taps = torch.tensor(FIR_TAPS, dtype=x.dtype, device=x.device)
+    kernel = torch.outer(taps, taps)
+    kernel = kernel / kernel.sum() * gain
+    filtered = F.conv2d(y.reshape(n * c, 1, *y.shape[2:]), kernel[None, None])
+    return filtered.reshape(n, c, *filtered.shape[2:])

@@ -1,0 +1,99 @@
+"""Fixtures that every test may use: small networks, the bundled model, the test photo."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from editor.directions import DirectionBank
+from editor.landmarks import FaceDetector
+from editor.linear import EditDirection
+from editor.pipeline import Editor
+from inversion.config import EncoderConfig
+from inversion.inverter import Inverter
+from inversion.w_encoder import WEncoder
+from stylegan2.bundle import AlignmentConfig
+from stylegan2.config import GeneratorConfig
+from stylegan2.generator import Generator
+from stylegan2.renderer import Renderer
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture
+def shared():
+    """The lab's folder beside the checkout; users do not have it."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared is not there: it holds the lab's data, which users do not get")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_generator():
+    """32 px, w_dim 32: random weights with noise and biases that matter."""
+    torch.manual_seed(0)
+    widths = {4: 16, 8: 16, 16: 8, 32: 8}
+    config = GeneratorConfig(img_resolution=32, z_dim=32, w_dim=32, mapping_layers=2, channels=widths)
+    generator = Generator(config)
+    for name, value in generator.named_parameters():
+        if name.endswith(("bias", "noise_strength")):
+            value.data += 0.1 * torch.randn_like(value)
+    generator.mapping.w_avg.copy_(generator.mapping(torch.randn(256, 32)).mean(0).detach())
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_encoder(tiny_generator):
+    """For 32 px pictures; untrained."""
+    torch.manual_seed(1)
+    config = EncoderConfig(
+        in_resolution=32, w_dim=32, channels=(8, 8, 16, 16, 16), depths=(1, 1, 1, 1), hidden=32
+    )
+    encoder = WEncoder(config)
+    encoder.w_avg.copy_(tiny_generator.w_avg)
+    return encoder.eval()
+
+
+@pytest.fixture
+def astronaut():
+    """A public-domain portrait (NASA), 512 x 512 RGB uint8."""
+    return pytest.importorskip("skimage.data").astronaut()
+
+
+@pytest.fixture
+def tiny_directions(tiny_generator):
+    """Two edits of the tiny generator: one of every layer, one of the first two."""
+    vectors = torch.nn.functional.normalize(torch.randn(2, 32, generator=torch.Generator().manual_seed(2)))
+    common = {"low": "less", "high": "more", "sigma": 2.0, "range": (-3.0, 2.0)}
+    return DirectionBank(
+        {
+            "smile": EditDirection(
+                name="smile", label="Smile", group="Expression", direction=vectors[0], layers=(0, 8), **common
+            ),
+            "age": EditDirection(
+                name="age", label="Age", group="Person", direction=vectors[1], layers=(0, 2), **common
+            ),
+        }
+    )
+
+
+@pytest.fixture
+def tiny_editor(tiny_generator, tiny_encoder, tiny_directions):
+    """The whole chain on real photos, with toy networks."""
+    with FaceDetector() as detector:
+        yield Editor(
+            generator=tiny_generator,
+            renderer=Renderer(tiny_generator, engine="torch"),
+            inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
+            detector=detector,
+            directions=tiny_directions,
+            alignment=AlignmentConfig(scale=0.66, center=0.48),
+        )

@@ -1,0 +1,156 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from stylegan2.bundle import load_bundle
+from stylegan2.checkpoint import load_generator
+from stylegan2.engine import choose_device
+from stylegan2.errors import EngineError, ShapeError
+from stylegan2.image import to_uint8
+from stylegan2.live_engine import LiveEngine
+from stylegan2.openvino_engine import weights_hash
+from stylegan2.renderer import Renderer
+
+F16_TOLERANCE = 2  # of 255
+
+
+def reference(generator, ws):
+    return to_uint8(generator.synthesis(ws))
+
+
+def difference(a, b):
+    return (a.int() - b.int()).abs().max().item()
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_each_engine_draws_the_reference(tiny_generator, tmp_path, engine):
+    renderer = Renderer(tiny_generator, device="cpu", engine=engine, cache=tmp_path)
+    assert renderer.engine.name.lower().startswith(engine)
+    ws = torch.randn(3, tiny_generator.num_ws, 32)
+    assert difference(renderer.render(ws), reference(tiny_generator, ws)) <= F16_TOLERANCE
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_each_engine_draws_the_bundled_reference(tmp_path, engine):
+    generator = load_generator(load_bundle().generator_path)
+    ws = generator.broadcast(generator.sample_w(2, seed=0, truncation_psi=0.8))
+    renderer = Renderer(generator, device="cpu", engine=engine, cache=tmp_path)
+    assert difference(renderer.render(ws), reference(generator, ws)) <= F16_TOLERANCE
+
+
+def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):
+    renderer = Renderer(tiny_generator, device="cpu", cache=tmp_path)
+    ws = torch.randn(1, tiny_generator.num_ws, 32)
+    assert renderer.engine.name == "torch cpu float32"
+    before = renderer.render(ws)
+    renderer.engine.prepare()
+    renderer.engine.wait()
+    assert renderer.engine.name.startswith("OpenVINO cpu")
+    assert not renderer.engine.note
+    assert difference(renderer.render(ws), before) <= F16_TOLERANCE
+
+
+def test_the_converted_graph_is_cached_by_the_weights(tiny_generator, tmp_path):
+    ws = torch.randn(1, tiny_generator.num_ws, 32)
+    first = Renderer(tiny_generator, engine="openvino", cache=tmp_path).render(ws)
+    (file,) = tmp_path.glob("*.xml")
+    stamp = file.stat().st_mtime_ns
+    again = Renderer(tiny_generator, engine="openvino", cache=tmp_path).render(ws)
+    assert torch.equal(first, again)
+    assert [entry.stat().st_mtime_ns for entry in tmp_path.glob("*.xml")] == [stamp]
+
+
+def test_a_damaged_cache_is_converted_again(tiny_generator, tmp_path):
+    ws = torch.randn(1, tiny_generator.num_ws, 32)
+    first = Renderer(tiny_generator, engine="openvino", cache=tmp_path).render(ws)
+    (file,) = tmp_path.glob("*.xml")
+    file.write_text("half a gra")
+    again = Renderer(tiny_generator, engine="openvino", cache=tmp_path)
+    assert again.engine.name.startswith("OpenVINO")
+    assert torch.equal(first, again.render(ws))
+
+
+def test_an_unwritable_cache_costs_nothing(tiny_generator, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    renderer = Renderer(tiny_generator, engine="openvino", cache=blocked / "below")
+    assert renderer.engine.name.startswith("OpenVINO")
+
+
+def test_the_hash_follows_every_weight(tiny_encoder):
+    example = torch.zeros(1)
+    before = weights_hash(tiny_encoder, example)
+    assert before == weights_hash(tiny_encoder, example)
+    tiny_encoder.w_std += 1
+    assert before != weights_hash(tiny_encoder, example)
+
+
+def test_openvino_missing_falls_back_with_a_sentence(tiny_generator, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    renderer = Renderer(tiny_generator, engine="openvino", cache=tmp_path)
+    assert renderer.engine.name == "torch cpu float32"
+    assert renderer.engine.note.startswith("OpenVINO does not load on this machine")
+    assert renderer.engine.note.endswith("rendering with torch instead.")
+
+
+def test_openvino_refusing_falls_back_with_a_sentence(tmp_path):
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.eigvals(x).real
+
+    engine = LiveEngine(Odd(), torch.eye(3)[None], engine="openvino", cache=tmp_path)
+    assert engine.name == "torch cpu float32"
+    assert engine.note.startswith("OpenVINO refuses this model")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"engine": "warp"}, "engine: 'warp'; must be one of auto, torch, openvino"),
+        ({"device": "tpu"}, "device: 'tpu'; must be one of auto, cpu, cuda, mps"),
+    ],
+)
+def test_unknown_choices_are_named(tiny_generator, choice, message):
+    with pytest.raises(EngineError, match=message):
+        Renderer(tiny_generator, **choice)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_missing_device_is_named():
+    with pytest.raises(
+        EngineError, match="device: 'cuda' is not available to torch on this machine; have: cpu"
+    ):
+        choose_device("cuda")
+
+
+def test_w_is_used_for_every_layer(tiny_generator):
+    renderer = Renderer(tiny_generator, engine="torch")
+    w = torch.randn(2, 32)
+    assert torch.equal(renderer.render(w), renderer.render(tiny_generator.broadcast(w)))
+
+
+def test_wrong_styles_are_refused(tiny_generator):
+    with pytest.raises(ShapeError, match=r"ws: expected \[N, 8, 32\]"):
+        Renderer(tiny_generator, engine="torch").render(torch.zeros(1, 7, 32))
+
+
+def test_openvino_is_imported_without_its_telemetry():
+    code = (
+        "from stylegan2.openvino_engine import import_openvino\n"
+        "import sys, socket\n"
+        "def refuse(*a, **k): raise SystemExit('a name was looked up')\n"
+        "socket.getaddrinfo = socket.create_connection = refuse\n"
+        "openvino = import_openvino()\n"
+        "openvino.Core()\n"
+        "import openvino.tools.ovc\n"
+        "loaded = [n for n, m in sys.modules.items() if n.startswith('openvino_tele') and m is not None]\n"
+        "raise SystemExit(f'loaded {loaded}' if loaded else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False
+    )
+    assert done.returncode == 0, done.stderr
