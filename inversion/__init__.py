@@ -1,0 +1,1 @@
+"""Inversion: aligned images to latents."""

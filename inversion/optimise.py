@@ -1,0 +1,146 @@
+"""Refine an inversion by optimisation through the generator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2.checks import check_shape
+from stylegan2.errors import ConfigError
+from stylegan2.generator import Generator
+
+MAX_STEPS = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiseConfig:
+    """How the optimisation moves."""
+
+    w_fraction: float = 0.3  # share of the steps spent on w before ws takes over
+    lr_w: float = 0.06  # Adam learning rate on w, in units of W
+    lr_ws: float = 0.05  # the same on ws
+    spread: float = 0.002  # weight of |ws - w|^2 / w_dim, averaged over layers: keeps ws editable
+    patience: int = 25  # steps of one phase without `min_gain` before it ends
+    min_gain: float = 0.002  # relative decrease of the loss that counts as progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where an optimisation stands, told after every step."""
+
+    step: int  # steps done
+    steps: int  # steps at most
+    psnr: float  # of the best picture so far, in dB on [-1, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimised:
+    """The best latents found."""
+
+    w: Tensor  # [1, w_dim]
+    ws: Tensor  # [1, num_ws, w_dim]
+    steps: int  # steps taken
+    stopped: bool  # cancelled by the caller
+
+
+def pixel_loss(img: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error at full and at a quarter of the resolution, which carries large shapes further."""
+    return F.mse_loss(img, target) + 0.5 * F.mse_loss(F.avg_pool2d(img, 4), F.avg_pool2d(target, 4))
+
+
+class _Search:
+    """State shared by the two phases: the best latents, the step count, the wish to stop."""
+
+    def __init__(
+        self, generator: Generator, target: Tensor, steps: int, report: Callable[[Progress], bool] | None
+    ) -> None:
+        self.generator, self.target, self.steps, self.report = generator, target, steps, report
+        self.done, self.stopped = 0, False
+        self.best_loss, self.best_ws, self.best_psnr = float("inf"), torch.empty(0), 0.0
+
+    def run(
+        self, start: Tensor, anchor: Tensor | None, steps: int, lr: float, config: OptimiseConfig
+    ) -> Tensor:
+        """Adam on `start`: w where `anchor` is None, else ws that stay near `anchor` [1, 1, w_dim]."""
+        latent = start.detach().clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([latent], lr, betas=(0.9, 0.99))
+        best, best_latent, mark, since = float("inf"), start, float("inf"), 0
+        for i in range(steps):
+            # Cosine to a tenth: large moves first, then settle.
+            optimiser.param_groups[0]["lr"] = lr * (
+                0.1 + 0.9 * (1 + torch.cos(torch.tensor(torch.pi * i / steps)).item()) / 2
+            )
+            ws = self.generator.broadcast(latent) if anchor is None else latent
+            img = self.generator.synthesis(ws)
+            loss = pixel_loss(img, self.target)
+            if anchor is not None:
+                loss = loss + config.spread * (latent - anchor).square().mean()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            value = loss.item()
+            if value < best:
+                best, best_latent = value, latent.detach().clone()
+                self._keep(value, ws.detach(), img.detach())
+            optimiser.step()
+            self.done += 1
+            since = 0 if value < mark * (1 - config.min_gain) else since + 1
+            mark = min(mark, value) if since else value
+            if self.report is not None and not self.report(
+                Progress(step=self.done, steps=self.steps, psnr=self.best_psnr)
+            ):
+                self.stopped = True
+            if self.stopped or since >= config.patience:
+                break
+        return best_latent
+
+    def _keep(self, loss: float, ws: Tensor, img: Tensor) -> None:
+        if loss < self.best_loss:
+            error = F.mse_loss(img.clamp(-1, 1), self.target).item()
+            self.best_loss, self.best_ws = loss, ws.clone()
+            self.best_psnr = -10 * torch.log10(torch.tensor(max(error, 1e-10) / 4)).item()
+
+
+def optimise_latents(
+    generator: Generator,
+    target: Tensor,
+    w: Tensor,
+    steps: int,
+    *,
+    progress: Callable[[Progress], bool] | None = None,
+    config: OptimiseConfig | None = None,
+) -> Optimised:
+    """Minimise the pixel error of G(w), then of G(ws) from there.
+
+    Both phases stop early where nothing improves.
+
+    Args:
+        generator: Frozen; its device is where the work happens.
+        target: img [1, 3, R, R] in [-1, 1].
+        w: Start [1, w_dim].
+        steps: Most steps of both phases together, 1 to `MAX_STEPS`.
+        progress: Called after each step; answering False stops.
+        config: Learning rates and weights.
+
+    Returns:
+        The latents with the lowest loss seen, on the CPU.
+
+    Raises:
+        ShapeError: `target` or `w` has another shape.
+        ConfigError: `steps` is out of range.
+    """
+    if not 1 <= steps <= MAX_STEPS:
+        raise ConfigError(f"steps: {steps}; must be from 1 to {MAX_STEPS}")
+    side, device = generator.img_resolution, generator.w_avg.device
+    check_shape("target", target, 1, 3, side, side)
+    check_shape("w", w, 1, generator.w_dim)
+    config = config or OptimiseConfig()
+    search = _Search(generator, target.to(device), steps, progress)
+    with torch.enable_grad():
+        first = max(1, round(steps * config.w_fraction))
+        w = search.run(w.to(device), None, first, config.lr_w, config)
+        rest = steps - search.done
+        if rest > 0 and not search.stopped:
+            search.run(generator.broadcast(w), w[:, None], rest, config.lr_ws, config)
+    return Optimised(w=w.cpu(), ws=search.best_ws.cpu(), steps=search.done, stopped=search.stopped)
