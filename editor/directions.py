@@ -1,0 +1,147 @@
+"""DirectionBank: reads and validates a folder of edit directions."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from editor.errors import DirectionError
+from editor.linear import EditDirection, apply_direction, check_strength
+from stylegan2.checkpoint import read_safetensors
+from stylegan2.errors import CheckpointError
+
+MANIFEST = "manifest.yaml"
+DIRECTIONS_ROOT = Path(__file__).resolve().parent.parent / "directions"
+UNIT_TOLERANCE = 1e-3  # half precision on disk
+
+
+class DirectionBank(Mapping[str, EditDirection]):
+    """The edits of one generator, by name, in the manifest's order."""
+
+    def __init__(self, directions: Mapping[str, EditDirection]) -> None:
+        self._directions = dict(directions)
+
+    def __getitem__(self, name: str) -> EditDirection:
+        """The direction called `name`.
+
+        Raises:
+            DirectionError: There is none.
+        """
+        if name not in self._directions:
+            have = ", ".join(sorted(self._directions)) or "none"
+            raise DirectionError(f"no direction {name!r}; have: {have}")
+        return self._directions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names in the manifest's order."""
+        return iter(self._directions)
+
+    def __len__(self) -> int:
+        """Number of directions."""
+        return len(self._directions)
+
+    def check(self, strengths: Mapping[str, float]) -> dict[str, float]:
+        """`strengths` by name with every name known and every number in range.
+
+        Raises:
+            DirectionError: An unknown name.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        return {name: check_strength(self[name], value) for name, value in strengths.items()}
+
+    def apply(self, ws: Tensor, strengths: Mapping[str, float]) -> Tensor:
+        """Move `ws` [N, num_ws, w_dim] along each named direction by its strength, in standard deviations.
+
+        Raises:
+            DirectionError: An unknown name.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        for name, strength in strengths.items():
+            ws = apply_direction(ws, self[name], strength)
+        return ws
+
+
+def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_ws: int) -> DirectionBank:
+    """Read the manifest in `folder`; it must have been made for the generator with this hash.
+
+    Args:
+        folder: Holds `manifest.yaml` and the safetensors file that it names.
+        generator_sha256: Hash of the generator's weights file.
+        w_dim: Width of its styles.
+        num_ws: Number of its styles.
+
+    Raises:
+        CheckpointError: Missing or damaged files, or a direction that is not a unit vector of this width.
+        DirectionError: The directions belong to another generator.
+    """
+    file = Path(folder) / MANIFEST
+    manifest = _read_manifest(file)
+    owner = str(manifest.get("generator_sha256", ""))
+    if owner != generator_sha256:
+        raise DirectionError(
+            f"{file}: made for generator {owner[:12] or 'unknown'}..., not for {generator_sha256[:12]}...; "
+            "directions of one generator mean nothing in another"
+        )
+    tensors = read_safetensors(file.parent / Path(str(manifest.get("file"))).name)
+    try:
+        entries = {
+            name: _read_direction(name, entry, tensors[name].float(), num_ws)
+            for name, entry in manifest["directions"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
+    for name, entry in entries.items():
+        shape, norm = tuple(entry.direction.shape), entry.direction.norm().item()
+        if shape != (w_dim,) or abs(norm - 1) > UNIT_TOLERANCE:
+            raise CheckpointError(
+                f"{file}: {name!r} has shape {list(shape)}, norm {norm:.3f}; must be [{w_dim}], 1"
+            )
+    return DirectionBank(entries)
+
+
+def find_directions(
+    generator_sha256: str, w_dim: int, num_ws: int, root: Path = DIRECTIONS_ROOT
+) -> DirectionBank:
+    """The directions below `root` that were made for this generator; an empty bank where there are none.
+
+    Raises:
+        CheckpointError: A manifest that cannot be read.
+    """
+    for file in sorted(root.glob(f"*/{MANIFEST}")):
+        if _read_manifest(file).get("generator_sha256") == generator_sha256:
+            return load_directions(file.parent, generator_sha256, w_dim, num_ws)
+    return DirectionBank({})
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: no such file; a folder of directions holds a {MANIFEST}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{file}: not a readable manifest: {error}") from error
+    if not isinstance(manifest, dict):
+        raise CheckpointError(f"{file}: not a manifest: expected a mapping, found {type(manifest).__name__}")
+    return manifest
+
+
+def _read_direction(name: str, entry: Mapping[str, Any], vector: Tensor, num_ws: int) -> EditDirection:
+    first, last = entry.get("layers", (0, num_ws))
+    low, high = entry["range"]
+    if not 0 <= first < last <= num_ws or not low <= 0 <= high or entry["sigma"] <= 0:
+        raise ValueError(
+            f"{name}: layers {[first, last]}, range {[low, high]} or sigma {entry['sigma']} out of bounds"
+        )
+    return EditDirection(
+        name=name,
+        label=str(entry["label"]),
+        group=str(entry["group"]),
+        low=str(entry["low"]),
+        high=str(entry["high"]),
+        direction=vector / vector.norm() if abs(vector.norm() - 1) <= UNIT_TOLERANCE else vector,
+        sigma=float(entry["sigma"]),
+        range=(float(low), float(high)),
+        layers=(int(first), int(last)),
+    )

@@ -1,0 +1,19 @@
+"""Errors of the editor that an app's user can cause and cure."""
+
+from stylegan2.errors import StyleGANError
+
+
+class ImageInputError(StyleGANError, ValueError):
+    """A picture cannot be read, or its size, shape or type is not allowed."""
+
+
+class FaceError(ImageInputError):
+    """A picture is fine but shows no face that can be used."""
+
+
+class DirectionError(StyleGANError, LookupError):
+    """An edit direction was asked for that the loaded model does not have."""
+
+
+class StrengthError(StyleGANError, ValueError):
+    """The strength of an edit is not a number or lies outside its range."""

@@ -1,0 +1,181 @@
+"""Editor: the facade from a photo to an edited face."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from editor.alignment import find_and_align
+from editor.directions import DirectionBank, find_directions
+from editor.landmarks import FaceDetector
+from editor.photo import load_photo
+from editor.session import EditSession
+from inversion.checkpoint import load_encoder
+from inversion.inverter import Inversion, Inverter
+from inversion.optimise import Progress
+from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
+from stylegan2.checkpoint import load_generator
+from stylegan2.errors import CheckpointError
+from stylegan2.generator import Generator
+from stylegan2.renderer import Renderer
+
+Pixels = NDArray[np.uint8]
+PhotoSource = str | Path | bytes | Image.Image | Pixels
+
+
+class Editor:
+    """Photo -> aligned crop -> latents -> edits -> picture.
+
+    Sessions go in and come out; the editor itself keeps none, so one serves every visitor.
+
+    Args:
+        generator: Draws the pictures.
+        inverter: Finds latents of aligned crops.
+        renderer: Runs `generator` fast.
+        detector: Finds faces in photos.
+        directions: Edits of `generator`.
+        alignment: Where `generator` expects the face.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        inverter: Inverter,
+        renderer: Renderer,
+        detector: FaceDetector,
+        directions: DirectionBank,
+        alignment: AlignmentConfig,
+    ) -> None:
+        self.generator = generator
+        self.inverter = inverter
+        self.renderer = renderer
+        self.detector = detector
+        self.directions = directions
+        self.alignment = alignment
+
+    def prepare(self) -> None:
+        """Load the face model, and start building faster engines in the background.
+
+        Pictures are drawn meanwhile, only slower.
+        """
+        self.renderer.engine.prepare()
+        self.inverter.engine.prepare()
+        self.detector.load()
+
+    @property
+    def resolution(self) -> int:
+        """Side of every crop and picture in pixels."""
+        return self.renderer.img_resolution
+
+    def invert(self, photo: PhotoSource) -> EditSession:
+        """Find the largest face in a photo, align it, and invert it with the encoder.
+
+        Args:
+            photo: A path, the bytes of an image file, a PIL image, or pixels [H, W, 3] uint8.
+
+        Raises:
+            ImageInputError: The photo cannot be read, or is too small, too large or too narrow.
+            FaceError: No face, or one turned too far away.
+        """
+        start = time.perf_counter()
+        found = find_and_align(self.detector, load_photo(photo), self.alignment, self.resolution)
+        aligned = time.perf_counter()
+        session = self.invert_crop(found.aligned.crop)
+        times = {"align": (aligned - start) * 1e3, **session.milliseconds}
+        return replace(session, transform=found.aligned.transform, notes=found.notes, milliseconds=times)
+
+    def invert_crop(self, crop: Pixels) -> EditSession:
+        """Invert a face that is aligned already: crop [R, R, 3] uint8.
+
+        Raises:
+            ShapeError: `crop` has another shape.
+        """
+        start = time.perf_counter()
+        inversion = self.inverter.invert(torch.from_numpy(np.ascontiguousarray(crop))[None])
+        return EditSession(
+            crop=crop, inversion=inversion, milliseconds={"invert": (time.perf_counter() - start) * 1e3}
+        )
+
+    def sample(self, seed: int, truncation_psi: float = 0.7) -> EditSession:
+        """A face that the generator invents, with its true latent; the same for the same seed."""
+        w = self.generator.sample_w(1, seed=seed, truncation_psi=truncation_psi).cpu()
+        inversion = Inversion(w=w, ws=self.generator.broadcast(w).clone())
+        return EditSession(crop=self.renderer.render(inversion.ws)[0].numpy(), inversion=inversion)
+
+    def refine(
+        self, session: EditSession, steps: int, progress: Callable[[Progress], bool] | None = None
+    ) -> EditSession:
+        """Improve the inversion by optimisation; edits stay. See `Inverter.refine`."""
+        start = time.perf_counter()
+        crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
+        inversion = self.inverter.refine(crop, session.inversion, steps, progress=progress)
+        times = {**session.milliseconds, "refine": (time.perf_counter() - start) * 1e3}
+        return replace(session, inversion=inversion, milliseconds=times)
+
+    def edit(self, session: EditSession, strengths: Mapping[str, float]) -> EditSession:
+        """Replace the session's edits.
+
+        Raises:
+            DirectionError: An unknown direction.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        return replace(session, strengths=self.directions.check(strengths))
+
+    def render(self, session: EditSession) -> Pixels:
+        """The edited face, pixels [R, R, 3] uint8."""
+        return self._render(self.directions.apply(session.inversion.ws, session.strengths))
+
+    def reconstruct(self, session: EditSession) -> Pixels:
+        """The inverted face without edits, pixels [R, R, 3] uint8."""
+        return self._render(session.inversion.ws)
+
+    def _render(self, ws: Tensor) -> Pixels:
+        return self.renderer.render(ws)[0].numpy()
+
+
+def open_editor(
+    bundle: str | Path = DEFAULT_BUNDLE,
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    cache: Path | None = None,
+    face_model: str | Path | None = None,
+) -> Editor:
+    """Load everything that the model bundle in a folder needs; `Editor.prepare` then makes it fast.
+
+    Args:
+        bundle: Folder with `bundle.yaml`.
+        device: "auto", "cpu", "cuda" or "mps".
+        engine: "auto", "torch" or "openvino".
+        cache: Folder for converted graphs; None for the user's cache folder.
+        face_model: A MediaPipe FaceLandmarker `.task` file instead of the bundled one.
+
+    Raises:
+        CheckpointError: Missing or damaged weights.
+        EngineError: A device or engine that cannot be used.
+    """
+    model = load_bundle(bundle)
+    if model.encoder_path is None:
+        raise CheckpointError(f"{model.folder}: the bundle has no encoder; photos cannot be inverted")
+    generator = load_generator(model.generator_path)
+    if generator.img_resolution != model.resolution:
+        raise CheckpointError(
+            f"{model.generator_path}: draws {generator.img_resolution} px, "
+            f"the bundle says {model.resolution} px"
+        )
+    encoder = load_encoder(model.encoder_path)
+    return Editor(
+        generator=generator,
+        renderer=Renderer(generator, device=device, engine=engine, cache=cache),
+        inverter=Inverter(generator, encoder, device=device, engine=engine, cache=cache),
+        detector=FaceDetector(face_model),
+        directions=find_directions(model.generator_sha256, generator.w_dim, generator.num_ws),
+        alignment=model.alignment,
+    )

@@ -1,0 +1,23 @@
+"""EditSession: everything that is known about one picture being edited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inversion.inverter import Inversion
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSession:
+    """One face: what was seen, its latents, the edits on it. Small, on the CPU, never changed in place."""
+
+    crop: NDArray[np.uint8]  # aligned face [R, R, 3]
+    inversion: Inversion
+    strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> standard deviations
+    transform: NDArray[np.float64] | None = (
+        None  # crop pixels -> photo pixels [3, 3]; None where there is no photo
+    )
+    notes: tuple[str, ...] = ()  # what the alignment had to say, in plain sentences
+    milliseconds: Mapping[str, float] = field(default_factory=dict)  # time of each stage: align, invert

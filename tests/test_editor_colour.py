@@ -1,0 +1,116 @@
+"""Every colour mode that Pillow decodes becomes 8-bit RGB."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from editor.colour import DECODER_ERRORS, scale_to_8_bit, to_rgb
+from editor.photo import load_photo
+
+
+def picture(width=64, height=48):
+    """Smooth colours, so that lossy formats stay close; no symmetry."""
+    y, x = np.mgrid[:height, :width]
+    channels = x * 200 // width, y * 220 // height, (x + y) * 120 // (width + height) + 60
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def encoded(image, fmt, **options):
+    stream = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, fmt, **options)
+    return stream.getvalue()
+
+
+def test_cmyk_jpegs_look_like_the_rgb_they_came_from():
+    flat = np.full((40, 40, 3), (200, 60, 30), np.uint8)
+    data = encoded(Image.fromarray(flat).convert("CMYK"), "JPEG", quality=95)  # in Adobe's inverted form
+    assert b"Adobe" in data
+    assert np.abs(load_photo(data).astype(int) - flat).max() <= 4
+
+
+def test_16_bit_grey_is_scaled_not_clipped():
+    ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
+    expected = np.rint(ramp / 257).astype(np.uint8)
+    for fmt in ("PNG", "TIFF"):
+        np.testing.assert_array_equal(load_photo(encoded(ramp, fmt))[..., 1], expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top", "expected_top"),
+    [
+        (np.int32, 255, 255),
+        (np.int32, 200, 200),
+        (np.int32, 65535, 255),
+        (np.int32, 10**9, 255),
+        (np.float32, 1.0, 255),
+        (np.float32, 0.5, 128),
+        (np.float32, 255.0, 255),
+        (np.float32, 65535.0, 255),
+    ],
+)
+def test_wide_grey_modes_are_scaled_by_the_smallest_fitting_range(dtype, top, expected_top):
+    ramp = np.linspace(0, top, 40 * 40).reshape(40, 40).astype(dtype)
+    pixels = load_photo(encoded(ramp, "TIFF"))
+    assert (pixels[0, 0, 0], pixels[-1, -1, 0]) == (0, expected_top)
+    assert (np.diff(pixels[..., 0].ravel().astype(int)) >= 0).all()
+
+
+def test_negative_and_non_finite_greys_are_stretched_between_the_finite_extremes():
+    values = np.array([[-2.0, 0.0, 2.0, np.nan, np.inf, -np.inf]], np.float32)
+    assert scale_to_8_bit(values, from_16_bit=False).tolist() == [[0, 128, 255, 128, 255, 0]]
+    assert scale_to_8_bit(np.full((1, 2), np.nan), from_16_bit=False).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_laid_on_white(mode):
+    image = Image.new(mode, (40, 40), (0, 0, 0, 128) if mode == "RGBA" else (0, 128))
+    image.paste(Image.new(mode, (20, 40), 0), (0, 0))
+    pixels = load_photo(encoded(image, "PNG"))
+    assert (pixels[:, :20] == 255).all()
+    assert np.abs(pixels[:, 20:].astype(int) - 127).max() <= 1
+
+
+def test_palette_pictures_keep_colours_and_transparency():
+    image = Image.new("P", (40, 40), 1)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.paste(0, (0, 0, 20, 40))
+    assert load_photo(encoded(image, "PNG"))[0, [0, 39]].tolist() == [[10, 20, 30], [200, 100, 50]]
+    for fmt in ("PNG", "GIF"):
+        pixels = load_photo(encoded(image, fmt, transparency=0))
+        assert pixels[0, [0, 39]].tolist() == [[255, 255, 255], [200, 100, 50]]
+
+
+def test_transparent_colour_of_an_rgb_png_becomes_white():
+    image = Image.new("RGB", (40, 40), (1, 2, 3))
+    assert (load_photo(encoded(image, "PNG", transparency=(1, 2, 3))) == 255).all()
+
+
+def test_one_bit_pictures_are_black_and_white():
+    image = Image.new("1", (40, 40), 0)
+    image.paste(1, (0, 0, 20, 40))
+    assert load_photo(encoded(image, "PNG"))[0, [0, 39]].tolist() == [[255] * 3, [0] * 3]
+
+
+def test_a_fitting_colour_profile_is_followed_and_others_ignored():
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (lab, srgb, srgb[:200], b"nonsense"):
+        np.testing.assert_array_equal(load_photo(encoded(picture(), "PNG", icc_profile=profile)), picture())
+    # With the red and green primaries of the profile swapped, red and green must come out swapped.
+    swapped = srgb.replace(b"rXYZ", b"tmp ").replace(b"gXYZ", b"rXYZ").replace(b"tmp ", b"gXYZ")
+    swapped = swapped.replace(b"s\0R\0G\0B", b"x\0R\0G\0B").replace(b"sRGB", b"xRGB")
+    found = load_photo(encoded(picture(), "PNG", icc_profile=swapped)).astype(int)
+    assert np.abs(found - picture()[..., [1, 0, 2]]).max() <= 2
+
+
+def test_to_rgb_of_a_damaged_unloaded_image_raises_a_decoder_error():
+    data = encoded(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "PNG")
+    with Image.open(io.BytesIO(data[:2000])) as image, pytest.raises(DECODER_ERRORS):
+        to_rgb(image)
+
+
+@pytest.mark.parametrize("mode", ["HSV", "YCbCr", "LAB", "RGBX", "RGBa", "La", "PA"])
+def test_rare_modes_become_rgb(mode):
+    assert load_photo(Image.new(mode, (40, 40))).shape == (40, 40, 3)

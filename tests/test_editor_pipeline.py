@@ -1,0 +1,138 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from editor.errors import FaceError, ImageInputError, StrengthError
+from editor.export import edit_note, encode_png, save_png
+from editor.pipeline import open_editor
+from inversion.checkpoint import save_encoder
+from stylegan2.checkpoint import file_sha256, save_generator
+from stylegan2.errors import CheckpointError
+
+
+def test_a_photo_becomes_an_edited_picture(tiny_editor, astronaut):
+    session = tiny_editor.invert(astronaut)
+    assert session.crop.shape == (32, 32, 3)
+    assert set(session.milliseconds) == {"align", "invert"}
+    plain = tiny_editor.render(session)
+    edited = tiny_editor.render(tiny_editor.edit(session, {"smile": 2.0}))
+    assert plain.shape == edited.shape == (32, 32, 3)
+    assert plain.dtype == np.uint8
+    assert np.abs(plain.astype(int) - edited).mean() > 1
+    assert np.array_equal(plain, tiny_editor.reconstruct(session))
+
+
+def test_edits_replace_each_other_and_leave_the_session_alone(tiny_editor, astronaut):
+    session = tiny_editor.invert(astronaut)
+    both = tiny_editor.edit(tiny_editor.edit(session, {"smile": 1.0}), {"age": 1.0})
+    assert both.strengths == {"age": 1.0}
+    assert session.strengths == {}
+
+
+def test_the_way_back_to_the_photo_is_kept(tiny_editor, astronaut):
+    session = tiny_editor.invert(astronaut)
+    center = session.transform @ [16, 16, 1]
+    assert 180 < center[0] < 270  # the astronaut's face
+    assert 60 < center[1] < 180
+
+
+def test_a_sample_inverts_to_itself_by_its_latent(tiny_editor):
+    session = tiny_editor.sample(3)
+    assert np.array_equal(session.crop, tiny_editor.reconstruct(session))
+    assert np.array_equal(session.crop, tiny_editor.sample(3).crop)
+
+
+def test_refinement_keeps_the_edits(tiny_editor, astronaut):
+    session = tiny_editor.edit(tiny_editor.invert(astronaut), {"smile": 1.0})
+    refined = tiny_editor.refine(session, 30)
+    assert refined.strengths == {"smile": 1.0}
+    before, after = (cv2.PSNR(s.crop, tiny_editor.reconstruct(s)) for s in (session, refined))
+    assert after > before + 1
+    assert "refine" in refined.milliseconds
+
+
+def test_no_face_is_refused(tiny_editor):
+    with pytest.raises(FaceError, match="no face found in the 200x200 photo"):
+        tiny_editor.invert(np.full((200, 200, 3), 128, np.uint8))
+
+
+def test_a_bad_photo_is_refused(tiny_editor):
+    with pytest.raises(ImageInputError):
+        tiny_editor.invert(b"not a picture")
+
+
+def test_a_bad_strength_is_refused(tiny_editor, astronaut):
+    session = tiny_editor.invert(astronaut)
+    with pytest.raises(StrengthError):
+        tiny_editor.edit(session, {"smile": float("nan")})
+
+
+def test_exports_say_that_they_are_edited():
+    data = encode_png(np.zeros((8, 8, 3), np.uint8), {"smile": 1.5, "age": 0.0})
+    image = Image.open(io.BytesIO(data))
+    assert image.text["Description"] == "Drawn by a generative model from a photo: smile +1.5"
+    assert "compositeWithTrainedAlgorithmicMedia" in image.text["XML:com.adobe.xmp"]
+    assert edit_note({}) == "Drawn by a generative model from a photo: no attribute edit"
+
+
+def test_exports_keep_every_pixel(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    save_png(tmp_path / "a.png", pixels, {})
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), pixels)
+
+
+def test_other_endings_and_places_are_refused(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(ImageInputError, match=r"ends in '\.jpg'; pictures are written as \.png"):
+        save_png(tmp_path / "a.jpg", pixels, {})
+    with pytest.raises(ImageInputError, match="cannot be written"):
+        save_png(tmp_path / "none" / "a.png", pixels, {})
+
+
+def test_a_folder_without_bundle_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no bundle\.yaml there"):
+        open_editor(tmp_path)
+
+
+@pytest.mark.weights
+def test_the_bundled_model_reconstructs_the_astronaut(astronaut):
+    editor = open_editor(engine="torch")
+    with editor.detector:
+        session = editor.invert(astronaut)
+    mean = editor.renderer.render(editor.generator.w_avg[None])[0].numpy()
+    assert cv2.PSNR(session.crop, editor.reconstruct(session)) > cv2.PSNR(session.crop, mean) + 2
+    assert torch.isfinite(session.inversion.ws).all()
+
+
+def test_a_bundle_of_another_size_needs_no_code(tiny_generator, tiny_encoder, tmp_path, astronaut):
+    save_generator(tiny_generator, tmp_path / "g.safetensors")
+    save_encoder(tiny_encoder, tmp_path / "e.safetensors")
+    roles = {"generator": "g.safetensors", "encoder": "e.safetensors"}
+    files = {role: {"file": file, "sha256": file_sha256(tmp_path / file)} for role, file in roles.items()}
+    manifest = {
+        "name": "tiny",
+        "resolution": 32,
+        "alignment": {"scale": 1.0},
+        "licence": "own",
+        "files": files,
+    }
+    (tmp_path / "bundle.yaml").write_text(yaml.safe_dump(manifest))
+    editor = open_editor(tmp_path, engine="torch")
+    with editor.detector:
+        session = editor.invert(astronaut)
+    assert editor.render(session).shape == (32, 32, 3)
+    assert not len(editor.directions)  # none were made for this generator
+
+    (tmp_path / "bundle.yaml").write_text(yaml.safe_dump({**manifest, "resolution": 64}))
+    with pytest.raises(CheckpointError, match=r"g\.safetensors: draws 32 px, the bundle says 64 px"):
+        open_editor(tmp_path)
+
+    without = {**manifest, "files": {"generator": files["generator"]}}
+    (tmp_path / "bundle.yaml").write_text(yaml.safe_dump(without))
+    with pytest.raises(CheckpointError, match="the bundle has no encoder; photos cannot be inverted"):
+        open_editor(tmp_path)
