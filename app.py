@@ -1,0 +1,90 @@
+"""Start the app: flags, editor, demo, launch."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = "7860"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command line."""
+    parser = argparse.ArgumentParser("python app.py", description="Edit faces live in the browser.")
+    parser.add_argument(
+        "--host", help=f"address to listen on (default {DEFAULT_HOST}, or GRADIO_SERVER_NAME)"
+    )
+    parser.add_argument("--port", help=f"port to listen on (default {DEFAULT_PORT}, or GRADIO_SERVER_PORT)")
+    parser.add_argument("--bundle", help="folder of the model bundle (default: the bundled one)")
+    parser.add_argument(
+        "--face-model", help="a MediaPipe FaceLandmarker .task file instead of the bundled one"
+    )
+    parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or mps")
+    parser.add_argument("--engine", default="auto", help="how to render: auto, torch or openvino")
+    return parser
+
+
+def check_address(host: str, port: str) -> int:
+    """The port as a number, once it is known that the app can listen there.
+
+    Raises:
+        OSError: It cannot; the message says why and what to do.
+    """
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise OSError(f"port {port!r}: not a port; choose a number from 1 to 65535 with --port")
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    except socket.gaierror:
+        raise OSError(f"host {host!r}: no such address; leave --host out, or use 0.0.0.0") from None
+    with socket.socket(family) as probe:
+        if os.name == "posix":  # a port that was only just left is free; on Windows this would hide users
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise OSError(
+                f"port {port} on {host}: {error.strerror}; end the program that uses it, "
+                "or choose another port with --port"
+            ) from error
+    return int(port)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; 2 where a flag, the weights or the port is at fault."""
+    args = build_parser().parse_args(argv)
+    host = args.host or os.environ.get("GRADIO_SERVER_NAME") or DEFAULT_HOST
+    try:
+        port = check_address(host, args.port or os.environ.get("GRADIO_SERVER_PORT") or DEFAULT_PORT)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    # Imported here, as they take seconds that neither --help nor a taken port should cost.
+    from editor.pipeline import open_editor
+    from editor.ui.blocks import LAUNCH_OPTIONS, build_demo
+    from stylegan2.bundle import DEFAULT_BUNDLE
+    from stylegan2.errors import StyleGANError
+
+    try:
+        editor = open_editor(
+            args.bundle or DEFAULT_BUNDLE,
+            device=args.device,
+            engine=args.engine,
+            face_model=args.face_model,
+        )
+        demo = build_demo(editor)
+        demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_OPTIONS)
+        editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
+    except (StyleGANError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    # Ended politely either way, so that the visitors' files are deleted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    demo.block_thread()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""The Gradio app. Importing this package first keeps Gradio from reporting its use to anyone."""
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

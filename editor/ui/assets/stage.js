@@ -1,0 +1,98 @@
+// The live picture. One request is under way at most; while it is, only the newest slider values are remembered
+// ("newest wins"), so that a drag never builds a queue however slow the renderer is.
+const find = (name) => element.querySelector("." + name);
+const pump = { token: null, version: -1, strengths: {}, dirty: false, busy: false, changed: 0, frames: 0 };
+window.facePump = pump;
+
+const show = (name, source) => { if (source) find(name).src = source; };
+
+async function paint(reply) {
+  const picture = find("edited");
+  picture.src = reply.src;
+  find("after").src = reply.src;
+  try { await picture.decode(); } catch { /* replaced before it was decoded */ }
+}
+
+function say(text, wrong = false) {
+  const line = find("timing");
+  line.ariaLive = wrong ? "polite" : "off"; // timings change with every picture: nothing to read aloud
+  line.classList.toggle("wrong", wrong);
+  line.textContent = text;
+}
+const complain = (text) => say("⚠ " + text, true);
+const ask = async (question) => {
+  const reply = await question({ token: pump.token, strengths: pump.strengths });
+  if (!reply) throw new Error("no answer"); // Gradio's client swallows what went wrong
+  return reply;
+};
+
+async function run() {
+  if (pump.busy || !pump.dirty || !pump.token) return;
+  pump.busy = true;
+  while (pump.dirty) {
+    pump.dirty = false;
+    const { changed, version } = pump;
+    try {
+      const reply = await ask(server.draw_frame);
+      if (version !== pump.version) continue; // another photo arrived meanwhile
+      if (reply.error) { complain(reply.error); continue; }
+      await paint(reply);
+      pump.frames += 1;
+      pump.latency = performance.now() - changed;
+      say(`picture ${pump.latency.toFixed(0)} ms, of which drawing ${reply.milliseconds.toFixed(0)} ms · ${reply.engine}`);
+    } catch {
+      complain("The server does not answer; trying again.");
+      pump.dirty = true;
+      setTimeout(run, 1000);
+      break;
+    }
+  }
+  pump.busy = false;
+}
+
+// Sliders call this on every input, key, typed number and reset; equal values are not asked for again.
+pump.set = (name, value) => {
+  const strength = value ?? 0; // an emptied number box
+  if (pump.strengths[name] === strength) return;
+  pump.strengths[name] = strength;
+  pump.changed = performance.now();
+  pump.dirty = true;
+  run();
+};
+
+function load() {
+  const value = props.value;
+  if (!value) return;
+  const face = JSON.parse(value);
+  pump.token = face.token;
+  pump.version = face.version;
+  for (const name of ["crop", "reconstruction"]) show(name, face[name]);
+  show("before", face.crop);
+  show("edited", face.reconstruction);
+  show("after", face.reconstruction);
+  find("psnr").textContent = face.psnr;
+  find("stage").dataset.ready = "true";
+  say(face.timing);
+  // The sliders may stand somewhere: draw what they say.
+  pump.changed = performance.now();
+  pump.dirty = Object.values(pump.strengths).some((strength) => strength !== 0);
+  run();
+}
+
+element.addEventListener("input", (event) => {
+  if (event.target.classList.contains("wipe")) find("compare").style.setProperty("--cut", event.target.value + "%");
+});
+element.addEventListener("click", async (event) => {
+  if (!event.target.classList.contains("save")) return;
+  event.preventDefault();
+  if (!pump.token) return;
+  let reply;
+  try { reply = await ask(server.save_picture); } catch { reply = { error: "The server does not answer; try again." }; }
+  if (reply.error) { complain(reply.error); return; }
+  const link = document.createElement("a");
+  link.href = reply.src;
+  link.download = reply.name;
+  link.click();
+});
+watch("value", load);
+load();

@@ -1,0 +1,3 @@
+const say = () => { element.querySelector("p").textContent = props.value; };
+watch("value", say);
+say();

@@ -1,0 +1,176 @@
+"""build_demo: the widgets and how they are wired."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from editor.linear import EditDirection
+from editor.pipeline import Editor
+from editor.ui.examples import build_examples, make_examples
+from editor.ui.handlers import Handlers
+from editor.ui.stage import ASSETS, build_stage
+
+KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
+MAX_UPLOAD = "30mb"
+
+
+class PhotoInput(gr.Image):
+    """An image input that hands over the uploaded file untouched.
+
+    Gradio's own decodes it first, with no limit on size and with messages that name nothing.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:  # noqa: ANN401
+        """The uploaded file's path, or None."""
+        return payload.path if payload else None
+
+
+def _build_photo() -> PhotoInput:
+    return PhotoInput(
+        sources=["upload", "webcam", "clipboard"],
+        type="filepath",
+        label="Your photo",
+        height=240,
+        elem_id="photo",
+        webcam_options=gr.WebcamOptions(mirror=True),
+        buttons=[],
+    )
+
+
+def _build_status() -> gr.HTML:
+    """One line of plain text; written as text, so that nothing in a message can become HTML."""
+    return gr.HTML(
+        "Loading the model.",
+        html_template='<p role="status"></p>',
+        js_on_load=(ASSETS / "status.js").read_text(encoding="utf-8"),
+        elem_id="status",
+    )
+
+
+def _slider(direction: EditDirection) -> gr.Slider:
+    low, high = direction.range
+    return gr.Slider(
+        low,
+        high,
+        value=0,
+        step=0.05,
+        label=direction.label,
+        info=f"{direction.low} ↔ {direction.high}",
+        buttons=["reset"],
+        elem_id=f"slider-{direction.name}",
+        elem_classes="edit-slider",
+    )
+
+
+def _build_sliders(editor: Editor) -> dict[str, gr.Slider]:
+    sliders = {}
+    if not len(editor.directions):
+        gr.Markdown("This model has no edit directions.")
+    for group, members in groupby(editor.directions.values(), key=lambda direction: direction.group):
+        with gr.Group(elem_classes="edit-group"):
+            gr.Markdown(f"**{group}**", elem_classes="group-title")
+            for direction in members:
+                sliders[direction.name] = _slider(direction)
+    return sliders
+
+
+def _wire_sliders(sliders: dict[str, gr.Slider], reset: gr.Button) -> None:
+    for name, slider in sliders.items():
+        # `input` is the drag; `change` also sees the reset arrow, the reset button and typed numbers.
+        for event in (slider.input, slider.change):
+            event(
+                None,
+                slider,
+                None,
+                js=f"(value) => {{ window.facePump?.set({name!r}, value); }}",
+                api_visibility="private",
+            )
+    zeros = ", ".join("0" for _ in sliders)
+    if sliders:
+        reset.click(None, None, list(sliders.values()), js=f"() => [{zeros}]", api_visibility="private")
+
+
+def build_demo(editor: Editor) -> gr.Blocks:
+    """The app around `editor`; launch it with `LAUNCH_OPTIONS`."""
+    handlers = Handlers(editor, make_examples(editor))
+    with gr.Blocks(
+        title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
+    ) as demo:
+        token = gr.State(None)
+        gr.Markdown("# Live face editor\nDrop in a photo; its face becomes editable.", elem_id="title")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=250):
+                photo = _build_photo()
+                examples = build_examples(handlers.examples)
+            with gr.Column(scale=14, min_width=320):
+                status = _build_status()
+                stage = build_stage(handlers.draw, handlers.save)
+            with gr.Column(scale=7, min_width=320):
+                sliders = _build_sliders(editor)
+                reset = gr.Button("Reset all", elem_id="reset-all", size="sm", visible=bool(sliders))
+                with gr.Group(elem_classes="edit-group"):
+                    steps = gr.Slider(
+                        10,
+                        300,
+                        value=100,
+                        step=10,
+                        label="Refine",
+                        info="steps",
+                        elem_classes="edit-slider",
+                        elem_id="steps",
+                    )
+                    with gr.Row(elem_id="refinement"):
+                        refine = gr.Button(
+                            "Refine", elem_id="refine", size="sm", variant="primary", min_width=80
+                        )
+                        stop = gr.Button("Stop", elem_id="stop", size="sm", interactive=False, min_width=80)
+        gr.Markdown(_footer(editor), elem_id="footer")
+
+        _wire_sliders(sliders, reset)
+        heavy: dict[str, Any] = {
+            "concurrency_limit": 1,
+            "concurrency_id": "model",
+            "show_progress_on": status,
+            "api_visibility": "private",
+        }
+        shown = [stage, status]
+        demo.load(handlers.enter, None, [token, *shown], **heavy)
+        photo.input(handlers.open_photo, [photo, token], shown, **heavy)
+        examples.select(handlers.open_example, token, shown, **heavy)
+        refine.click(
+            handlers.refine,
+            [token, steps],
+            [*shown, stop],
+            concurrency_limit=1,
+            concurrency_id="refine",
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
+        demo.unload(handlers.leave)
+        gr.api(handlers.edit_photo, api_name="edit", concurrency_id="model")  # type: ignore[attr-defined]
+    return demo  # type: ignore[no-any-return]
+
+
+def _footer(editor: Editor) -> str:
+    note = editor.renderer.engine.note
+    return (
+        f"Pictures are {editor.resolution} px, drawn by a generative model; "
+        "saved ones say so in their metadata. "
+        "Photos stay on this server's disk only while the page is open, and nothing is sent elsewhere. "
+        "Edit only faces of people who agree. " + note
+    )
+
+
+LAUNCH_OPTIONS: dict[str, Any] = {
+    "theme": gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]),
+    "css": Path(ASSETS / "app.css").read_text(encoding="utf-8"),
+    "max_file_size": MAX_UPLOAD,
+    "share": False,
+    "footer_links": [],
+    "ssr_mode": False,  # a Space would turn it on, and put a second server between the page and this one
+}

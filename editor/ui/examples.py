@@ -1,0 +1,60 @@
+"""The strip of faces to start from: one bundled photo and faces that the model invents."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from editor.pipeline import Editor
+from editor.ui.stage import ASSETS, jpeg_uri
+
+SEEDS = (3, 8, 14, 21, 34)
+ASTRONAUT = ASSETS / "astronaut.jpg"  # NASA, public domain
+ASTRONAUT_FACE = (0.2, 0.0, 0.68, 0.48)  # left, top, right, bottom, as fractions of the photo
+THUMBNAIL = 96  # pixels a side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A face to start from."""
+
+    label: str
+    picture: NDArray[np.uint8]  # [H, H, 3]; without a photo this is the aligned crop itself
+    photo: Path | None = None  # to be aligned first
+
+
+def make_examples(editor: Editor) -> list[Example]:
+    """The bundled photo, then faces of nobody, the same at every start."""
+    with Image.open(ASTRONAUT) as photo:
+        sides = (photo.width, photo.height) * 2
+        box = [round(part * side) for part, side in zip(ASTRONAUT_FACE, sides, strict=True)]
+        face = np.asarray(photo.convert("RGB").crop((box[0], box[1], box[2], box[3])))
+    invented = [
+        Example(label=f"Invented face {number}", picture=editor.sample(seed).crop)
+        for number, seed in enumerate(SEEDS, 1)
+    ]
+    return [Example(label="Eileen Collins, astronaut (NASA)", picture=face, photo=ASTRONAUT), *invented]
+
+
+def build_examples(examples: Sequence[Example]) -> gr.HTML:
+    """The component; its `select` event tells the index of the face that was clicked."""
+    buttons = "".join(_button(index, example) for index, example in enumerate(examples))
+    return gr.HTML(
+        html_template=f'<p>Or start from one of these</p><div class="faces">{buttons}</div>',
+        css_template=(ASSETS / "examples.css").read_text(encoding="utf-8"),
+        js_on_load=(ASSETS / "examples.js").read_text(encoding="utf-8"),
+        elem_id="examples",
+    )
+
+
+def _button(index: int, example: Example) -> str:
+    pixels = cv2.resize(example.picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    label = html.escape(example.label)
+    picture = f'<img alt="{label}" src="{jpeg_uri(pixels)}">'
+    return f'<button type="button" data-index="{index}" title="{label}">{picture}</button>'

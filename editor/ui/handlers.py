@@ -1,0 +1,230 @@
+"""What happens when a visitor does something: widget values in, one call of the editor, widget values out."""
+
+import base64
+import binascii
+import html
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+
+from editor.errors import ImageInputError, StrengthError
+from editor.export import encode_png
+from editor.pipeline import Editor
+from editor.session import EditSession
+from editor.ui.examples import Example
+from editor.ui.stage import data_uri, face_value, jpeg_uri
+from editor.ui.store import Visit, VisitStore
+from inversion.optimise import Progress
+from stylegan2.errors import StyleGANError
+
+Updates = tuple[Any, Any]  # stage, status line: plain text, which the page never reads as HTML
+VISIT_OVER = "This visit is over: reload the page."
+NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
+
+
+def problem(error: StyleGANError) -> str:
+    """A refusal, as the status line says it."""
+    return f"⚠ {str(error).rstrip('.')}. The last good result stays."
+
+
+def decode_photo(text: object) -> bytes:
+    """The bytes of a photo that a program sent as base64, with or without a data: address before it.
+
+    Raises:
+        ImageInputError: Something else was sent.
+    """
+    found = f"a text of {len(text)} characters" if isinstance(text, str) else type(text).__name__
+    try:
+        if isinstance(text, str):
+            return base64.b64decode(text.rpartition(",")[2], validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    raise ImageInputError(
+        f"photo: got {found}; send the file's bytes as base64, or as data:image/...;base64,..."
+    )
+
+
+def check_strengths(strengths: object) -> dict[str, Any]:
+    """`strengths` if it is a mapping at all; what is in it, the editor checks.
+
+    Raises:
+        StrengthError: It is none.
+    """
+    if not isinstance(strengths, dict):
+        found = type(strengths).__name__
+        raise StrengthError(f"strengths: got {found}; send a number for each direction by name")
+    return strengths
+
+
+class Handlers:
+    """Event handlers around one `Editor` that serves every visitor.
+
+    Args:
+        editor: Does the work.
+        examples: Faces to start from.
+    """
+
+    def __init__(self, editor: Editor, examples: list[Example]) -> None:
+        self.editor, self.examples = editor, examples
+        self.store = VisitStore()
+        self._versions = itertools.count()
+
+    def enter(self, request: gr.Request) -> tuple[str, Any, Any]:
+        """A page was opened: token, stage and status line, with the first invented face on show."""
+        visit = self.store.open(request.session_hash)
+        first = next(example for example in self.examples if example.photo is None)
+        hint = "Upload a photo, take one, or move the sliders on this invented face."
+        return visit.token, *self._show(visit, self.editor.invert_crop(first.picture), hint)
+
+    def leave(self, request: gr.Request) -> None:
+        """A page was closed or reloaded: forget its visit."""
+        self.store.close_page(request.session_hash)
+
+    def open_photo(self, path: str | None, token: str | None) -> Updates:
+        """A photo arrived (or was cleared): find the face, align, invert."""
+        visit = self.store.find(token)
+        if path is None:
+            return gr.skip(), "Upload a photo with a face. The last result stays until then."
+        if visit is None:
+            Path(path).unlink(missing_ok=True)
+            return gr.skip(), VISIT_OVER
+        self.store.add_upload(visit, Path(path))
+        return self._open(visit, path)
+
+    def open_example(self, token: str | None, chosen: gr.SelectData) -> Updates:
+        """An example was clicked."""
+        visit = self.store.find(token)
+        if visit is None:
+            return gr.skip(), VISIT_OVER
+        if chosen.index not in range(len(self.examples)):
+            return gr.skip(), f"There is no example {chosen.index}; there are {len(self.examples)}."
+        example = self.examples[int(chosen.index)]
+        if example.photo is not None:
+            return self._open(visit, str(example.photo))
+        return self._show(visit, self.editor.invert_crop(example.picture), f"Inverted: {example.label}.")
+
+    def _open(self, visit: Visit, path: str) -> Updates:
+        try:
+            session = self.editor.invert(path)
+        except StyleGANError as error:
+            gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
+            return gr.skip(), problem(error)
+        return self._show(visit, session, " ".join(["Found, aligned and inverted the face.", *session.notes]))
+
+    def _show(self, visit: Visit, session: EditSession, status: str) -> Updates:
+        reconstruction = self.editor.reconstruct(session)
+        visit.stop.set()
+        visit.session = session
+        times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
+        return face_value(visit.token, next(self._versions), session.crop, reconstruction, times), status
+
+    def draw(self, question: object) -> dict[str, Any]:
+        """One live frame: {"token", "strengths"} -> {"src", "milliseconds", "engine"} or {"error"}."""
+        try:
+            session = self._edited(question)
+            start = time.perf_counter()
+            pixels = self.editor.render(session)
+        except StyleGANError as error:
+            return {"error": str(error)}
+        milliseconds = (time.perf_counter() - start) * 1e3
+        return {
+            "src": jpeg_uri(pixels),
+            "milliseconds": milliseconds,
+            "engine": self.editor.renderer.engine.name,
+        }
+
+    def save(self, question: object) -> dict[str, Any]:
+        """The edited face as a marked PNG: {"token", "strengths"} -> {"src", "name"} or {"error"}."""
+        try:
+            session = self._edited(question)
+            data = encode_png(self.editor.render(session), session.strengths)
+        except StyleGANError as error:
+            return {"error": str(error)}
+        return {"src": data_uri(data, "png"), "name": "edited.png"}
+
+    def _edited(self, question: object) -> EditSession:
+        asked = question if isinstance(question, dict) else {}
+        visit = self.store.find(asked.get("token"))
+        if visit is None:
+            raise StyleGANError(VISIT_OVER)
+        if visit.session is None:
+            raise StyleGANError(NO_FACE_YET)
+        return self.editor.edit(visit.session, check_strengths(asked.get("strengths")))
+
+    def refine(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
+        """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.
+
+        Yields:
+            Stage, status line, and the stop button, which is alive while this runs.
+        """
+        visit = self.store.find(token)
+        if visit is None or visit.session is None:
+            yield gr.skip(), VISIT_OVER if visit is None else NO_FACE_YET, gr.skip()
+            return
+        session, visit.stop = visit.session, threading.Event()
+        reports = self._refine_aside(session, int(steps), visit.stop)
+        while isinstance(news := reports.get(), Progress):
+            if visit.session is session:  # no other photo came meanwhile
+                status = f"Refining: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
+                yield gr.skip(), status, gr.update(interactive=True)
+        ended = gr.update(interactive=False)
+        if visit.session is not session:
+            yield gr.skip(), gr.skip(), ended
+        elif isinstance(news, EditSession):
+            done = "Stopped" if news.inversion.stopped else "Refined"
+            before = cv2.PSNR(session.crop, self.editor.reconstruct(session))
+            after = cv2.PSNR(session.crop, self.editor.reconstruct(news))
+            text = f"{done} after {news.inversion.steps} steps: {before:.1f} dB became {after:.1f} dB."
+            yield *self._show(visit, news, text), ended
+        else:
+            error = news or StyleGANError("The refinement failed; the server's log says why")
+            yield gr.skip(), problem(error), ended
+
+    def _refine_aside(
+        self, session: EditSession, steps: int, stop: threading.Event
+    ) -> "queue.SimpleQueue[Progress | EditSession | StyleGANError | None]":
+        """Refine in a thread; its reports, then the result, an error, or None where it broke."""
+        reports: queue.SimpleQueue[Progress | EditSession | StyleGANError | None] = queue.SimpleQueue()
+
+        def report(progress: Progress) -> bool:
+            reports.put(progress)
+            return not stop.is_set()
+
+        def work() -> None:
+            result: EditSession | StyleGANError | None = None
+            try:
+                result = self.editor.refine(session, steps, report)
+            except StyleGANError as error:
+                result = error
+            finally:
+                reports.put(result)
+
+        threading.Thread(target=work, name="refine", daemon=True).start()
+        return reports
+
+    def stop(self, token: str | None) -> None:
+        """Cancel a running refinement; the best latents so far are kept."""
+        visit = self.store.find(token)
+        if visit is not None:
+            visit.stop.set()
+
+    def edit_photo(self, photo: str, strengths: dict[str, float]) -> dict[str, str]:
+        """For programs: a photo as base64 in, "edited" and "reconstruction" as data: addresses of PNGs out.
+
+        Nothing is remembered, and nothing touches the disk.
+        """
+        try:
+            session = self.editor.edit(self.editor.invert(decode_photo(photo)), check_strengths(strengths))
+            return {
+                "edited": data_uri(encode_png(self.editor.render(session), session.strengths), "png"),
+                "reconstruction": data_uri(encode_png(self.editor.reconstruct(session), {}), "png"),
+            }
+        except StyleGANError as error:
+            raise gr.Error(str(error), print_exception=False) from error

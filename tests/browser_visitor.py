@@ -1,0 +1,104 @@
+"""What a person does in the app, for the tests that drive it in headless Chromium."""
+
+import base64
+import json
+import time
+from pathlib import Path
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+FAKE_CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]  # shows no face
+PATIENCE = 120  # seconds for anything on a busy machine
+# Counts the frames asked for at the same time; a reply's headers come before the next question can.
+COUNT_UNDER_WAY = """
+window.underWay = 0; window.mostUnderWay = 0;
+const plain = window.fetch;
+window.fetch = async (url, options) => {
+  const frame = String(url.url ?? url).includes("component_server");
+  if (frame) window.mostUnderWay = Math.max(window.mostUnderWay, ++window.underWay);
+  try { return await plain(url, options); } finally { if (frame) window.underWay -= 1; }
+};
+"""
+
+
+def wait_until(condition):
+    """Poll until `condition` holds."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def files_in(folder):
+    """Names of the files anywhere below a folder."""
+    return [file.name for file in folder.rglob("*.*") if file.is_file()]
+
+
+class Visitor:
+    """One page of the app, in a browser profile of its own."""
+
+    def __init__(self, chromium, url, **options):
+        self.context = chromium.new_context(accept_downloads=True, **options)
+        self.context.set_default_timeout(PATIENCE * 1e3)
+        self.context.add_init_script(COUNT_UNDER_WAY)
+        self.outside, self.errors, self.questions = [], [], []
+        self.page = self.context.new_page()
+        self.page.on("request", self._note)
+        self.page.on("console", lambda line: line.type == "error" and self.errors.append(line.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+        self.page.wait_for_selector('#stage .stage[data-ready="true"]')
+
+    def _note(self, request):
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            self.outside.append(request.url)
+        if "component_server" in request.url:
+            self.questions.append(request)
+
+    def status(self, text):
+        """Wait for a status line that contains `text`; return all of it."""
+        line = self.page.locator("#status p", has_text=text)
+        line.wait_for()
+        return line.text_content()
+
+    def upload(self, file):
+        self.page.set_input_files("#photo input[type=file]", file)
+
+    def source(self, name):
+        return self.page.locator(f"#stage .{name}").get_attribute("src")
+
+    def range(self, name="smile"):
+        return self.page.locator(f"#slider-{name} input[type=range]")
+
+    def settle(self, strength, name="smile"):
+        """Wait until the picture shows this strength, and return its source."""
+        self.page.wait_for_function(
+            "([name, value]) => facePump.strengths[name] === value && !facePump.busy && !facePump.dirty",
+            arg=[name, strength],
+        )
+        return self.source("edited")
+
+    def ask_directly(self, strengths):
+        """What the server draws for `strengths`, past the page's own pump."""
+        last = self.questions[-1]
+        question = json.loads(last.post_data)
+        question["data"]["strengths"] = strengths
+        return self.context.request.post(last.url, data=question).json()["src"]
+
+    def copy(self, png):
+        """Put a picture on the clipboard."""
+        self.page.evaluate(
+            """async (data) => {
+              const picture = await (await fetch("data:image/png;base64," + data)).blob();
+              await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+            }""",
+            base64.b64encode(png).decode(),
+        )

@@ -1,0 +1,299 @@
+"""The real app in headless Chromium; waits are for conditions, so that a slow machine passes too."""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import app
+from tests.browser_visitor import CHROMIUM, FAKE_CAMERA, PATIENCE, QUIET, Visitor, files_in, wait_until
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ROOT = Path(app.__file__).parent
+ASTRONAUT = ROOT / "editor/ui/assets/astronaut.jpg"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.weights,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory):
+    return tmp_path_factory.mktemp("gradio")
+
+
+@pytest.fixture(scope="module")
+def url(uploads, tmp_path_factory):
+    """The running app's address."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("log") / "app.log"
+    quiet = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **quiet, "GRADIO_TEMP_DIR": str(uploads)}
+    command = [sys.executable, "app.py", "--port", str(port), "--engine", "torch"]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: "Running on" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*QUIET, *FAKE_CAMERA])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, url):
+    """Opens pages; afterwards none of them may have phoned out or complained."""
+    visitors = []
+
+    def enter(**options):
+        visitors.append(Visitor(chromium, url, **options))
+        return visitors[-1]
+
+    yield enter
+    for visitor in visitors:
+        visitor.context.close()
+    assert [visitor.outside for visitor in visitors] == [[] for _ in visitors]
+    assert [visitor.errors for visitor in visitors] == [[] for _ in visitors]
+
+
+def test_a_photo_is_inverted_and_a_drag_edits_it_live(visit):
+    visitor = visit()
+    first = visitor.source("crop"), visitor.source("reconstruction")
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found, aligned and inverted")
+    assert visitor.source("crop") not in first
+    assert visitor.source("reconstruction") not in first
+    before = visitor.source("edited")
+    assert before == visitor.source("reconstruction")
+
+    visitor.range().scroll_into_view_if_needed()
+    box = visitor.range().bounding_box()
+    middle = box["y"] + box["height"] / 2
+    visitor.page.mouse.move(box["x"] + box["width"] / 2, middle)
+    visitor.page.mouse.down()
+    for step in range(1, 41):
+        visitor.page.mouse.move(box["x"] + box["width"] * (0.5 + 0.3 * step / 40), middle)
+    visitor.page.mouse.up()
+
+    strength = float(visitor.range().input_value())
+    assert strength > 0.5
+    after = visitor.settle(strength)
+    assert after != before
+    assert after == visitor.ask_directly({"smile": strength})  # the newest value won
+    assert visitor.page.evaluate("mostUnderWay") == 1
+    assert "ms" in visitor.page.locator("#stage .timing").text_content()
+
+
+def test_keys_number_box_and_resets_update_the_picture(visit):
+    visitor = visit()
+    plain = visitor.source("edited")
+    visitor.range().focus()
+    visitor.page.keyboard.press("ArrowRight")
+    assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
+    box = visitor.page.locator("#slider-smile input[type=number]")
+    box.fill("1.5")
+    box.press("Enter")
+    shown = visitor.settle(1.5)
+    assert shown == visitor.ask_directly({"smile": 1.5})
+    box.fill("99")
+    assert visitor.settle(99) == shown
+    assert "99 is outside [" in visitor.page.locator("#stage .timing").text_content()
+    box.fill("")
+    assert visitor.settle(0) == plain
+    box.fill("1")
+    box.press("Enter")
+    visitor.settle(1)
+    visitor.page.locator("#slider-smile .reset-button").click()
+    assert visitor.settle(0) == plain
+    for name in ("smile", "age"):
+        visitor.range(name).focus()
+        visitor.page.keyboard.press("ArrowLeft")
+        visitor.settle(-0.05, name)
+    visitor.page.locator("#reset-all").click()
+    visitor.settle(0, "age")
+    assert visitor.settle(0) == plain
+    assert visitor.range().input_value() == "0"
+
+
+def test_the_slider_values_are_kept_for_the_next_face(visit):
+    visitor = visit()
+    visitor.range().focus()
+    visitor.page.keyboard.press("End")
+    strength = float(visitor.range().get_attribute("max"))
+    last = visitor.settle(strength)
+    visitor.page.locator("#examples button").nth(3).click()
+    visitor.status("Invented face 3")
+    visitor.page.wait_for_function(
+        "(last) => !facePump.busy && document.querySelector('#stage .edited').src !== last", arg=last
+    )
+    assert visitor.settle(strength) == visitor.ask_directly({"smile": strength})
+
+
+def test_the_compare_slider_moves_the_divider(visit):
+    visitor = visit()
+    wipe = visitor.page.locator("#stage .wipe")
+    box = wipe.bounding_box()
+    divider = visitor.page.locator("#stage .divider")
+    before = divider.bounding_box()["x"]
+    visitor.page.mouse.click(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
+    after = divider.bounding_box()["x"]
+    assert after - before == pytest.approx(0.3 * box["width"], abs=0.05 * box["width"])
+    wipe.press("Home")
+    assert divider.bounding_box()["x"] == pytest.approx(box["x"], abs=2)
+
+
+def test_the_saved_picture_says_that_it_was_edited(visit):
+    visitor = visit()
+    visitor.range().focus()
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.settle(0.05)
+    with visitor.page.expect_download() as download:
+        visitor.page.locator("#stage .save").click()
+    assert download.value.suggested_filename == "edited.png"
+    with Image.open(download.value.path()) as image:
+        assert "smile +0.05" in image.info["Description"]
+
+
+def test_a_bad_upload_shows_a_message_and_keeps_the_picture(visit, tmp_path):
+    visitor = visit()
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found")
+    kept = {name: visitor.source(name) for name in ("crop", "reconstruction", "edited")}
+    name = "<b>not a picture {{x}} `${y}`.png"
+    (tmp_path / name).write_text("This is a text file.")
+    visitor.page.locator(
+        '#photo button[aria-label="Remove Image"], #photo button[aria-label="Clear"]'
+    ).click()
+    visitor.status("stays until then")
+    visitor.upload(tmp_path / name)
+    line = visitor.status("is text; allowed are JPEG")
+    assert "⚠" in line
+    assert "not a picture" in line
+    assert visitor.page.locator("#status b").count() == 0  # a file name is never read as HTML
+    assert {name: visitor.source(name) for name in kept} == kept
+
+
+def test_a_second_visitor_sees_nothing_of_the_first(visit):
+    first, second = visit(), visit()
+    start = second.source("crop")
+    first.upload(ASTRONAUT)
+    first.status("Found")
+    mine = first.source("crop")
+    second.range().focus()
+    second.page.keyboard.press("ArrowRight")
+    second.settle(0.05)
+    assert second.source("crop") == start != mine
+    assert first.page.evaluate("facePump.token") not in second.page.content()
+    second.page.reload()
+    second.page.wait_for_selector('#stage .stage[data-ready="true"]')
+    assert second.source("crop") == start
+
+
+def test_closing_the_page_deletes_the_photo(visit, uploads):
+    visitor = visit()
+    wait_until(lambda: not files_in(uploads))  # of the tests before
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found")
+    assert files_in(uploads) == ["astronaut.jpg"]
+    visitor.page.close()
+    wait_until(lambda: not files_in(uploads))
+
+
+def test_a_lost_answer_is_asked_for_again(visit):
+    visitor = visit()
+    visitor.page.route("**/component_server/**", lambda route: route.abort(), times=1)
+    visitor.range().focus()
+    visitor.page.keyboard.press("ArrowRight")
+    assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
+    assert [error for error in visitor.errors if "ERR_FAILED" not in error] == []
+    visitor.errors.clear()
+
+
+def test_a_refinement_ends_at_stop_and_with_another_photo(visit):
+    visitor = visit()
+    stop = visitor.page.locator("#stop")
+    assert stop.is_disabled()
+    visitor.page.locator("#refine").click()
+    visitor.status("Refining: step")
+    stop.click()
+    visitor.status("after")
+    assert "became" in visitor.page.locator("#status p").text_content()
+    visitor.page.wait_for_selector("#stop:disabled")
+    visitor.page.locator("#refine").click()
+    visitor.status("Refining: step")
+    visitor.page.locator("#examples button").first.click()  # another photo wins
+    visitor.page.wait_for_selector("#stop:disabled")
+    visitor.status("Found")
+
+
+def test_a_webcam_still_without_a_face_says_so(visit):
+    visitor = visit(permissions=["camera"])
+    kept = visitor.source("crop")
+    visitor.page.locator('#photo button[aria-label="Capture from camera"]').click()
+    visitor.page.locator('#photo button:has-text("Click to Access Webcam")').click()
+    visitor.page.wait_for_function("document.querySelector('#photo video')?.readyState === 4")
+    visitor.page.locator('#photo button[aria-label="capture photo"]').click()
+    assert "no face" in visitor.status("⚠").lower()
+    assert visitor.source("crop") == kept
+
+
+def test_a_photo_can_be_pasted(visit):
+    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    buffer = io.BytesIO()
+    Image.open(ASTRONAUT).save(buffer, "PNG")
+    visitor.copy(buffer.getvalue())
+    visitor.page.locator('#photo button[aria-label="Paste from clipboard"]').click()
+    visitor.status("Found, aligned and inverted")
+
+
+def test_a_phone_needs_no_sideways_scroll(visit):
+    visitor = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(visit):
+    visitor = visit()
+    nameless = """[...document.querySelectorAll("button, input, img")]
+      .filter((it) => it.offsetParent)
+      .filter((it) => !(it.ariaLabel || it.title || it.alt || it.innerText?.trim() || it.labels?.length))
+      .map((it) => it.outerHTML)"""
+    assert visitor.page.evaluate(nameless) == []
+
+
+def test_programs_edit_over_plain_http(url, uploads):
+    before = files_in(uploads)
+    photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
+    request = urllib.request.Request(
+        f"{url}/gradio_api/run/edit",
+        json.dumps({"data": [photo, {"smile": 1}]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+        (pictures,) = json.load(reply)["data"]
+    with Image.open(io.BytesIO(base64.b64decode(pictures["edited"].partition(",")[2]))) as image:
+        assert "smile +1" in image.info["Description"]
+    assert set(files_in(uploads)) <= set(before)  # nothing was written down

@@ -1,0 +1,97 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import app
+
+ROOT = Path(app.__file__).parent
+TIMEOUT = 180  # seconds; a loaded machine takes long to import torch
+
+
+def start(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+@pytest.fixture
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield str(server.getsockname()[1])
+
+
+def assert_refused(done, *words):
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert all(word in line for word in words), line
+
+
+def test_a_port_in_use_is_named_with_what_to_do(taken_port):
+    assert_refused(start("--port", taken_port), f"port {taken_port}", "in use", "--port")
+
+
+def test_the_port_of_the_environment_is_checked_alike(taken_port):
+    done = start(GRADIO_SERVER_NAME="127.0.0.1", GRADIO_SERVER_PORT=taken_port)
+    assert_refused(done, f"port {taken_port} on 127.0.0.1", "in use")
+
+
+def test_a_flag_goes_before_the_environment(taken_port):
+    assert_refused(start("--port", taken_port, GRADIO_SERVER_PORT="nonsense"), f"port {taken_port}")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "80 80", "x"])
+def test_what_is_no_port_is_refused(port):
+    with pytest.raises(OSError, match="from 1 to 65535"):
+        app.check_address("127.0.0.1", port)
+
+
+def test_what_is_no_host_is_refused():
+    with pytest.raises(OSError, match=r"256\.1\.1\.1"):
+        app.check_address("256.1.1.1", "7860")
+
+
+def test_a_free_port_is_taken_as_it_is(taken_port):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert app.check_address("127.0.0.1", str(port)) == port
+    assert app.check_address("0.0.0.0", str(port)) == port
+
+
+def test_a_folder_without_a_bundle_is_named():
+    assert_refused(
+        start("--bundle", "no/such/folder", "--port", free_port()), "no/such/folder", "bundle.yaml"
+    )
+
+
+def test_an_unknown_engine_is_named_with_the_allowed_ones():
+    assert_refused(start("--engine", "warp", "--port", free_port()), "warp", "auto, torch, openvino")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+def test_help_needs_no_model():
+    start_time = time.perf_counter()
+    done = start("--help")
+    assert done.returncode == 0
+    assert "--bundle" in done.stdout
+    assert time.perf_counter() - start_time < 10  # torch and Gradio alone take that long on a busy machine
+
+
+def test_nothing_heavy_is_imported_for_help():
+    code = "import sys, app; sys.exit(sum(name in sys.modules for name in ('torch', 'gradio', 'mediapipe')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

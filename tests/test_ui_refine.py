@@ -1,0 +1,99 @@
+import json
+import threading
+from types import SimpleNamespace
+
+import cv2
+import gradio as gr
+import pytest
+
+from editor.ui.examples import ASTRONAUT, make_examples
+from editor.ui.handlers import NO_FACE_YET, VISIT_OVER, Handlers
+from stylegan2.errors import StyleGANError
+
+SKIP = gr.skip()
+PAGE = SimpleNamespace(session_hash="page")
+
+
+@pytest.fixture
+def handlers(tiny_editor):
+    return Handlers(tiny_editor, make_examples(tiny_editor))
+
+
+@pytest.fixture
+def token(handlers):
+    return handlers.enter(PAGE)[0]
+
+
+def test_there_must_be_a_face_to_refine(handlers):
+    ((stage, status, _),) = handlers.refine(handlers.store.open().token, 5)
+    assert stage == SKIP
+    assert status == NO_FACE_YET
+
+
+def test_refine_tells_its_progress_and_improves_the_picture(handlers, token):
+    start = handlers.store.find(token).session
+    *progress, (stage, status, stop) = handlers.refine(token, 12)
+    assert progress[0][1].startswith("Refining: step 1 of 12")
+    assert all(update[0] == SKIP and update[2]["interactive"] for update in progress)
+    assert not stop["interactive"]
+    assert status.startswith("Refined after")
+    assert json.loads(stage)["token"] == token
+    before, after = (
+        cv2.PSNR(start.crop, handlers.editor.reconstruct(session))
+        for session in (start, handlers.store.find(token).session)
+    )
+    assert after > before
+
+
+def test_stop_ends_a_refinement_and_keeps_what_was_reached(handlers, token):
+    updates = handlers.refine(token, 300)
+    next(updates)
+    handlers.stop(token)
+    *_, (_, status, stop) = updates
+    assert status.startswith("Stopped after")
+    assert int(status.split()[2]) < 300
+    assert not stop["interactive"]
+    assert handlers.store.find(token).session.inversion.stopped
+
+
+def test_a_stranger_cannot_stop_or_refine(handlers, token):
+    updates = handlers.refine(token, 3)
+    next(updates)
+    handlers.stop("guess")
+    assert list(updates)[-1][1].startswith("Refined")
+    assert [update[1] for update in handlers.refine("guess", 3)] == [VISIT_OVER]
+
+
+def test_a_photo_that_comes_during_a_refinement_wins(handlers, token, tmp_path):
+    updates = handlers.refine(token, 300)
+    next(updates)
+    (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
+    handlers.open_photo(str(tmp_path / "photo.jpg"), token)
+    session = handlers.store.find(token).session
+    rest = list(updates)
+    assert [update[:2] for update in rest] == [(SKIP, SKIP)]  # nor does an old step overwrite the news
+    assert not rest[0][2]["interactive"]
+    assert handlers.store.find(token).session is session
+
+
+def test_leaving_cancels_a_refinement(handlers, token):
+    updates = handlers.refine(token, 300)
+    next(updates)
+    handlers.leave(PAGE)
+    list(updates)  # ends
+
+
+@pytest.mark.parametrize("error", [StyleGANError("Out of luck."), RuntimeError("a bug")])
+def test_a_refinement_that_fails_says_so_and_keeps_the_session(handlers, token, monkeypatch, error):
+    before = handlers.store.find(token).session
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(handlers.editor, "refine", fail)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it would print the bug
+    ((stage, status, stop),) = handlers.refine(token, 5)
+    assert stage == SKIP
+    assert status.startswith("⚠")
+    assert not stop["interactive"]
+    assert handlers.store.find(token).session is before
