@@ -1,0 +1,82 @@
+"""Command line of training: `python -m train inversion|evaluate`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylegan2.bundle import DEFAULT_BUNDLE
+from stylegan2.errors import ConfigError, StyleGANError
+from stylegan2.settings import read_settings, settings_to_dict
+from train.assemble import build_inversion
+from train.config import InversionConfig
+from train.evaluate import as_table, evaluate
+from train.logbook import REPOSITORY
+from train.loop import training_loop
+
+DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
+SIGNAL_EXIT = 128  # added to the number of the signal that stopped a run, as shells do
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; exit code 0, 2 for an error of the user's, or 128 + signal for a stopped run."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except StyleGANError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="inversion|evaluate")
+
+    inversion = commands.add_parser("inversion", help="train the encoder img -> w")
+    inversion.add_argument(
+        "--config", type=Path, required=True, help="settings, as train/configs/inversion.yaml"
+    )
+    inversion.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
+    inversion.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
+    inversion.set_defaults(run=_inversion)
+
+    measure = commands.add_parser("evaluate", help="measure reconstructions of aligned faces")
+    measure.add_argument(
+        "--data", required=True, help="tar shards (braces and wildcards allowed) or a folder"
+    )
+    measure.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model bundle [%(default)s]")
+    measure.add_argument("--encoder", type=Path, help="encoder file instead of the bundle's")
+    measure.add_argument("--limit", type=int, help="at most so many faces")
+    measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
+    measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
+    measure.add_argument("--json", action="store_true", help="print JSON, as the last line")
+    measure.set_defaults(run=_evaluate)
+    return parser
+
+
+def _inversion(options: argparse.Namespace) -> int:
+    config = read_settings(options.config, InversionConfig, options.set)
+    stage = build_inversion(config)
+    result = training_loop(stage, config.run, settings_to_dict(config), resume=options.resume)
+    return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    if options.limit is not None and options.limit < 1:
+        raise ConfigError(f"--limit: {options.limit}; must be at least 1")
+    result = evaluate(
+        options.data,
+        bundle=options.bundle,
+        encoder=options.encoder,
+        limit=options.limit,
+        metrics_dir=options.metrics_dir,
+        device=options.device,
+    )
+    print(json.dumps(result) if options.json else as_table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

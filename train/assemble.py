@@ -1,0 +1,82 @@
+"""Put a stage together from the files that its settings name."""
+
+import torch
+import torch.nn.functional as F
+
+from inversion.checkpoint import load_encoder
+from inversion.w_encoder import WEncoder
+from stylegan2 import Generator
+from stylegan2.bundle import load_bundle
+from stylegan2.checkpoint import load_generator
+from stylegan2.engine import choose_device
+from stylegan2.errors import ConfigError
+from train.config import InversionConfig
+from train.data import find_images
+from train.hardware import to_channels_last
+from train.identity import load_identity
+from train.inversion import InversionStage, Networks
+from train.pairs import sample_w
+from train.perceptual import load_perceptual
+from train.seeds import positioned_generator
+
+SPREAD_STREAM = 3  # of `positioned_generator`
+SPREAD_SAMPLES = 8192  # latents behind w_std: its error is then far below one percent
+
+
+def build_inversion(config: InversionConfig) -> InversionStage:
+    """Load everything that `config` names.
+
+    Raises:
+        ConfigError: The encoder does not fit the generator, or the file it starts from.
+        CheckpointError: A weights file is missing, damaged, or does not fit the others.
+        DatasetError: There are no real faces where some are needed.
+        EngineError: The device is not there.
+    """
+    bundle = load_bundle(config.bundle)
+    device = choose_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    generator = load_generator(bundle.generator_path).to(device)
+    encoder = _encoder(config, generator).to(device)
+    phases = config.phases
+    perceptual = (
+        load_perceptual(config.perceptual_weights) if any(p.loss.perceptual for p in phases) else None
+    )
+    identity = None
+    if config.identity_weights is not None and any(p.loss.identity for p in phases):
+        identity = load_identity(config.identity_weights, bundle.alignment).to(device)
+    networks = Networks(
+        generator=generator,
+        encoder=encoder,
+        perceptual=perceptual.to(device) if perceptual else None,
+        identity=identity,
+    )
+    if config.hardware.channels_last:
+        to_channels_last(generator)
+        to_channels_last(encoder)
+    source = find_images(config.data.images) if config.data.images is not None else None
+    return InversionStage(config, networks, source, bundle.generator_sha256)
+
+
+def _encoder(config: InversionConfig, generator: Generator) -> WEncoder:
+    if config.encoder.w_dim != generator.w_dim:
+        raise ConfigError(f"encoder.w_dim: {config.encoder.w_dim}; the generator has {generator.w_dim}")
+    if config.start_from is None:
+        encoder = WEncoder(config.encoder)
+        frame_encoder(encoder, generator, config.pairs.psi, config.seed)
+        return encoder
+    encoder = load_encoder(config.start_from).requires_grad_(True)
+    if encoder.config != config.encoder:
+        raise ConfigError(f"encoder: differs from the one in {config.start_from}, which is {encoder.config}")
+    return encoder
+
+
+@torch.no_grad()
+def frame_encoder(encoder: WEncoder, generator: Generator, psi: tuple[float, float], seed: int) -> None:
+    """Set the encoder's constants: the mean of W, the spread around it, and the mean's picture."""
+    rng = positioned_generator(seed, SPREAD_STREAM)
+    w = sample_w(generator, SPREAD_SAMPLES, psi, rng)
+    encoder.w_avg.copy_(generator.w_avg)
+    encoder.w_std.copy_((w - generator.w_avg).square().mean().sqrt())
+    img = generator.synthesis(generator.broadcast(generator.w_avg[None]), noise_mode="const")
+    side = encoder.config.in_resolution
+    encoder.img_avg.copy_(F.interpolate(img, size=side, mode="area")[0])

@@ -1,0 +1,38 @@
+"""Training states on disk: written whole or not at all, read without running code."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylegan2.errors import CheckpointError
+
+CHECKPOINT_FILE = "checkpoint.pt"
+VERSION = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain values) beside `path` and move it there in one step."""
+    partial = path.with_suffix(".partial")
+    torch.save({"version": VERSION, **state}, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a training state to the CPU.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or of another version.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: not a readable training state ({error})") from error
+    version = state.get("version") if isinstance(state, dict) else None
+    if version != VERSION:
+        raise CheckpointError(f"{path}: training state of version {version}; this program reads {VERSION}")
+    return state

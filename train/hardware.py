@@ -1,0 +1,44 @@
+"""What a training runs on: number format and memory layout of the device."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+from torch import nn
+
+from stylegan2.errors import ConfigError
+
+
+def choose_precision(device: torch.device, precision: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
+    """Number format for the forward passes: bfloat16 where it is native, or where it is asked for.
+
+    Raises:
+        ConfigError: bfloat16 is asked for on a device that only emulates it, which is slower than float32.
+    """
+    native = has_native_bfloat16(device)
+    if precision == "bfloat16" and not native:
+        raise ConfigError(f"hardware.precision: bfloat16 is not native on {device.type}; use auto or float32")
+    return torch.bfloat16 if native and precision != "float32" else torch.float32
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(
+            torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
+        )
+    return False
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Context for forward passes in `dtype`."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def to_channels_last(module: nn.Module) -> None:
+    """Lay convolution kernels out as the device's convolutions read them."""
+    for tensor in [*module.parameters(), *module.buffers()]:
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)

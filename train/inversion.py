@@ -1,0 +1,261 @@
+"""Stage `inversion`: the encoder img -> w, from synthetic pairs and from real faces through the generator."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inversion.checkpoint import save_encoder
+from inversion.w_encoder import WEncoder
+from stylegan2 import Generator
+from stylegan2.image import from_uint8, to_uint8
+from train.augment import flip, jitter
+from train.config import InversionConfig, LossWeights
+from train.data import ImageSource, in_validation, read_images
+from train.hardware import autocast, choose_precision
+from train.identity import IdentityEmbedder
+from train.losses import identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
+from train.metrics import mean_squared_error, psnr
+from train.optim import Optimiser, learning_rate
+from train.pairs import PairRenderer, Pairs, open_pairs
+from train.perceptual import PerceptualDistance
+from train.seeds import positioned_generator
+from train.stream import RealImages
+
+ENCODER_FILE = "encoder.safetensors"
+STEP_STREAM = 2  # of `positioned_generator`
+UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
+GRID_COLUMNS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """What the stage works with; the loss networks are None where no phase weighs their term."""
+
+    generator: Generator
+    encoder: WEncoder
+    perceptual: PerceptualDistance | None = None
+    identity: IdentityEmbedder | None = None
+
+
+class InversionStage:
+    """One step: encode real faces and pairs together, render the real faces' latents, add the phase's terms.
+
+    Args:
+        config: Settings.
+        networks: On the device, the generator and the loss networks frozen.
+        source: Real faces; None where no phase uses them.
+        fingerprint: Of the generator's weights, for the pool of pairs and the exported file.
+    """
+
+    def __init__(
+        self, config: InversionConfig, networks: Networks, source: ImageSource | None, fingerprint: str
+    ) -> None:
+        self.phases = config.phases
+        self._config, self._networks, self._source, self._fingerprint = config, networks, source, fingerprint
+        generator = networks.generator
+        self._device = generator.w_avg.device
+        self._dtype = choose_precision(self._device, config.hardware.precision)
+        self._optimiser = Optimiser(networks.encoder, config.optim)
+        self._encode: Callable[[Tensor], Tensor] = networks.encoder
+        self._render: Callable[[Tensor], Tensor] = self._rendered
+        if config.hardware.compile:
+            self._encode = torch.compile(networks.encoder, dynamic=False)
+            self._render = torch.compile(self._rendered, dynamic=False)
+        self._pairs = open_pairs(generator, config.pairs, seed=config.seed, fingerprint=fingerprint)
+        self._validation = self._validation_pixels()
+        self._index = 0
+        self._real: RealImages | None = None
+
+    def enter_phase(self, index: int) -> None:
+        """Open the phase's stream of real faces."""
+        self._index, self._real = index, None
+        count = self.phases[index].real_batch
+        if count and self._source is not None:
+            data = self._config.data
+            self._real = RealImages(
+                self._source,
+                self._networks.generator.img_resolution,
+                count,
+                validation_fraction=data.validation_fraction,
+                buffer=data.shuffle_buffer,
+                seed=self._config.seed + index,
+                workers=data.workers,
+            )
+
+    def prepare(self, progress: Callable[[int, int], None]) -> None:
+        """Fill the pool of pairs, where there is one."""
+        if self.phases[self._index].pair_batch:
+            self._pairs.prepare(progress)
+
+    def step(self, step: int, fraction: float) -> dict[str, Tensor]:
+        """One optimiser step.
+
+        Args:
+            step: Steps done in the phase.
+            fraction: Share of the phase that is done.
+
+        Returns:
+            Every term before its weight, the weighted sum `total`, and the gradient's norm.
+        """
+        phase = self.phases[self._index]
+        rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
+        self._networks.encoder.train()
+        sums: dict[str, Tensor] = {}
+        for _ in range(phase.accumulate):
+            terms = self._terms(self._next_real(rng), self._next_pairs(rng), phase.loss, rng)
+            terms["total"] = weighted_sum(terms, phase.loss)
+            (terms["total"] / phase.accumulate).backward()  # type: ignore[no-untyped-call]
+            for name, value in terms.items():
+                sums[name] = (
+                    sums.get(name, torch.zeros_like(value.detach())) + value.detach() / phase.accumulate
+                )
+        norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
+        return {**sums, "gradient_norm": norm}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """PSNR of 8-bit pictures and mean squared error on [-1, 1], averaged weights, validation pictures."""
+        ratios, errors = [], []
+        for pixels in torch.split(self._validation, 16):
+            out = self._reconstruct(pixels)
+            ratios.append(psnr(to_uint8(out), pixels))
+            errors.append(mean_squared_error(out, from_uint8(pixels)))
+        ratio, error = torch.cat(ratios), torch.cat(errors)
+        return {
+            "psnr_median": float(ratio.median()),
+            "psnr_mean": float(ratio.mean()),
+            "l2_median": float(error.median()),
+        }
+
+    @torch.no_grad()
+    def grid(self) -> Tensor:
+        """Two rows, pixels [2 R, 8 R, 3]: validation pictures and their reconstructions."""
+        pixels = self._validation[:GRID_COLUMNS]
+        rows = torch.stack([pixels, to_uint8(self._reconstruct(pixels))])  # [2, N, R, R, 3]
+        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+
+    def export(self, folder: Path, steps: int) -> None:
+        """Write the averaged encoder as `encoder.safetensors`, with what it was trained on beside it."""
+        average = self._optimiser.average
+        assert isinstance(average, WEncoder)  # noqa: S101  (narrows the type for mypy)
+        identity = self._config.identity_weights
+        facts = {
+            "steps": steps,
+            "generator_sha256": self._fingerprint,
+            "losses": sorted({name for phase in self.phases for name, v in vars(phase.loss).items() if v}),
+            "identity_network": identity.name if identity is not None and self._networks.identity else None,
+        }
+        partial = folder / f"{ENCODER_FILE}.partial"
+        save_encoder(average, partial, {"training": json.dumps(facts)})
+        os.replace(partial, folder / ENCODER_FILE)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, their average, the optimiser, and how far pairs and real faces are."""
+        return {
+            "optimiser": self._optimiser.state_dict(),
+            "pairs": self._pairs.state_dict(),
+            "real": self._real.state_dict() if self._real else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._pairs.load_state_dict(state["pairs"])
+        if self._real and state["real"] is not None:
+            self._real.load_state_dict(state["real"])
+
+    def _terms(
+        self, img: Tensor | None, pairs: Pairs | None, weights: LossWeights, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        encoder = self._networks.encoder
+        parts = [] if img is None else [img]
+        if pairs is not None:
+            parts.append(jitter(pairs.img, rng))
+        with autocast(self._device, self._dtype):
+            w = self._encode(self._shrunk(torch.cat(parts))).float()
+        count = 0 if img is None else len(img)
+        terms: dict[str, Tensor] = {}
+        if pairs is not None:
+            terms["latent"] = latent_regression(w[count:], pairs.w, encoder.w_std)
+        if img is not None:
+            if weights.prior:
+                terms["prior"] = latent_prior(w[:count], encoder.w_avg, encoder.w_std)
+            if weights.pixels:
+                with autocast(self._device, self._dtype):
+                    out = self._render(w[:count]).float()
+                terms |= self._picture_terms(out, img, weights)
+        return terms
+
+    def _picture_terms(self, out: Tensor, img: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+        networks = self._networks
+        terms: dict[str, Tensor] = {}
+        if weights.l2:
+            terms["l2"] = pixel_l2(out, img)
+        if weights.pooled_l2:
+            terms["pooled_l2"] = pooled_l2(out, img, self._config.pool_factor)
+        with autocast(self._device, self._dtype):
+            if weights.perceptual and networks.perceptual is not None:
+                terms["perceptual"] = networks.perceptual(out, img).float().mean()
+            if weights.identity and networks.identity is not None:
+                terms["identity"] = identity_loss(
+                    networks.identity(out).float(), networks.identity(img).float()
+                )
+        return terms
+
+    def _next_real(self, rng: torch.Generator) -> Tensor | None:
+        if self._real is None:
+            return None
+        return flip(from_uint8(self._real.next()), rng).to(self._device, non_blocking=True)
+
+    def _next_pairs(self, rng: torch.Generator) -> Pairs | None:
+        count = self.phases[self._index].pair_batch
+        if not count:
+            return None
+        pairs = self._pairs.sample(count, rng)
+        return Pairs(pairs.w.to(self._device), pairs.img.to(self._device))
+
+    def _rendered(self, w: Tensor) -> Tensor:
+        generator = self._networks.generator
+        img: Tensor = generator.synthesis(generator.broadcast(w), noise_mode="const")
+        return img
+
+    def _reconstruct(self, pixels: Tensor) -> Tensor:
+        """The averaged encoder's picture of `pixels` [N, R, R, 3]: img on the CPU, float32."""
+        img = self._shrunk(from_uint8(pixels).to(self._device))
+        with autocast(self._device, self._dtype):
+            return self._rendered(self._optimiser.average(img).float()).float().cpu()
+
+    def _shrunk(self, img: Tensor) -> Tensor:
+        side = self._networks.encoder.config.in_resolution
+        img = img if img.shape[3] == side else F.interpolate(img, size=side, mode="area")
+        return (
+            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
+        )
+
+    def _validation_pixels(self) -> Tensor:
+        """Pixels [N, R, R, 3]: the validation part of the real faces, or unseen pairs without them."""
+        data, generator = self._config.data, self._networks.generator
+        if self._source is None:
+            renderer = PairRenderer(generator, self._config.pairs.psi, self._config.seed + UNSEEN_PAIRS)
+            return renderer.render(0, min(data.validation_images, 16))[1]
+        fraction = data.validation_fraction
+        batches = read_images(
+            self._source,
+            generator.img_resolution,
+            64,
+            keep=lambda key: in_validation(key, fraction),
+            limit=data.validation_images,
+        )
+        return torch.cat(list(batches))
+
+
+def weighted_sum(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """The loss: every term times its weight."""
+    return torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()

@@ -1,0 +1,244 @@
+"""The training loop: time, progress, logging, checkpoints. It knows no loss and no network."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stylegan2.errors import CheckpointError, ConfigError
+from train.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
+from train.config import PhaseConfig, RunConfig
+from train.logbook import Logbook
+from train.stop import StopRequest
+
+
+class Stage(Protocol):
+    """What the loop asks of a stage of training, for instance `train.inversion.InversionStage`."""
+
+    phases: tuple[PhaseConfig, ...]
+
+    def enter_phase(self, index: int) -> None:
+        """Get ready for a phase; called at its start, and before `load_state_dict` to resume in it."""
+
+    def prepare(self, progress: Callable[[int, int], None]) -> None:
+        """Make what the first step needs, reporting (done, total); what `progress` raises passes through."""
+
+    def step(self, step: int, fraction: float) -> dict[str, Tensor]:
+        """One optimiser step, `step` steps and `fraction` of the phase being done; scalars to log."""
+
+    def validate(self) -> dict[str, float]:
+        """Measures on pictures that are never trained on; changes nothing."""
+
+    def grid(self) -> Tensor:
+        """Sample pictures as one: pixels [H, W, 3] uint8 on the CPU; changes nothing."""
+
+    def export(self, folder: Path, steps: int) -> None:
+        """Write the trained weights as the product reads them."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, besides torch's random state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands."""
+
+    phase: int = 0  # index
+    step: int = 0  # optimiser steps done in the phase
+    total: int = 0  # optimiser steps done in all phases
+    seconds: float = 0.0  # spent in the phase's steps
+    total_seconds: float = 0.0  # spent in all steps
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """How a run ended."""
+
+    position: Position
+    stopped_by: int | None  # signal number; None when all phases are done
+
+
+class _StoppedError(Exception):
+    """A signal arrived while the stage was preparing."""
+
+
+def training_loop(
+    stage: Stage,
+    run: RunConfig,
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+    report: Callable[[str], None] = tqdm.write,
+) -> LoopResult:
+    """Train until every phase is done or a signal asks to stop; the state is saved in both cases.
+
+    Args:
+        stage: What is trained.
+        run: Folder and intervals.
+        settings: Resolved settings, for the run folder.
+        resume: Go on from the folder's checkpoint; without one, start.
+        report: Receives one line per event.
+
+    Raises:
+        ConfigError: The folder holds a run, and `resume` is not set.
+        CheckpointError: The checkpoint is damaged or of another stage.
+        StyleGANError: What the stage raises.
+    """
+    file = run.folder / CHECKPOINT_FILE
+    if file.exists() and not resume:
+        raise ConfigError(f"run.folder: {run.folder} holds a run; use --resume, or another folder")
+    position = _restore(stage, file) if file.exists() else Position()
+    if not file.exists():
+        stage.enter_phase(0)
+    with StopRequest() as request, closing(Logbook(run.folder, settings, position.total)) as logbook:
+        loop = _Loop(stage, run, logbook, request, report)
+        return loop.run(position)
+
+
+def _restore(stage: Stage, file: Path) -> Position:
+    state = load_checkpoint(file)
+    try:
+        position = Position(**state["position"])
+        stage.enter_phase(min(position.phase, len(stage.phases) - 1))
+        stage.load_state_dict(state["stage"])
+        torch.set_rng_state(state["rng"])
+        if torch.cuda.is_available() and state["rng_cuda"]:
+            torch.cuda.set_rng_state_all(state["rng_cuda"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{file}: does not fit these settings ({type(error).__name__}: {error})"
+        ) from error
+    return position
+
+
+class _Loop:
+    def __init__(
+        self,
+        stage: Stage,
+        run: RunConfig,
+        logbook: Logbook,
+        request: StopRequest,
+        report: Callable[[str], None],
+    ) -> None:
+        self._stage, self._run, self._logbook = stage, run, logbook
+        self._request, self._report = request, report
+        self._gathered: list[dict[str, Tensor]] = []
+
+    def run(self, position: Position) -> LoopResult:
+        phases = self._stage.phases
+        while position.phase < len(phases):
+            try:
+                self._stage.prepare(self._preparing)
+            except _StoppedError:
+                self._save(position)
+                return self._stopped(position)
+            position = self._run_phase(position, phases[position.phase])
+            if self._request.signal is not None:
+                return self._stopped(position)
+        self._report(
+            f"finished: {position.total} steps, {position.total_seconds / 60:.1f} minutes of training"
+        )
+        return LoopResult(position, None)
+
+    def _run_phase(self, position: Position, phase: PhaseConfig) -> Position:
+        images = phase.accumulate * (phase.real_batch + phase.pair_batch)
+        with _bar(phase, position) as bar:
+            while (fraction := phase_fraction(phase, position)) < 1 and self._request.signal is None:
+                begin = time.perf_counter()
+                self._gathered.append(self._stage.step(position.step, fraction))
+                seconds = time.perf_counter() - begin
+                position = replace(
+                    position,
+                    step=position.step + 1,
+                    total=position.total + 1,
+                    seconds=position.seconds + seconds,
+                    total_seconds=position.total_seconds + seconds,
+                )
+                self._show(bar, phase, position, images / seconds)
+                self._on_schedule(phase, position, images / seconds)
+        if self._request.signal is None:
+            position = self._end_phase(position)
+        self._save(position)
+        return position
+
+    def _show(self, bar: "tqdm[Any]", phase: PhaseConfig, position: Position, speed: float) -> None:
+        bar.set_postfix_str(f"step {position.step}, {speed:.1f} images/s", refresh=False)
+        bar.update(round(1000 * min(1.0, phase_fraction(phase, position))) - bar.n)
+
+    def _on_schedule(self, phase: PhaseConfig, position: Position, speed: float) -> None:
+        if position.total % self._run.log_every == 0:
+            names = self._gathered[-1]
+            means = {f"loss/{n}": _mean([g[n] for g in self._gathered]) for n in names}
+            self._logbook.scalars({**means, "images_per_second": speed}, position.total)
+            self._gathered = []
+        if position.total % self._run.validate_every == 0:
+            self._validate(phase.name, position)
+        if position.total % self._run.checkpoint_every == 0:
+            self._save(position)
+
+    def _end_phase(self, position: Position) -> Position:
+        phase = self._stage.phases[position.phase]
+        self._gathered = []
+        if position.total % self._run.validate_every:
+            self._validate(phase.name, position)
+        position = replace(position, phase=position.phase + 1, step=0, seconds=0.0)
+        if position.phase < len(self._stage.phases):
+            self._stage.enter_phase(position.phase)
+        return position
+
+    def _validate(self, name: str, position: Position) -> None:
+        measures = self._stage.validate()
+        self._logbook.scalars({f"validation/{key}": value for key, value in measures.items()}, position.total)
+        self._logbook.grid(self._stage.grid(), position.total)
+        values = ", ".join(f"{key} {value:.4g}" for key, value in measures.items())
+        minutes = position.total_seconds / 60
+        self._report(f"{name}, step {position.step} ({position.total}, {minutes:.1f} min): {values}")
+
+    def _save(self, position: Position) -> None:
+        state = {
+            "position": asdict(position),
+            "stage": self._stage.state_dict(),
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        save_checkpoint(self._run.folder / CHECKPOINT_FILE, state)
+        self._stage.export(self._run.folder, position.total)
+
+    def _stopped(self, position: Position) -> LoopResult:
+        number = self._request.signal
+        assert number is not None  # noqa: S101  (narrows the type for mypy)
+        self._report(f"stopped by {number.name} at step {position.total}; saved, --resume goes on from there")
+        return LoopResult(position, int(number))
+
+    def _preparing(self, done: int, total: int) -> None:
+        if self._request.signal is not None:
+            raise _StoppedError
+        if total and done % max(1, total // 20) == 0:
+            self._report(f"preparing: {done} of {total} pairs")
+
+
+def phase_fraction(phase: PhaseConfig, position: Position) -> float:
+    """Share of the phase that is done, by steps or by minutes, whichever is further; 1 or more at its end."""
+    by_time = position.seconds / (60 * phase.max_minutes) if phase.max_minutes else 0.0
+    return max(position.step / phase.max_steps, by_time)
+
+
+def _bar(phase: PhaseConfig, position: Position) -> "tqdm[Any]":
+    shape = "{desc} {percentage:3.0f}%|{bar:24}| {elapsed} done, {remaining} left{postfix}"
+    interval = 0.5 if sys.stderr.isatty() else 30.0
+    done = round(1000 * min(1.0, phase_fraction(phase, position)))
+    return tqdm(total=1000, initial=done, desc=phase.name, bar_format=shape, mininterval=interval)
+
+
+def _mean(values: list[Tensor]) -> float:
+    return float(torch.stack([value.detach().float() for value in values]).mean())

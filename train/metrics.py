@@ -1,0 +1,81 @@
+"""How close two pictures are: one value a pair, no averaging."""
+
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from stylegan2.checks import check_shape
+from stylegan2.errors import ShapeError
+
+SSIM_WINDOW = 11  # pixels, the reach of the Gaussian below at its usual cut
+
+
+def psnr(pixels: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of 8-bit pictures.
+
+        10 log10(255^2 / mean (pixels - target)^2)
+
+    Args:
+        pixels: [N, H, W, 3] uint8.
+        target: The same shape, uint8.
+
+    Returns:
+        [N] float64 in dB; infinite for equal pictures.
+
+    Raises:
+        ShapeError: The shapes differ.
+    """
+    check_shape("pixels", pixels, "N", "H", "W", 3)
+    check_shape("target", target, *pixels.shape)
+    mse = (pixels.double() - target.double()).square().mean((1, 2, 3))
+    return 10 * torch.log10(255**2 / mse)
+
+
+def mean_squared_error(img: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference on [-1, 1].
+
+    Args:
+        img: [N, 3, H, W]; values beyond [-1, 1] are clamped, as a display would.
+        target: The same shape, in [-1, 1].
+
+    Returns:
+        [N] float64, at most 4.
+
+    Raises:
+        ShapeError: The shapes differ.
+    """
+    check_shape("img", img, "N", 3, "H", "W")
+    check_shape("target", target, *img.shape)
+    return (img.double().clamp(-1, 1) - target.double()).square().mean((1, 2, 3))
+
+
+def ssim(pixels: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004), per channel with their Gaussian window of 1.5 pixels.
+
+    Args:
+        pixels: [N, H, W, 3] uint8, at least 11 pixels a side.
+        target: The same shape, uint8.
+
+    Returns:
+        [N] float64 in [-1, 1].
+
+    Raises:
+        ShapeError: The shapes differ, or the pictures are smaller than the window.
+    """
+    check_shape("pixels", pixels, "N", "H", "W", 3)
+    if min(pixels.shape[1:3]) < SSIM_WINDOW:
+        raise ShapeError("pixels", tuple(pixels.shape), f"[N, H, W, 3] with H and W at least {SSIM_WINDOW}")
+    check_shape("target", target, *pixels.shape)
+    values = [
+        structural_similarity(  # type: ignore[no-untyped-call]
+            a,
+            b,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for a, b in zip(pixels.cpu().numpy(), target.cpu().numpy(), strict=True)
+    ]
+    return torch.tensor(values, dtype=torch.float64)

@@ -1,0 +1,83 @@
+"""One optimiser step: learning rate, clipping, AdamW, and the average of the weights."""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.config import OptimConfig, PhaseConfig
+
+
+def learning_rate(phase: PhaseConfig, step: int, fraction: float) -> float:
+    """Linear warm-up, then half a cosine.
+
+    Args:
+        phase: Peak, warm-up and floor.
+        step: Steps done in the phase.
+        fraction: Share of the phase that is done, in [0, 1].
+    """
+    warmup = min(1.0, (step + 1) / (phase.warmup_steps + 1))
+    cosine = 0.5 * (1 + math.cos(math.pi * fraction))
+    return phase.lr * warmup * (phase.final_lr + (1 - phase.final_lr) * cosine)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """Move the average: average = decay * average + (1 - decay) * module; counters are copied."""
+    ours = [*average.parameters(), *average.buffers()]
+    theirs = [*module.parameters(), *module.buffers()]
+    for mean, value in zip(ours, theirs, strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+class Optimiser:
+    """AdamW on `module`, and `average`, its exponential moving average in evaluation mode."""
+
+    def __init__(self, module: nn.Module, config: OptimConfig) -> None:
+        self.module = module
+        self.average = copy.deepcopy(module).eval().requires_grad_(False)
+        self._clip = config.clip
+        self._adam = torch.optim.AdamW(
+            module.parameters(), lr=0.0, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self._updates = 0
+
+    def update(self, lr: float, ema: float) -> Tensor:
+        """Apply the gradients that have gathered.
+
+        Args:
+            lr: Learning rate.
+            ema: Decay of the average; less in the first updates, so that it leaves the start behind.
+
+        Returns:
+            L2 norm of the gradient before clipping [].
+        """
+        for group in self._adam.param_groups:
+            group["lr"] = lr
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        self._updates += 1
+        update_average(self.average, self.module, min(ema, self._updates / (self._updates + 10)))
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on."""
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "adam": self._adam.state_dict(),
+            "updates": self._updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        self._adam.load_state_dict(state["adam"])
+        self._updates = state["updates"]
