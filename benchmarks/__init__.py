@@ -1,0 +1,1 @@
+"""Scripts that print the speeds that the README states."""

@@ -1,0 +1,127 @@
+"""How long a slider move takes to reach the screen: `python -m benchmarks.live`.
+
+Starts the app, opens it in headless Chromium, and measures in the page: from the input event until the new
+picture is decoded and the frame after it begins; then a two-second drag at 60 events a second.
+"""
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.machine import describe
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+# One move: dispatch an input event, wait for the picture's new source, decode it, wait for the next frame.
+MEASURE = """
+async ([count, drag]) => {
+  const range = document.querySelector('#slider-smile input[type=range]');
+  const picture = document.querySelector('#stage .edited');
+  const setter = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set;
+  const move = (value) => {
+    setter.call(range, value);
+    range.dispatchEvent(new Event('input', {bubbles: true}));
+  };
+  const frame = () => new Promise(requestAnimationFrame);
+  const changed = () => new Promise((done) => {
+    const observer = new MutationObserver(() => { observer.disconnect(); done(); });
+    observer.observe(picture, {attributes: true, attributeFilter: ['src']});
+  });
+  const times = [];
+  for (let i = 0; i < count; i++) {
+    const seen = changed();
+    const start = performance.now();
+    move(((i % 20) - 10) / 5 + 0.05);
+    await seen; await picture.decode(); await frame();
+    times.push(performance.now() - start);
+    await new Promise((done) => setTimeout(done, 30));
+  }
+  let pictures = 0;
+  const counter = new MutationObserver(() => pictures++);
+  counter.observe(picture, {attributes: true, attributeFilter: ['src']});
+  const begin = performance.now();
+  for (let i = 0; i < drag; i++) {
+    move(Math.sin(i / 10));
+    await new Promise((done) => setTimeout(done, 1000 / 60));
+  }
+  const dragged = performance.now() - begin;
+  const last = performance.now();
+  while (window.facePump.busy || window.facePump.dirty) await frame();
+  return {times, pictures, dragged, settle: performance.now() - last};
+}
+"""
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, seconds: float) -> None:
+    """Return when `url` answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise SystemExit(f"{url} does not answer within {seconds:.0f} s")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moves", type=int, default=60)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    print(f"machine: {describe()}")
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    app = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], stdout=subprocess.DEVNULL)  # noqa: S603
+    try:
+        wait_for(url, 120)
+        with sync_playwright() as play:
+            page = play.chromium.launch(executable_path=args.chromium, args=FLAGS).new_page()
+            page.goto(url)
+            page.wait_for_selector("#stage .stage[data-ready=true]")
+            page.set_input_files("#photo input[type=file]", "editor/ui/assets/astronaut.jpg")
+            page.wait_for_function("document.querySelector('#status').innerText.includes('Found')")
+            # The fast engine may still be on its way: its name stands under the picture.
+            for _ in range(120):
+                page.evaluate(MEASURE, [2, 0])
+                if "OpenVINO" in page.inner_text("#stage .timing"):
+                    break
+                time.sleep(0.5)
+            engine = page.inner_text("#stage .timing").split("·")[-1].strip()
+            result = page.evaluate(MEASURE, [args.moves, 120])
+    finally:
+        app.terminate()
+        app.wait()
+    times = sorted(result["times"])
+    summary = {
+        "engine": engine,
+        "median_ms": round(times[len(times) // 2], 1),
+        "p90_ms": round(times[int(len(times) * 0.9)], 1),
+        "drag_pictures_per_s": round(result["pictures"] / result["dragged"] * 1e3, 1),
+        "drag_settles_ms": round(result["settle"], 1),
+    }
+    print(
+        json.dumps(summary) if args.json else "\n".join(f"{key}: {value}" for key, value in summary.items())
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""How fast one picture is drawn and one face inverted: `python -m benchmarks.render`.
+
+Prints medians per engine, the ratio to the plain float32 network in the same run, and how long after a
+start the fast engine answers with a cold and with a warm cache.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.machine import describe
+from inversion.checkpoint import load_encoder
+from inversion.inverter import Inverter
+from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
+from stylegan2.checkpoint import load_generator
+from stylegan2.image import to_uint8
+from stylegan2.renderer import Renderer
+
+
+def median_ms(run: Callable[[], object], repeats: int) -> float:
+    """Median time of a call after two that warm up, in milliseconds."""
+    times = []
+    for i in range(repeats + 2):
+        start = time.perf_counter()
+        run()
+        if i >= 2:
+            times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Time every engine."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
+    parser.add_argument("--repeats", type=int, default=30)
+    args = parser.parse_args()
+    bundle = load_bundle(args.bundle)
+    generator = load_generator(bundle.generator_path)
+    ws = generator.broadcast(generator.sample_w(1, seed=0)).contiguous()
+    print(f"machine: {describe()}")
+    print(f"model: {bundle.name}, {bundle.resolution} px, batch 1, median of {args.repeats}")
+
+    with torch.inference_mode():
+        baseline = median_ms(lambda: to_uint8(generator.synthesis(ws)), args.repeats)
+    print(f"{'draw: plain torch network, float32':45s} {baseline:8.1f} ms   1.0 x")
+
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        for state in ("cold", "warm"):
+            start = time.perf_counter()
+            renderer = Renderer(generator, device="cpu", cache=cache)
+            if state == "cold":
+                first = median_ms(lambda r=renderer: r.render(ws), args.repeats)
+                name = f"draw: {renderer.engine.name}, the first seconds"
+                print(f"{name:45s} {first:8.1f} ms   {baseline / first:.1f} x")
+                start = time.perf_counter()
+            renderer.engine.prepare()
+            renderer.engine.wait()
+            name = f"ready: {renderer.engine.name}, {state} cache"
+            print(f"{name:45s} {time.perf_counter() - start:8.1f} s    {renderer.engine.note}")
+        fast = median_ms(lambda: renderer.render(ws), args.repeats)
+        print(f"{'draw: ' + renderer.engine.name + ', warm':45s} {fast:8.1f} ms   {baseline / fast:.1f} x")
+
+        if bundle.encoder_path is not None:
+            encoder = load_encoder(bundle.encoder_path)
+            pixels = renderer.render(ws)
+            for engine in ("torch", "openvino"):
+                inverter = Inverter(generator, encoder, device="cpu", engine=engine, cache=cache)
+                took = median_ms(lambda i=inverter: i.invert(pixels), args.repeats)
+                print(f"{'invert: ' + inverter.engine.name:45s} {took:8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
