@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         demo = build_demo(editor)
         demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_OPTIONS)
+        print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
         editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
     except (StyleGANError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

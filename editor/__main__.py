@@ -10,6 +10,7 @@ import cv2
 from editor.errors import StrengthError
 from editor.export import save_png
 from editor.pipeline import open_editor
+from inversion.optimise import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.engine import DEVICES, ENGINES
 from stylegan2.errors import StyleGANError
@@ -58,6 +59,15 @@ def parse_edits(texts: Sequence[str]) -> dict[str, float]:
     return edits
 
 
+def show_progress(progress: Progress) -> bool:
+    """One line on a terminal's error stream that overwrites itself; never cancels."""
+    if sys.stderr.isatty():
+        print(
+            f"\rrefining: {progress.step}/{progress.steps}, {progress.psnr:.1f} dB ", end="", file=sys.stderr
+        )
+    return True
+
+
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Do what the flags say; returns what happened."""
     edits = parse_edits(args.edits)
@@ -68,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     with editor.detector:
         session = editor.edit(editor.invert(args.photo), edits)
     if args.steps:
-        session = editor.refine(session, args.steps)
+        session = editor.refine(session, args.steps, show_progress)
     reconstruction = editor.reconstruct(session)
     save_png(args.out, editor.render(session), session.strengths)
     if args.reconstruction:

@@ -171,6 +171,7 @@ LAUNCH_OPTIONS: dict[str, Any] = {
     "css": Path(ASSETS / "app.css").read_text(encoding="utf-8"),
     "max_file_size": MAX_UPLOAD,
     "share": False,
+    "quiet": True,  # Gradio would advertise a public link
     "footer_links": [],
     "ssr_mode": False,  # a Space would turn it on, and put a second server between the page and this one
 }
