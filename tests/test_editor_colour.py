@@ -8,19 +8,7 @@ from PIL import Image, ImageCms
 
 from editor.colour import DECODER_ERRORS, scale_to_8_bit, to_rgb
 from editor.photo import load_photo
-
-
-def picture(width=64, height=48):
-    """Smooth colours, so that lossy formats stay close; no symmetry."""
-    y, x = np.mgrid[:height, :width]
-    channels = x * 200 // width, y * 220 // height, (x + y) * 120 // (width + height) + 60
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def encoded(image, fmt, **options):
-    stream = io.BytesIO()
-    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, fmt, **options)
-    return stream.getvalue()
+from tests.pictures import encoded, picture
 
 
 def test_cmyk_jpegs_look_like_the_rgb_they_came_from():

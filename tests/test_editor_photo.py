@@ -14,19 +14,7 @@ from PIL import Image, ImageOps
 from editor.errors import FaceError, ImageInputError
 from editor.photo import check_pixels, load_photo
 from stylegan2.errors import StyleGANError
-
-
-def picture(width=64, height=48):
-    """Smooth colours, so that lossy formats stay close; no symmetry."""
-    y, x = np.mgrid[:height, :width]
-    channels = x * 200 // width, y * 220 // height, (x + y) * 120 // (width + height) + 60
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def encoded(image, fmt, **options):
-    stream = io.BytesIO()
-    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, fmt, **options)
-    return stream.getvalue()
+from tests.pictures import encoded, picture
 
 
 def png_header(width, height):

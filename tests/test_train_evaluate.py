@@ -1,12 +1,9 @@
-import io
 import json
-import tarfile
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from inversion.checkpoint import save_encoder
@@ -16,6 +13,7 @@ from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import ShapeError
 from stylegan2.image import from_uint8
+from tests.pictures import write_shard
 from train.__main__ import main
 from train.evaluate import MetricNetworks, measure, summarise
 from train.metrics import mean_squared_error, psnr, ssim
@@ -62,13 +60,7 @@ def bundle(tmp_path):
 @pytest.fixture
 def faces(tmp_path):
     path = tmp_path / "faces.tar"
-    with tarfile.open(path, "w") as tar:
-        for number, picture in enumerate(pixels(20, 64)[0].numpy()):
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "PNG")
-            info = tarfile.TarInfo(f"{number:04}.png")
-            info.size = buffer.tell()
-            tar.addfile(info, io.BytesIO(buffer.getvalue()))
+    write_shard(path, pixels(20, 64)[0].numpy())
     return path
 
 

@@ -1,9 +1,7 @@
 import dataclasses
-import io
 import json
 import os
 import signal
-import tarfile
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
+from tests.pictures import write_shard
 from train.__main__ import main
 from train.assemble import build_inversion, frame_encoder
 from train.checkpoint import load_checkpoint, save_checkpoint
@@ -76,13 +75,7 @@ def shard(tmp_path_factory, bundle):
     path = tmp_path_factory.mktemp("data") / "faces.tar"
     generator = tiny_generator()
     pixels = ((generator(torch.randn(40, 16)).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
-    with tarfile.open(path, "w") as tar:
-        for number, picture in enumerate(pixels.numpy()):
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "PNG")
-            info = tarfile.TarInfo(f"{number:04}.png")
-            info.size = buffer.tell()
-            tar.addfile(info, io.BytesIO(buffer.getvalue()))
+    write_shard(path, pixels.numpy())
     return path
 
 
