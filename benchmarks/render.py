@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
 from inversion.checkpoint import load_encoder
@@ -33,6 +35,13 @@ def median_ms(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
+def convolution_rate(repeats: int) -> float:
+    """What torch reaches on a convolution that fills the processor, in GFLOP/s."""
+    x, weight = torch.randn(8, 256, 32, 32), torch.randn(256, 256, 3, 3)
+    took = median_ms(lambda: F.conv2d(x, weight, padding=1), repeats)
+    return 2 * x.numel() * weight[0].numel() / took / 1e6
+
+
 def main() -> None:
     """Time every engine."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,6 +55,10 @@ def main() -> None:
     print(f"model: {bundle.name}, {bundle.resolution} px, batch 1, median of {args.repeats}")
 
     with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            generator.synthesis(ws)
+        work, rate = counter.get_total_flops() / 1e9, convolution_rate(args.repeats)
+        print(f"work: {work:.1f} GFLOP a picture; a large convolution runs at {rate:.0f} GFLOP/s here")
         baseline = median_ms(lambda: to_uint8(generator.synthesis(ws)), args.repeats)
     print(f"{'draw: plain torch network, float32':45s} {baseline:8.1f} ms   1.0 x")
 
