@@ -16,7 +16,7 @@ def describe() -> str:
     name = fields.get("model name", platform.processor())
     family = f", family {fields['cpu family']} model {fields['model']}" if "cpu family" in fields else ""
     flags = fields.get("flags", "").split()
-    sets = [flag for flag in ("avx2", "avx512f", "avx512_fp16", "amx_bf16") if flag in flags]
+    sets = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16") if flag in flags]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return f"{name}{family}, {cores} cores ({', '.join(sets)}), torch {torch.__version__}, load {load:.1f}"

@@ -26,6 +26,8 @@ class LiveEngine:
         example: An input [1, ...].
         device: One of `DEVICES`.
         engine: One of `ENGINES`.
+        coarse: Whether 8 bits of precision will do, see `inference_precision`; right for pictures, which
+            have 8 bits themselves, not for latents.
         cache: Folder for converted graphs; None for the user's cache folder.
 
     Raises:
@@ -39,6 +41,7 @@ class LiveEngine:
         *,
         device: str = "auto",
         engine: str = "auto",
+        coarse: bool = False,
         cache: Path | None = None,
     ) -> None:
         if engine not in ENGINES:
@@ -50,7 +53,7 @@ class LiveEngine:
             )
         self.device = chosen
         self.note = ""
-        self._module, self._example, self._cache = module, example, cache
+        self._module, self._example, self._coarse, self._cache = module, example, coarse, cache
         self._engine: Engine = TorchEngine(module, chosen)
         self._thread: threading.Thread | None = None
         self._wanted = chosen.type == "cpu" and engine != "torch"
@@ -63,14 +66,14 @@ class LiveEngine:
         if self._wanted:
             self._wanted = False
             # A copy, since tracing a module while another thread runs it is not safe.
-            work = (copy.deepcopy(self._module), self._example, self._cache)
+            work = (copy.deepcopy(self._module),)
             self._thread = threading.Thread(target=self._prepare, args=work, name="openvino", daemon=True)
             self._thread.start()
 
-    def _prepare(self, module: nn.Module, example: Tensor, cache: Path | None) -> None:
+    def _prepare(self, module: nn.Module) -> None:
         try:
-            fast = OpenVINOEngine(module, example, cache)
-            fast(example)  # the first run allocates
+            fast = OpenVINOEngine(module, self._example, coarse=self._coarse, folder=self._cache)
+            fast(self._example)  # the first run allocates
         except EngineError as error:
             self.note = f"{error}; rendering with torch instead."
         else:

@@ -5,24 +5,33 @@ import sys
 import pytest
 import torch
 
+from inversion.inverter import Inverter
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import EngineError, ShapeError
 from stylegan2.image import to_uint8
 from stylegan2.live_engine import LiveEngine
-from stylegan2.openvino_engine import weights_hash
+from stylegan2.openvino_engine import inference_precision, weights_hash
 from stylegan2.renderer import Renderer
 
-F16_TOLERANCE = 2  # of 255
+F16_TOLERANCE = 2  # of 255, for f16 and f32
+# bf16 keeps 8 bits: single pixels may be off further, the picture as a whole may not.
+BF16_TOLERANCE, BF16_MEAN = 10, 1.0
 
 
 def reference(generator, ws):
     return to_uint8(generator.synthesis(ws))
 
 
-def difference(a, b):
-    return (a.int() - b.int()).abs().max().item()
+def assert_draws(renderer, ws, expected):
+    """The pixels are `expected` to the tolerance of the engine's number format."""
+    off = (renderer.render(ws).int() - expected.int()).abs()
+    if not renderer.engine.name.endswith("bf16"):
+        assert off.max().item() <= F16_TOLERANCE
+        return
+    assert off.max().item() <= BF16_TOLERANCE
+    assert off.float().mean().item() <= BF16_MEAN
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
@@ -30,7 +39,7 @@ def test_each_engine_draws_the_reference(tiny_generator, tmp_path, engine):
     renderer = Renderer(tiny_generator, device="cpu", engine=engine, cache=tmp_path)
     assert renderer.engine.name.lower().startswith(engine)
     ws = torch.randn(3, tiny_generator.num_ws, 32)
-    assert difference(renderer.render(ws), reference(tiny_generator, ws)) <= F16_TOLERANCE
+    assert_draws(renderer, ws, reference(tiny_generator, ws))
 
 
 @pytest.mark.weights
@@ -39,7 +48,26 @@ def test_each_engine_draws_the_bundled_reference(tmp_path, engine):
     generator = load_generator(load_bundle().generator_path)
     ws = generator.broadcast(generator.sample_w(2, seed=0, truncation_psi=0.8))
     renderer = Renderer(generator, device="cpu", engine=engine, cache=tmp_path)
-    assert difference(renderer.render(ws), reference(generator, ws)) <= F16_TOLERANCE
+    assert_draws(renderer, ws, reference(generator, ws))
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "coarse", "precision"),
+    [
+        (["FP32", "FP16", "BF16"], False, "f16"),
+        (["FP32", "FP16", "BF16"], True, "f16"),
+        (["FP32", "BF16"], True, "bf16"),
+        (["FP32", "BF16"], False, "f32"),
+        (["FP32"], True, "f32"),
+    ],
+)
+def test_the_number_format_follows_the_processor(capabilities, coarse, precision):
+    assert inference_precision(capabilities, coarse=coarse) == precision
+
+
+def test_latents_are_never_computed_in_bf16(tiny_encoder, tiny_generator, tmp_path):
+    inverter = Inverter(tiny_generator, tiny_encoder, engine="openvino", cache=tmp_path)
+    assert inverter.engine.name.split()[-1] in ("f16", "f32")
 
 
 def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):
@@ -51,7 +79,7 @@ def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):
     renderer.engine.wait()
     assert renderer.engine.name.startswith("OpenVINO cpu")
     assert not renderer.engine.note
-    assert difference(renderer.render(ws), before) <= F16_TOLERANCE
+    assert_draws(renderer, ws, before)
 
 
 def test_the_converted_graph_is_cached_by_the_weights(tiny_generator, tmp_path):

@@ -1,9 +1,15 @@
 """Put a stage together from the files that its settings name."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_encoder
+from inversion.config import EncoderConfig
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.bundle import load_bundle
@@ -51,8 +57,9 @@ def build_inversion(config: InversionConfig) -> InversionStage:
         identity=identity,
     )
     if config.hardware.channels_last:
-        to_channels_last(generator)
-        to_channels_last(encoder)
+        for network in (generator, encoder, perceptual, identity):
+            if network is not None:
+                to_channels_last(network)
     source = find_images(config.data.images) if config.data.images is not None else None
     return InversionStage(config, networks, source, bundle.generator_sha256)
 
@@ -64,10 +71,34 @@ def _encoder(config: InversionConfig, generator: Generator) -> WEncoder:
         encoder = WEncoder(config.encoder)
         frame_encoder(encoder, generator, config.pairs.psi, config.seed)
         return encoder
-    encoder = load_encoder(config.start_from).requires_grad_(True)
-    if encoder.config != config.encoder:
-        raise ConfigError(f"encoder: differs from the one in {config.start_from}, which is {encoder.config}")
-    return encoder
+    return deepen(load_encoder(config.start_from), config.encoder, config.start_from)
+
+
+def deepen(encoder: WEncoder, config: EncoderConfig, origin: Path) -> WEncoder:
+    """The function of `encoder` in an architecture with as many residual blocks or more.
+
+    Added blocks start as the identity: their last convolution is zero, so only the shortcut speaks.
+
+    Args:
+        encoder: Trained weights.
+        config: The architecture wanted; only `depths` may exceed that of `encoder`.
+        origin: Where `encoder` came from, for the error.
+
+    Raises:
+        ConfigError: Something else differs, or a level would lose blocks.
+    """
+    found = encoder.config
+    shallower = any(ours < theirs for ours, theirs in zip(config.depths, found.depths, strict=True))
+    if shallower or replace(found, depths=config.depths) != config:
+        raise ConfigError(
+            f"encoder: {origin} is {found}; all but depths must be the same, and no depth may be smaller"
+        )
+    deeper = WEncoder(config)
+    missing = deeper.load_state_dict(encoder.state_dict(), strict=False).missing_keys
+    for name, module in deeper.named_modules():
+        if isinstance(module, ResidualBlock) and f"{name}.conv2.weight" in missing:
+            nn.init.zeros_(module.conv2.weight)
+    return deeper
 
 
 @torch.no_grad()

@@ -68,7 +68,9 @@ class InversionStage:
         if config.hardware.compile:
             self._encode = torch.compile(networks.encoder, dynamic=False)
             self._render = torch.compile(self._rendered, dynamic=False)
-        self._pairs = open_pairs(generator, config.pairs, seed=config.seed, fingerprint=fingerprint)
+        self._pairs = open_pairs(
+            generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._draw
+        )
         self._validation = self._validation_pixels()
         self._index = 0
         self._real: RealImages | None = None
@@ -188,9 +190,7 @@ class InversionStage:
             if weights.prior:
                 terms["prior"] = latent_prior(w[:count], encoder.w_avg, encoder.w_std)
             if weights.pixels:
-                with autocast(self._device, self._dtype):
-                    out = self._render(w[:count]).float()
-                terms |= self._picture_terms(out, img, weights)
+                terms |= self._picture_terms(self._draw(w[:count]), img, weights)
         return terms
 
     def _picture_terms(self, out: Tensor, img: Tensor, weights: LossWeights) -> dict[str, Tensor]:
@@ -220,6 +220,11 @@ class InversionStage:
             return None
         pairs = self._pairs.sample(count, rng)
         return Pairs(pairs.w.to(self._device), pairs.img.to(self._device))
+
+    def _draw(self, w: Tensor) -> Tensor:
+        """The generator's picture of `w` in the training's number format: img, float32."""
+        with autocast(self._device, self._dtype):
+            return self._render(w).float()
 
     def _rendered(self, w: Tensor) -> Tensor:
         generator = self._networks.generator
