@@ -99,3 +99,30 @@ def test_every_pixel_level_survives_the_round_trip():
 def test_pixels_are_clamped():
     img = torch.tensor([-7.0, 7.0]).reshape(1, 1, 1, 2).expand(1, 3, 1, 2)
     assert to_uint8(img)[0, 0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("resolution", [4, 8, 16, 32])
+def test_a_picture_from_its_own_features_is_the_same(tiny_generator, resolution):
+    ws = torch.randn(2, tiny_generator.num_ws, 32)
+    f = tiny_generator.synthesis.features(ws, resolution)
+    assert f.shape == (2, tiny_generator.config.channels[resolution], resolution, resolution)
+    torch.testing.assert_close(tiny_generator.synthesis(ws, f=f), tiny_generator.synthesis(ws))
+
+
+def test_features_replace_what_the_styles_below_drew(tiny_generator):
+    ws, other = torch.randn(2, 1, tiny_generator.num_ws, 32)
+    f = tiny_generator.synthesis.features(ws, 16)
+    assert not torch.allclose(tiny_generator.synthesis(other, f=f), tiny_generator.synthesis(other))
+    mixed = torch.cat([other[:, :5], ws[:, 5:]], 1)  # styles up to the activation at 16 px: only the skip
+    skip = tiny_generator.synthesis(mixed, f=f) - tiny_generator.synthesis(ws, f=f)
+    assert 0 < skip.abs().mean() < (tiny_generator.synthesis(mixed) - tiny_generator.synthesis(ws)).abs().mean()
+
+
+def test_features_of_another_shape_are_refused(tiny_generator):
+    ws = torch.randn(1, tiny_generator.num_ws, 32)
+    with pytest.raises(ShapeError, match=r"f: expected \[N, C, R, R\] with R one of \[4, 8, 16, 32\]"):
+        tiny_generator.synthesis.upper(torch.zeros(1, 8, 24, 24), None, ws)
+    with pytest.raises(ShapeError, match=r"f: expected \[1, 8, 16, 16\]"):
+        tiny_generator.synthesis(ws, f=torch.zeros(1, 9, 16, 16))
+    with pytest.raises(ConfigError, match=r"resolution: 64; must be one of \[4, 8, 16, 32\]"):
+        tiny_generator.synthesis.features(ws, 64)
