@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from inversion.config import EncoderConfig
+from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.checkpoint import read_safetensors
 from stylegan2.errors import CheckpointError, ConfigError
@@ -59,3 +60,22 @@ def load_encoder(path: str | Path) -> WEncoder:
             raise
         raise CheckpointError(f"{path}: not a W encoder: {type(error).__name__}: {error}") from error
     return encoder.eval().requires_grad_(False)
+
+
+def save_refiners(
+    refiners: Refiners,
+    path: str | Path,
+    metadata: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write the refiners as `save_encoder` writes an encoder."""
+    state = {
+        name: value.detach().cpu().contiguous()
+        if name.endswith(_EXACT)
+        else value.detach().cpu().to(dtype).contiguous()
+        for name, value in refiners.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    config = json.dumps(settings_to_dict(refiners.config))
+    save_file(state, path, {**(metadata or {}), "refiner_config": config})
+    Path(path).chmod(0o644)

@@ -23,3 +23,40 @@ class EncoderConfig:
                 raise ConfigError(f"{name}: {list(values)}; every entry must be at least 1")
         if min(self.channels) < 8:
             raise ConfigError(f"channels: {list(self.channels)}; every entry must be at least 8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinerConfig:
+    """Architecture of the refiners of W+ and F; the first block of fields follows encoder and generator."""
+
+    in_resolution: int  # of the encoder, pixels a side
+    level_channels: tuple[int, int, int]  # of the encoder's backbone
+    img_resolution: int  # of the generator
+    w_dim: int
+    num_ws: int
+    f_channels: int  # of the generator's activation at f_resolution
+
+    f_resolution: int = 32  # where f enters the generator, at most half of img_resolution
+    width: int = 256  # of the tokens of W+
+    heads: int = 4
+    blocks: int = 2  # cross-attention blocks of W+
+    f_width: int = 128  # of the feature map that f is read from
+    f_blocks: int = 3  # residual blocks of that map
+    f_hidden: int = 160  # between code and offset
+    code: int = 96  # channels of the code
+    carry_width: int = 32  # of the tokens that are matched before and after an edit
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "level_channels" and value < 1:
+                raise ConfigError(f"{name}: {value}; must be at least 1")
+        for name in ("width", "f_width"):
+            if getattr(self, name) % self.heads:
+                raise ConfigError(
+                    f"{name}: {getattr(self, name)}; must be a multiple of heads ({self.heads})"
+                )
+        if self.img_resolution % (2 * self.f_resolution):
+            raise ConfigError(
+                f"f_resolution: {self.f_resolution}; must be at most half of {self.img_resolution} "
+                "and divide it"
+            )

@@ -39,20 +39,24 @@ class WEncoder(nn.Module):
         self.register_buffer("img_avg", torch.zeros(3, r, r))
 
     def forward(self, img: Tensor) -> Tensor:
-        """Invert `img`.
+        """Invert `img` [N, 3, R, R] to w [N, w_dim]; see `encode`."""
+        return self.encode(img)[0]
+
+    def encode(self, img: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Invert `img`, and hand out what the refiners look at.
 
         Args:
             img: Aligned pictures [N, 3, R, R] in [-1, 1], R = `config.in_resolution`.
 
         Returns:
-            w [N, w_dim].
+            w [N, w_dim], and the backbone's fine, middle and coarse level.
 
         Raises:
             ShapeError: `img` has another shape.
         """
         r = self.config.in_resolution
         check_shape("img", img, "N", 3, r, r)
-        coarse = self.backbone(img - self.img_avg)[2]
-        x = F.silu(self.norm(self.tail(coarse))).flatten(1)
+        levels: tuple[Tensor, Tensor, Tensor] = self.backbone(img - self.img_avg)
+        x = F.silu(self.norm(self.tail(levels[2]))).flatten(1)
         offset: Tensor = self.out(F.silu(self.hidden(x)))
-        return self.w_avg + self.w_std * offset
+        return self.w_avg + self.w_std * offset, levels

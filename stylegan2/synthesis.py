@@ -150,7 +150,7 @@ class SynthesisNetwork(nn.Module):
         return img
 
     def features(self, ws: Tensor, resolution: int, *, noise_mode: str = "const") -> Tensor:
-        """f = G_k(ws): the activation of the block of this resolution [N, C, R, R]; raises as `lower`."""
+        """F = G_k(ws): the activation of the block of this resolution [N, C, R, R]; raises as `lower`."""
         return self.lower(ws, resolution, noise_mode=noise_mode)[0]
 
     def _styled(self, ws: Tensor) -> list[tuple[SynthesisBlock, Tensor]]:

@@ -115,7 +115,9 @@ def test_features_replace_what_the_styles_below_drew(tiny_generator):
     assert not torch.allclose(tiny_generator.synthesis(other, f=f), tiny_generator.synthesis(other))
     mixed = torch.cat([other[:, :5], ws[:, 5:]], 1)  # styles up to the activation at 16 px: only the skip
     skip = tiny_generator.synthesis(mixed, f=f) - tiny_generator.synthesis(ws, f=f)
-    assert 0 < skip.abs().mean() < (tiny_generator.synthesis(mixed) - tiny_generator.synthesis(ws)).abs().mean()
+    assert (
+        0 < skip.abs().mean() < (tiny_generator.synthesis(mixed) - tiny_generator.synthesis(ws)).abs().mean()
+    )
 
 
 def test_features_of_another_shape_are_refused(tiny_generator):

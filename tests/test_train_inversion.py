@@ -19,7 +19,7 @@ from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
 from train.__main__ import main
-from train.assemble import build_inversion, frame_encoder
+from train.assemble import build_inversion, deepen, frame_encoder
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import InversionConfig, LossWeights, OptimConfig, PhaseConfig
 from train.evaluate import training_facts
@@ -266,8 +266,21 @@ def test_a_run_goes_on_from_given_weights(settings, tmp_path):
     expected = first._optimiser.average.out.weight.half().float()
     assert torch.equal(stage._networks.encoder.out.weight, expected)
     assert all(p.requires_grad for p in stage._networks.encoder.parameters())
-    with pytest.raises(ConfigError, match="encoder: differs"):
+    with pytest.raises(ConfigError, match="encoder: .* all but depths must be the same"):
         build_inversion(configured(settings, start_from=str(start), encoder={**ENCODER, "hidden": 64}))
+
+
+def test_added_blocks_start_as_the_identity(settings, tmp_path):
+    run(configured(settings, phases=settings["phases"][:1]))
+    start = tmp_path / "run" / "encoder.safetensors"
+    deeper = {**ENCODER, "depths": [2, 1, 3, 1]}
+    config = configured(settings, start_from=str(start), encoder=deeper)
+    encoder = build_inversion(config)._networks.encoder
+    assert len(encoder.backbone.stages[2]) == 3
+    img = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(encoder.eval()(img), load_encoder(start)(img))
+    with pytest.raises(ConfigError, match="no depth may be smaller"):
+        deepen(encoder, config.encoder.__class__(**{**vars(config.encoder), "depths": (1, 1, 3, 1)}), start)
 
 
 def test_an_encoder_of_another_width_is_refused(settings):

@@ -9,11 +9,12 @@ from pathlib import Path
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError, StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
-from train.assemble import build_inversion
+from train.assemble import build_inversion, build_refinement
 from train.config import InversionConfig
 from train.evaluate import as_table, evaluate
 from train.logbook import REPOSITORY
 from train.loop import training_loop
+from train.refinement_config import RefinementConfig
 
 DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
 SIGNAL_EXIT = 128  # added to the number of the signal that stopped a run, as shells do
@@ -42,6 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     inversion.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
     inversion.set_defaults(run=_inversion)
 
+    refiners = commands.add_parser("refiners", help="train the refiners of W+ and F")
+    refiners.add_argument(
+        "--config", type=Path, required=True, help="settings, as train/configs/refiners.yaml"
+    )
+    refiners.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
+    refiners.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
+    refiners.set_defaults(run=_refiners)
+
     measure = commands.add_parser("evaluate", help="measure reconstructions of aligned faces")
     measure.add_argument(
         "--data", required=True, help="tar shards (braces and wildcards allowed) or a folder"
@@ -59,6 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
 def _inversion(options: argparse.Namespace) -> int:
     config = read_settings(options.config, InversionConfig, options.set)
     stage = build_inversion(config)
+    result = training_loop(stage, config.run, settings_to_dict(config), resume=options.resume)
+    return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
+
+
+def _refiners(options: argparse.Namespace) -> int:
+    config = read_settings(options.config, RefinementConfig, options.set)
+    stage = build_refinement(config)
     result = training_loop(stage, config.run, settings_to_dict(config), resume=options.resume)
     return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
 

@@ -10,6 +10,7 @@ from torch import nn
 from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_encoder
 from inversion.config import EncoderConfig
+from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.bundle import load_bundle
@@ -23,6 +24,8 @@ from train.identity import load_identity
 from train.inversion import InversionStage, Networks
 from train.pairs import sample_w
 from train.perceptual import load_perceptual
+from train.refinement import RefinementNetworks, RefinementStage
+from train.refinement_config import RefinementConfig
 from train.seeds import positioned_generator
 
 SPREAD_STREAM = 3  # of `positioned_generator`
@@ -111,3 +114,42 @@ def frame_encoder(encoder: WEncoder, generator: Generator, psi: tuple[float, flo
     img = generator.synthesis(generator.broadcast(generator.w_avg[None]), noise_mode="const")
     side = encoder.config.in_resolution
     encoder.img_avg.copy_(F.interpolate(img, size=side, mode="area")[0])
+
+
+def build_refinement(config: RefinementConfig) -> RefinementStage:
+    """Load everything that `config` names; raises as `build_inversion`."""
+    bundle = load_bundle(config.bundle)
+    device = choose_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    generator = load_generator(bundle.generator_path).to(device)
+    file = config.encoder or bundle.encoder_path
+    if file is None:
+        raise ConfigError(f"encoder: null, and {bundle.folder} has none")
+    encoder = load_encoder(file).to(device)
+    refiners = Refiners(
+        config.refiners.complete(
+            in_resolution=encoder.config.in_resolution,
+            level_channels=encoder.config.channels[1:4],
+            img_resolution=generator.img_resolution,
+            w_dim=generator.w_dim,
+            num_ws=generator.num_ws,
+            channels=generator.config.channels,
+        )
+    )
+    refiners.frame(encoder.w_avg, encoder.w_std)
+    identity = None
+    if config.identity_weights is not None:
+        identity = load_identity(config.identity_weights, bundle.alignment).to(device)
+    networks = RefinementNetworks(
+        generator=generator,
+        encoder=encoder,
+        refiners=refiners.to(device),
+        perceptual=load_perceptual(config.perceptual_weights).to(device),
+        identity=identity,
+    )
+    if config.hardware.channels_last:
+        for network in vars(networks).values():
+            if network is not None:
+                to_channels_last(network)
+    assert config.data.images is not None  # noqa: S101  (narrows the type for mypy: the config checks it)
+    return RefinementStage(config, networks, find_images(config.data.images), bundle.generator_sha256)

@@ -1,0 +1,92 @@
+"""FeatureCarrier: code and the generator's activations -> f, also where an edit has moved the face."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inversion.attention import to_map, to_tokens
+from inversion.config import RefinerConfig
+from stylegan2.checks import check_shape
+
+
+class FeatureCarrier(nn.Module):
+    """f = a + offset(code, a), and after an edit f_hat = a_hat + what of the offset still belongs there.
+
+    With `a = G_k(ws)` and `a_hat = G_k(ws_hat)`, CLCAE (section 3.3) adds the same offset after an edit,
+    `f_hat = f + a_hat - a`, so that features of the old face stay where they were although the face moved.
+    Here the code is first carried along: every place of `a_hat` looks up, by attention, where in `a` it
+    came from, and fetches the code from there,
+
+        moved = softmax(q(a_hat) k(a)^T / sqrt(d)) code
+        code_hat = (1 - m) code + m moved,   f_hat = a_hat + (1 - g) offset(code_hat, a_hat)
+
+    and two gates m and g, `1 - exp(-relu(conv |a_hat - a|))`, open where the edit changes the activation:
+    m chooses the carried code, g lets go of the offset. Without an edit both are 0 and f_hat is f, exactly.
+    """
+
+    def __init__(self, config: RefinerConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, side, width = config.f_channels, config.f_resolution, config.carry_width
+        self.mix = nn.Conv2d(config.code + channels, config.f_hidden, 3, 1, 1)
+        self.offset = nn.Conv2d(config.f_hidden, channels, 3, 1, 1)
+        self.offset.weight.data.zero_()  # an untrained carrier leaves f as G_k(ws)
+        self.offset.bias.data.zero_()  # type: ignore[union-attr]
+        self.match = nn.Conv2d(channels, width, 1)
+        self.row = nn.Parameter(torch.randn(width, side, 1) * 0.5)
+        self.column = nn.Parameter(torch.randn(width, 1, side) * 0.5)
+        self.gates = nn.Conv2d(channels, 2, 3, 1, 1, bias=False)
+        # Positive, so that the gates react to any change from the first step on.
+        nn.init.constant_(self.gates.weight, 0.1 / (channels * 9))
+
+    def forward(self, code: Tensor, a: Tensor) -> Tensor:
+        """F of the unedited picture.
+
+        Args:
+            code: From `FeatureRefiner` [N, code, R, R].
+            a: The generator's activation under the same styles [N, C, R, R].
+
+        Returns:
+            f [N, C, R, R].
+
+        Raises:
+            ShapeError: An argument does not have the shape above.
+        """
+        self._check(code, a)
+        return a + self._offset(code, a)
+
+    def carry(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
+        """f_hat of an edited picture.
+
+        Args:
+            code: Of the unedited picture [N, code, R, R].
+            a: The generator's activation before the edit [N, C, R, R].
+            a_hat: And after it, the same shape.
+
+        Returns:
+            f_hat [N, C, R, R]; `forward(code, a)` where `a_hat` equals `a`.
+
+        Raises:
+            ShapeError: An argument does not have the shape above.
+        """
+        self._check(code, a)
+        check_shape("a_hat", a_hat, *a.shape)
+        gates = 1 - torch.exp(-F.relu(self.gates((a_hat - a).abs())))
+        m, g = gates[:, :1], gates[:, 1:]
+        code = code + m * (self._moved(code, a, a_hat) - code)
+        return a_hat + (1 - g) * self._offset(code, a_hat)
+
+    def _moved(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
+        place, side = self.row + self.column, self.config.f_resolution
+        q, k = to_tokens(self.match(a_hat) + place), to_tokens(self.match(a) + place)
+        moved = F.scaled_dot_product_attention(q[:, None], k[:, None], to_tokens(code)[:, None])
+        return to_map(moved[:, 0], side, side)
+
+    def _offset(self, code: Tensor, a: Tensor) -> Tensor:
+        offset: Tensor = self.offset(F.silu(self.mix(torch.cat([code, a], 1))))
+        return offset
+
+    def _check(self, code: Tensor, a: Tensor) -> None:
+        side = self.config.f_resolution
+        check_shape("code", code, "N", self.config.code, side, side)
+        check_shape("a", a, len(code), self.config.f_channels, side, side)
