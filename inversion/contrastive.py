@@ -120,6 +120,12 @@ class ContrastiveAligner(nn.Module):
         self.register_buffer("w_std", torch.ones([]))
         self.register_buffer("img_avg", torch.zeros(3, r, r))
 
+    @property
+    def logit_scale(self) -> Tensor:
+        """Inverse temperature [], in (0, 100]."""
+        # The second bound is for the rounding of the exponential: exp(ln 100) may exceed 100 by a bit.
+        return self.log_logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp().clamp(max=MAX_LOGIT_SCALE)
+
     def forward(self, img: Tensor, w: Tensor) -> Alignment:
         """Embed pictures and latents.
 
@@ -133,9 +139,7 @@ class ContrastiveAligner(nn.Module):
         Raises:
             ShapeError: `img` or `w` has another shape.
         """
-        # The second bound is for the rounding of the exponential: exp(ln 100) may exceed 100 by a bit.
-        scale = self.log_logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp().clamp(max=MAX_LOGIT_SCALE)
-        return Alignment(self.image_embedding(img), self.latent_embedding(w), scale)
+        return Alignment(self.image_embedding(img), self.latent_embedding(w), self.logit_scale)
 
     def image_embedding(self, img: Tensor) -> Tensor:
         """Unit vectors [N, embedding_dim] of pictures; `img` as in `forward`.
