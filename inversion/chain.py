@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.generator import Generator
+from stylegan2.image import shrink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,7 @@ class Chain:
 
     def invert(self, img: Tensor) -> Latents:
         """Invert `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
-        side = self.encoder.config.in_resolution
-        small = img if img.shape[3] == side else F.interpolate(img, size=side, mode="area")
-        w, levels = self.encoder.encode(small)
+        w, levels = self.encoder.encode(shrink(img, self.encoder.config.in_resolution))
         ws = self.refiners.wplus(w, levels)
         drawn = self.generator.synthesis(ws).clamp(-1, 1)
         return Latents(w=w, ws=ws, code=self.refiners.feature(img, drawn, levels, ws))

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 import signal
 
 import numpy as np
@@ -12,14 +11,13 @@ from PIL import Image
 from inversion.checkpoint import load_encoder
 from inversion.config import EncoderConfig
 from inversion.w_encoder import WEncoder
-from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.bundle import load_bundle
-from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
+from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
 from train.__main__ import main
-from train.assemble import build_inversion, deepen, frame_encoder
+from train.assemble import build_inversion, deepen, frame_network
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import InversionConfig, LossWeights, OptimConfig, PhaseConfig
 from train.evaluate import training_facts
@@ -37,35 +35,10 @@ ENCODER = {
 PIXELS = {"l2": 2.0, "pooled_l2": 2.0, "latent": 0.1, "prior": 0.005}
 
 
-def tiny_generator():
-    torch.manual_seed(0)
-    channels = {4: 16, 8: 16, 16: 8, 32: 8}
-    config = GeneratorConfig(img_resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channels=channels)
-    generator = Generator(config).eval().requires_grad_(False)
-    with torch.no_grad():
-        generator.mapping.w_avg.copy_(generator.mapping(torch.randn(2000, 16)).mean(0))
-        for block in generator.synthesis.blocks:
-            block.torgb.weight.mul_(0.3)
-    return generator
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
-    save_generator(tiny_generator(), folder / "generator.safetensors", dtype=torch.float32)
-    description = {
-        "name": "tiny",
-        "resolution": 32,
-        "alignment": {"scale": 0.66, "center": 0.48},
-        "licence": "none",
-        "files": {
-            "generator": {
-                "file": "generator.safetensors",
-                "sha256": file_sha256(folder / "generator.safetensors"),
-            }
-        },
-    }
-    (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
+    write_bundle(folder, generator=tiny_generator())
     return folder
 
 
@@ -116,35 +89,6 @@ def in_folder(settings, name, tmp_path):
     run_settings = {**settings["run"], "folder": str(tmp_path / name)}
     pairs = {**settings["pairs"], "cache": str(tmp_path / f"{name}-pool")}
     return configured(settings, run=run_settings, pairs=pairs)
-
-
-def interrupting(stage, at, number=signal.SIGTERM):
-    """The stage, which sends its own process a signal during step `at`, counted over all phases."""
-    step, count = stage.step, [0]
-
-    def counted(*arguments):
-        count[0] += 1
-        if count[0] == at:
-            os.kill(os.getpid(), number)
-        return step(*arguments)
-
-    stage.step = counted
-    return stage
-
-
-def assert_equal(a, b):
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_equal(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for left, right in zip(a, b, strict=True):
-            assert_equal(left, right)
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    else:
-        assert a == b
 
 
 def test_a_few_steps_on_pairs_lower_the_loss(settings):
@@ -266,7 +210,7 @@ def test_a_run_goes_on_from_given_weights(settings, tmp_path):
     expected = first._optimiser.average.out.weight.half().float()
     assert torch.equal(stage._networks.encoder.out.weight, expected)
     assert all(p.requires_grad for p in stage._networks.encoder.parameters())
-    with pytest.raises(ConfigError, match="encoder: .* all but depths must be the same"):
+    with pytest.raises(ConfigError, match=r"encoder: .* all but depths must be the same"):
         build_inversion(configured(settings, start_from=str(start), encoder={**ENCODER, "hidden": 64}))
 
 
@@ -293,7 +237,7 @@ def test_the_frame_is_the_mean_its_picture_and_the_spread():
     encoder = WEncoder(
         EncoderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in ENCODER.items()})
     )
-    frame_encoder(encoder, generator, (1.0, 1.0), 0)
+    frame_network(encoder, generator, (1.0, 1.0), 0)
     w = generator.mapping(torch.randn(4000, 16))
     assert torch.equal(encoder.w_avg, generator.w_avg)
     assert encoder.w_std.item() == pytest.approx(

@@ -1,4 +1,4 @@
-"""Command line of training: `python -m train inversion|evaluate`."""
+"""Command line of training: `python -m train contrastive|inversion|refiners|evaluate`."""
 
 import argparse
 import json
@@ -9,11 +9,11 @@ from pathlib import Path
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError, StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
-from train.assemble import build_inversion, build_refinement
-from train.config import InversionConfig
+from train.assemble import build_contrastive, build_inversion, build_refinement
+from train.config import ContrastiveConfig, InversionConfig
 from train.evaluate import as_table, evaluate
 from train.logbook import REPOSITORY
-from train.loop import training_loop
+from train.loop import Stage, training_loop
 from train.refinement_config import RefinementConfig
 
 DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
@@ -33,23 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="inversion|evaluate")
+    commands = parser.add_subparsers(required=True, metavar="contrastive|inversion|refiners|evaluate")
 
-    inversion = commands.add_parser("inversion", help="train the encoder img -> w")
-    inversion.add_argument(
-        "--config", type=Path, required=True, help="settings, as train/configs/inversion.yaml"
-    )
-    inversion.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
-    inversion.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
-    inversion.set_defaults(run=_inversion)
-
-    refiners = commands.add_parser("refiners", help="train the refiners of W+ and F")
-    refiners.add_argument(
-        "--config", type=Path, required=True, help="settings, as train/configs/refiners.yaml"
-    )
-    refiners.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
-    refiners.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
-    refiners.set_defaults(run=_refiners)
+    for name, help_text, run in (
+        ("contrastive", "train the aligner of pictures and W", _contrastive),
+        ("inversion", "train the encoder img -> w", _inversion),
+        ("refiners", "train the refiners of W+ and F", _refiners),
+    ):
+        stage = commands.add_parser(name, help=help_text)
+        settings = f"settings, as train/configs/{name}.yaml"
+        stage.add_argument("--config", type=Path, required=True, help=settings)
+        stage.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
+        stage.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
+        stage.set_defaults(run=run)
 
     measure = commands.add_parser("evaluate", help="measure reconstructions of aligned faces")
     measure.add_argument(
@@ -67,15 +63,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _inversion(options: argparse.Namespace) -> int:
     config = read_settings(options.config, InversionConfig, options.set)
-    stage = build_inversion(config)
-    result = training_loop(stage, config.run, settings_to_dict(config), resume=options.resume)
-    return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
+    return _train(build_inversion(config), config, options.resume)
+
+
+def _contrastive(options: argparse.Namespace) -> int:
+    config = read_settings(options.config, ContrastiveConfig, options.set)
+    return _train(build_contrastive(config), config, options.resume)
 
 
 def _refiners(options: argparse.Namespace) -> int:
     config = read_settings(options.config, RefinementConfig, options.set)
-    stage = build_refinement(config)
-    result = training_loop(stage, config.run, settings_to_dict(config), resume=options.resume)
+    return _train(build_refinement(config), config, options.resume)
+
+
+def _train(stage: Stage, config: ContrastiveConfig | InversionConfig | RefinementConfig, resume: bool) -> int:
+    result = training_loop(stage, config.run, settings_to_dict(config), resume=resume)
     return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
 
 

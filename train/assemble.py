@@ -2,22 +2,25 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_encoder
 from inversion.config import EncoderConfig
+from inversion.contrastive import ContrastiveAligner
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.bundle import load_bundle
+from stylegan2.bundle import ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import ConfigError
-from train.config import InversionConfig
+from stylegan2.image import shrink
+from train.config import ContrastiveConfig, InversionConfig
+from train.contrastive import ContrastiveStage
 from train.data import find_images
 from train.hardware import to_channels_last
 from train.identity import load_identity
@@ -32,6 +35,14 @@ SPREAD_STREAM = 3  # of `positioned_generator`
 SPREAD_SAMPLES = 8192  # latents behind w_std: its error is then far below one percent
 
 
+class Framed(Protocol):
+    """A network that measures pictures and latents from the generator's mean."""
+
+    w_avg: Tensor  # mean of W [w_dim]
+    w_std: Tensor  # root mean square spread of w around it []
+    img_avg: Tensor  # the mean's picture [3, R, R] in [-1, 1]
+
+
 def build_inversion(config: InversionConfig) -> InversionStage:
     """Load everything that `config` names.
 
@@ -41,10 +52,8 @@ def build_inversion(config: InversionConfig) -> InversionStage:
         DatasetError: There are no real faces where some are needed.
         EngineError: The device is not there.
     """
-    bundle = load_bundle(config.bundle)
-    device = choose_device(config.hardware.device)
-    torch.manual_seed(config.seed)
-    generator = load_generator(bundle.generator_path).to(device)
+    bundle, generator = _open_model(config)
+    device = generator.w_avg.device
     encoder = _encoder(config, generator).to(device)
     phases = config.phases
     perceptual = (
@@ -67,12 +76,72 @@ def build_inversion(config: InversionConfig) -> InversionStage:
     return InversionStage(config, networks, source, bundle.generator_sha256)
 
 
+def build_contrastive(config: ContrastiveConfig) -> ContrastiveStage:
+    """Load everything that `config` names.
+
+    Raises:
+        ConfigError: The aligner does not fit the generator.
+        CheckpointError: A weights file is missing or damaged.
+        EngineError: The device is not there.
+    """
+    bundle, generator = _open_model(config)
+    _require_width("aligner", config.aligner.w_dim, generator)
+    aligner = ContrastiveAligner(config.aligner)
+    frame_network(aligner, generator, config.pairs.psi, config.seed)
+    aligner.to(generator.w_avg.device)
+    if config.hardware.channels_last:
+        for network in (generator, aligner):
+            to_channels_last(network)
+    return ContrastiveStage(config, generator, aligner, bundle.generator_sha256)
+
+
+def build_refinement(config: RefinementConfig) -> RefinementStage:
+    """Load everything that `config` names; raises as `build_inversion`."""
+    bundle, generator = _open_model(config)
+    device = generator.w_avg.device
+    file = config.encoder or bundle.encoder_path
+    if file is None:
+        raise ConfigError(f"encoder: null, and {bundle.folder} has none")
+    encoder = load_encoder(file)
+    refiners = Refiners(config.refiners.complete(encoder.config, generator.config))
+    refiners.frame(encoder.w_avg, encoder.w_std)
+    identity = None
+    if config.identity_weights is not None:
+        identity = load_identity(config.identity_weights, bundle.alignment).to(device)
+    networks = RefinementNetworks(
+        generator=generator,
+        encoder=encoder.to(device),
+        refiners=refiners.to(device),
+        perceptual=load_perceptual(config.perceptual_weights).to(device),
+        identity=identity,
+    )
+    if config.hardware.channels_last:
+        for network in vars(networks).values():
+            if network is not None:
+                to_channels_last(network)
+    return RefinementStage(config, networks, find_images(config.images), bundle.generator_sha256)
+
+
+def _open_model(
+    config: InversionConfig | ContrastiveConfig | RefinementConfig,
+) -> tuple[ModelBundle, Generator]:
+    """The bundle and its generator on the device; seeds torch, so that new networks follow."""
+    bundle = load_bundle(config.bundle)
+    device = choose_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    return bundle, load_generator(bundle.generator_path).to(device)
+
+
+def _require_width(name: str, w_dim: int, generator: Generator) -> None:
+    if w_dim != generator.w_dim:
+        raise ConfigError(f"{name}.w_dim: {w_dim}; the generator has {generator.w_dim}")
+
+
 def _encoder(config: InversionConfig, generator: Generator) -> WEncoder:
-    if config.encoder.w_dim != generator.w_dim:
-        raise ConfigError(f"encoder.w_dim: {config.encoder.w_dim}; the generator has {generator.w_dim}")
+    _require_width("encoder", config.encoder.w_dim, generator)
     if config.start_from is None:
         encoder = WEncoder(config.encoder)
-        frame_encoder(encoder, generator, config.pairs.psi, config.seed)
+        frame_network(encoder, generator, config.pairs.psi, config.seed)
         return encoder
     return deepen(load_encoder(config.start_from), config.encoder, config.start_from)
 
@@ -105,51 +174,11 @@ def deepen(encoder: WEncoder, config: EncoderConfig, origin: Path) -> WEncoder:
 
 
 @torch.no_grad()
-def frame_encoder(encoder: WEncoder, generator: Generator, psi: tuple[float, float], seed: int) -> None:
-    """Set the encoder's constants: the mean of W, the spread around it, and the mean's picture."""
+def frame_network(network: Framed, generator: Generator, psi: tuple[float, float], seed: int) -> None:
+    """Set the network's constants: the mean of W, the spread around it, and the mean's picture."""
     rng = positioned_generator(seed, SPREAD_STREAM)
     w = sample_w(generator, SPREAD_SAMPLES, psi, rng)
-    encoder.w_avg.copy_(generator.w_avg)
-    encoder.w_std.copy_((w - generator.w_avg).square().mean().sqrt())
+    network.w_avg.copy_(generator.w_avg)
+    network.w_std.copy_((w - generator.w_avg).square().mean().sqrt())
     img = generator.synthesis(generator.broadcast(generator.w_avg[None]), noise_mode="const")
-    side = encoder.config.in_resolution
-    encoder.img_avg.copy_(F.interpolate(img, size=side, mode="area")[0])
-
-
-def build_refinement(config: RefinementConfig) -> RefinementStage:
-    """Load everything that `config` names; raises as `build_inversion`."""
-    bundle = load_bundle(config.bundle)
-    device = choose_device(config.hardware.device)
-    torch.manual_seed(config.seed)
-    generator = load_generator(bundle.generator_path).to(device)
-    file = config.encoder or bundle.encoder_path
-    if file is None:
-        raise ConfigError(f"encoder: null, and {bundle.folder} has none")
-    encoder = load_encoder(file).to(device)
-    refiners = Refiners(
-        config.refiners.complete(
-            in_resolution=encoder.config.in_resolution,
-            level_channels=encoder.config.channels[1:4],
-            img_resolution=generator.img_resolution,
-            w_dim=generator.w_dim,
-            num_ws=generator.num_ws,
-            channels=generator.config.channels,
-        )
-    )
-    refiners.frame(encoder.w_avg, encoder.w_std)
-    identity = None
-    if config.identity_weights is not None:
-        identity = load_identity(config.identity_weights, bundle.alignment).to(device)
-    networks = RefinementNetworks(
-        generator=generator,
-        encoder=encoder,
-        refiners=refiners.to(device),
-        perceptual=load_perceptual(config.perceptual_weights).to(device),
-        identity=identity,
-    )
-    if config.hardware.channels_last:
-        for network in vars(networks).values():
-            if network is not None:
-                to_channels_last(network)
-    assert config.data.images is not None  # noqa: S101  (narrows the type for mypy: the config checks it)
-    return RefinementStage(config, networks, find_images(config.data.images), bundle.generator_sha256)
+    network.img_avg.copy_(shrink(img, network.img_avg.shape[-1])[0])

@@ -1,7 +1,9 @@
-"""Training states on disk: written whole or not at all, read without running code."""
+"""Files of training: written whole or not at all, read without running code."""
 
+import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values) beside `path` and move it there in one step."""
     partial = path.with_suffix(".partial")
     torch.save({"version": VERSION, **state}, partial)
+    os.replace(partial, path)
+
+
+def write_weights(path: Path, facts: dict[str, Any], save: Callable[[Path, dict[str, str]], None]) -> None:
+    """Let `save` write weights and `facts` of their training beside `path`, and move them there in one step.
+
+    Args:
+        path: The product's file.
+        facts: Plain values; `train.evaluate.training_facts` reads them.
+        save: Writes weights with metadata to the path that it is given.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    save(partial, {"training": json.dumps(facts)})
     os.replace(partial, path)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from inversion.config import EncoderConfig
+from inversion.config import AlignerConfig, EncoderConfig
 from stylegan2.errors import ConfigError
 
 
@@ -77,37 +77,57 @@ class LossWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhaseConfig:
-    """One stretch of training with its own batches, learning rate and loss."""
+class ScheduleConfig:
+    """One stretch of training on synthetic pairs: how long, and how fast."""
 
     name: str
     max_steps: int  # optimiser steps
     max_minutes: float | None = (
         None  # of training time; the phase ends, annealed, at whichever limit comes first
     )
-    real_batch: int = 0  # real faces a step
     pair_batch: int = 0  # synthetic pairs a step
-    accumulate: int = 1  # backward passes a step, each of the batches above
     lr: float = 5e-4  # peak
     final_lr: float = 0.02  # at the phase's end, as a share of the peak (cosine)
     warmup_steps: int = 50  # linear rise to the peak
     ema: float = 0.99  # decay a step of the averaged weights
-    loss: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "accumulate"):
-            _require(getattr(self, name) >= 1, f"{name}: {getattr(self, name)}; must be at least 1")
-        for name in ("real_batch", "pair_batch", "warmup_steps"):
+        _require(self.max_steps >= 1, f"max_steps: {self.max_steps}; must be at least 1")
+        for name in ("pair_batch", "warmup_steps"):
             _require(getattr(self, name) >= 0, f"{name}: {getattr(self, name)}; must be at least 0")
         minutes = self.max_minutes
         _require(minutes is None or minutes > 0, f"max_minutes: {minutes}; must be positive or null")
         _require(self.lr > 0, f"lr: {self.lr}; must be positive")
         _require(0 <= self.final_lr <= 1, f"final_lr: {self.final_lr}; must be in [0, 1]")
         _require(0 <= self.ema < 1, f"ema: {self.ema}; must be at least 0 and below 1")
+
+    @property
+    def images(self) -> int:
+        """Pictures that a step looks at."""
+        return self.pair_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseConfig(ScheduleConfig):
+    """One stretch of training the encoder, with real faces beside the pairs and its own loss."""
+
+    real_batch: int = 0  # real faces a step
+    accumulate: int = 1  # backward passes a step, each of both batches
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.accumulate >= 1, f"accumulate: {self.accumulate}; must be at least 1")
+        _require(self.real_batch >= 0, f"real_batch: {self.real_batch}; must be at least 0")
         _require(
             self.real_batch + self.pair_batch >= 2, "real_batch + pair_batch: batch norm needs at least 2"
         )
         self._check_terms()
+
+    @property
+    def images(self) -> int:
+        """Pictures that a step looks at."""
+        return self.accumulate * (self.real_batch + self.pair_batch)
 
     def _check_terms(self) -> None:
         loss = self.loss
@@ -159,7 +179,7 @@ class HardwareConfig:
     precision: Literal["auto", "float32", "bfloat16"] = (
         "auto"  # auto: bfloat16 where the device has it natively
     )
-    compile: bool = False  # torch.compile the encoder and the generator; needs a C++ compiler on a CPU
+    compile: bool = False  # torch.compile what is trained and the generator; needs a C++ compiler on a CPU
     channels_last: bool = True
 
 
@@ -182,9 +202,7 @@ class InversionConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(len(self.phases) > 0, "phases: empty; at least one is needed")
-        names = [phase.name for phase in self.phases]
-        _require(len(set(names)) == len(names), f"phases: names {names}; every name may be used once")
+        check_names(self.phases)
         _require(self.pool_factor >= 1, f"pool_factor: {self.pool_factor}; must be at least 1")
         for phase in self.phases:
             wants = f"null, but phase {phase.name!r}"
@@ -194,3 +212,35 @@ class InversionConfig:
             _require(
                 identity, f"identity_weights: {wants} weighs identity; name the file or set the weight 0"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveConfig:
+    """`python -m train contrastive`: the aligner of pictures and W of one model bundle."""
+
+    bundle: Path
+    run: RunConfig
+    phases: tuple[ScheduleConfig, ...]
+    aligner: AlignerConfig = field(default_factory=AlignerConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+    validation_pairs: int = 1024  # never trained on
+    weight_image: float = 0.5  # lambda: share of the loss I -> w; the rest is w -> I
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_names(self.phases)
+        count, weight = self.validation_pairs, self.weight_image
+        _require(count >= 1, f"validation_pairs: {count}; must be at least 1")
+        _require(0 <= weight <= 1, f"weight_image: {weight}; must be in [0, 1]")
+        for phase in self.phases:
+            found = f"pair_batch: {phase.pair_batch} in phase {phase.name!r}"
+            _require(phase.pair_batch >= 2, f"{found}; a pair needs others to differ from, so at least 2")
+
+
+def check_names(phases: tuple[ScheduleConfig, ...]) -> None:
+    """Refuse an empty list of phases, and names that are used twice."""
+    _require(len(phases) > 0, "phases: empty; at least one is needed")
+    names = [phase.name for phase in phases]
+    _require(len(set(names)) == len(names), f"phases: names {names}; every name may be used once")

@@ -1,36 +1,34 @@
 """Stage `inversion`: the encoder img -> w, from synthetic pairs and from real faces through the generator."""
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from inversion.checkpoint import save_encoder
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8, shrink, to_uint8
 from train.augment import flip, jitter
+from train.checkpoint import write_weights
 from train.config import InversionConfig, LossWeights
 from train.data import ImageSource, in_validation, read_images
-from train.hardware import autocast, choose_precision
+from train.drawing import Drawing
+from train.hardware import autocast
 from train.identity import IdentityEmbedder
 from train.losses import identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
 from train.metrics import mean_squared_error, psnr
 from train.optim import Optimiser, learning_rate
-from train.pairs import PairRenderer, Pairs, open_pairs
+from train.pairs import UNSEEN_PAIRS, PairRenderer, Pairs, open_pairs
 from train.perceptual import PerceptualDistance
 from train.seeds import positioned_generator
 from train.stream import RealImages
 
 ENCODER_FILE = "encoder.safetensors"
 STEP_STREAM = 2  # of `positioned_generator`
-UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
 GRID_COLUMNS = 8
 
 
@@ -60,14 +58,12 @@ class InversionStage:
         self.phases = config.phases
         self._config, self._networks, self._source, self._fingerprint = config, networks, source, fingerprint
         generator = networks.generator
-        self._device = generator.w_avg.device
-        self._dtype = choose_precision(self._device, config.hardware.precision)
+        self._draw = Drawing(generator, config.hardware)
+        self._device, self._dtype = self._draw.device, self._draw.dtype
         self._optimiser = Optimiser(networks.encoder, config.optim)
         self._encode: Callable[[Tensor], Tensor] = networks.encoder
-        self._render: Callable[[Tensor], Tensor] = self._rendered
         if config.hardware.compile:
             self._encode = torch.compile(networks.encoder, dynamic=False)
-            self._render = torch.compile(self._rendered, dynamic=False)
         self._pairs = open_pairs(
             generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._draw
         )
@@ -154,9 +150,7 @@ class InversionStage:
             "losses": sorted({name for phase in self.phases for name, v in vars(phase.loss).items() if v}),
             "identity_network": identity.name if identity is not None and self._networks.identity else None,
         }
-        partial = folder / f"{ENCODER_FILE}.partial"
-        save_encoder(average, partial, {"training": json.dumps(facts)})
-        os.replace(partial, folder / ENCODER_FILE)
+        write_weights(folder / ENCODER_FILE, facts, lambda path, told: save_encoder(average, path, told))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their average, the optimiser, and how far pairs and real faces are."""
@@ -221,25 +215,15 @@ class InversionStage:
         pairs = self._pairs.sample(count, rng)
         return Pairs(pairs.w.to(self._device), pairs.img.to(self._device))
 
-    def _draw(self, w: Tensor) -> Tensor:
-        """The generator's picture of `w` in the training's number format: img, float32."""
-        with autocast(self._device, self._dtype):
-            return self._render(w).float()
-
-    def _rendered(self, w: Tensor) -> Tensor:
-        generator = self._networks.generator
-        img: Tensor = generator.synthesis(generator.broadcast(w), noise_mode="const")
-        return img
-
     def _reconstruct(self, pixels: Tensor) -> Tensor:
         """The averaged encoder's picture of `pixels` [N, R, R, 3]: img on the CPU, float32."""
         img = self._shrunk(from_uint8(pixels).to(self._device))
         with autocast(self._device, self._dtype):
-            return self._rendered(self._optimiser.average(img).float()).float().cpu()
+            w = self._optimiser.average(img).float()
+        return self._draw.uncompiled(w).cpu()
 
     def _shrunk(self, img: Tensor) -> Tensor:
-        side = self._networks.encoder.config.in_resolution
-        img = img if img.shape[3] == side else F.interpolate(img, size=side, mode="area")
+        img = shrink(img, self._networks.encoder.config.in_resolution)
         return (
             img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
         )

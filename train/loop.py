@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from stylegan2.errors import CheckpointError, ConfigError
 from train.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
-from train.config import PhaseConfig, RunConfig
+from train.config import RunConfig, ScheduleConfig
 from train.logbook import Logbook
 from train.stop import StopRequest
 
@@ -22,7 +22,9 @@ from train.stop import StopRequest
 class Stage(Protocol):
     """What the loop asks of a stage of training, for instance `train.inversion.InversionStage`."""
 
-    phases: tuple[PhaseConfig, ...]
+    @property
+    def phases(self) -> tuple[ScheduleConfig, ...]:
+        """Stretches of the training, in order."""
 
     def enter_phase(self, index: int) -> None:
         """Get ready for a phase; called at its start, and before `load_state_dict` to resume in it."""
@@ -150,8 +152,7 @@ class _Loop:
         )
         return LoopResult(position, None)
 
-    def _run_phase(self, position: Position, phase: PhaseConfig) -> Position:
-        images = phase.accumulate * (phase.real_batch + phase.pair_batch)
+    def _run_phase(self, position: Position, phase: ScheduleConfig) -> Position:
         with _bar(phase, position) as bar:
             while (fraction := phase_fraction(phase, position)) < 1 and self._request.signal is None:
                 begin = time.perf_counter()
@@ -164,18 +165,18 @@ class _Loop:
                     seconds=position.seconds + seconds,
                     total_seconds=position.total_seconds + seconds,
                 )
-                self._show(bar, phase, position, images / seconds)
-                self._on_schedule(phase, position, images / seconds)
+                self._show(bar, phase, position, phase.images / seconds)
+                self._on_schedule(phase, position, phase.images / seconds)
         if self._request.signal is None:
             position = self._end_phase(position)
         self._save(position)
         return position
 
-    def _show(self, bar: "tqdm[Any]", phase: PhaseConfig, position: Position, speed: float) -> None:
+    def _show(self, bar: "tqdm[Any]", phase: ScheduleConfig, position: Position, speed: float) -> None:
         bar.set_postfix_str(f"step {position.step}, {speed:.1f} images/s", refresh=False)
         bar.update(round(1000 * min(1.0, phase_fraction(phase, position))) - bar.n)
 
-    def _on_schedule(self, phase: PhaseConfig, position: Position, speed: float) -> None:
+    def _on_schedule(self, phase: ScheduleConfig, position: Position, speed: float) -> None:
         if position.total % self._run.log_every == 0:
             names = self._gathered[-1]
             means = {f"loss/{n}": _mean([g[n] for g in self._gathered]) for n in names}
@@ -227,13 +228,13 @@ class _Loop:
             self._report(f"preparing: {done} of {total} pairs")
 
 
-def phase_fraction(phase: PhaseConfig, position: Position) -> float:
+def phase_fraction(phase: ScheduleConfig, position: Position) -> float:
     """Share of the phase that is done, by steps or by minutes, whichever is further; 1 or more at its end."""
     by_time = position.seconds / (60 * phase.max_minutes) if phase.max_minutes else 0.0
     return max(position.step / phase.max_steps, by_time)
 
 
-def _bar(phase: PhaseConfig, position: Position) -> "tqdm[Any]":
+def _bar(phase: ScheduleConfig, position: Position) -> "tqdm[Any]":
     shape = "{desc} {percentage:3.0f}%|{bar:24}| {elapsed} done, {remaining} left{postfix}"
     interval = 0.5 if sys.stderr.isatty() else 30.0
     done = round(1000 * min(1.0, phase_fraction(phase, position)))

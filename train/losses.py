@@ -1,7 +1,10 @@
 """Loss terms as pure functions: tensors in, one scalar out."""
 
+import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 
 from stylegan2.checks import check_shape
 from stylegan2.errors import ShapeError
@@ -96,3 +99,40 @@ def identity_loss(embedding: Tensor, target: Tensor) -> Tensor:
     check_shape("embedding", embedding, "N", "D")
     check_shape("target", target, *embedding.shape)
     return 1 - (embedding * target).sum(1).mean()
+
+
+def info_nce(image_emb: Tensor, latent_emb: Tensor, logit_scale: Tensor, weight_image: float = 0.5) -> Tensor:
+    """Contrast every matched pair with all others of the batch, both ways (CLCAE section 3.1, L_align).
+
+        L(I -> w) = -1/N sum_i log (exp(s <a_i, b_i>) / sum_k exp(s <a_i, b_k>))
+        L_align   = lambda L(I -> w) + (1 - lambda) L(w -> I)
+
+    With L(w -> I) the same with the roles exchanged. In a distributed run the sums go over the pairs of all
+    processes, which must hold equally many; gradients averaged over the processes, as
+    DistributedDataParallel does, are then those of the whole batch.
+
+    Args:
+        image_emb: Unit vectors a [N, D].
+        latent_emb: Unit vectors b [N, D]; row i belongs to row i of `image_emb`.
+        logit_scale: Inverse temperature s [], positive.
+        weight_image: lambda, in [0, 1].
+
+    Returns:
+        Scalar, at least 0; ln N where the embeddings say nothing.
+
+    Raises:
+        ShapeError: The shapes differ, or `logit_scale` is no scalar.
+    """
+    check_shape("image_emb", image_emb, "N", "D")
+    check_shape("latent_emb", latent_emb, *image_emb.shape)
+    check_shape("logit_scale", logit_scale)
+    image_emb, latent_emb = _of_all_processes(image_emb), _of_all_processes(latent_emb)
+    logits = logit_scale * image_emb @ latent_emb.T  # [pictures, latents]
+    own = torch.arange(len(logits), device=logits.device)
+    return torch.lerp(F.cross_entropy(logits.T, own), F.cross_entropy(logits, own), weight_image)
+
+
+def _of_all_processes(embedding: Tensor) -> Tensor:
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return embedding
+    return torch.cat(all_gather(embedding))  # type: ignore[no-untyped-call]

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from train.config import OptimConfig, PhaseConfig
+from train.config import OptimConfig, ScheduleConfig
 
 
-def learning_rate(phase: PhaseConfig, step: int, fraction: float) -> float:
+def learning_rate(phase: ScheduleConfig, step: int, fraction: float) -> float:
     """Linear warm-up, then half a cosine.
 
     Args:

@@ -17,6 +17,7 @@ from train.config import PairsConfig
 from train.seeds import positioned_generator
 
 PAIR_STREAM = 1  # of `positioned_generator`
+UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
 META_FILE = "pool.json"
 
 
@@ -76,6 +77,18 @@ class PairRenderer:
     def _synthesise(self, w: Tensor) -> Tensor:
         img: Tensor = self.generator.synthesis(self.generator.broadcast(w), noise_mode="const")
         return img
+
+
+def unseen_pairs(renderer: PairRenderer, count: int, block: int) -> tuple[Tensor, Tensor]:
+    """The first `count` pairs of `renderer`, as `PairRenderer.render` gives them.
+
+    Args:
+        renderer: With a seed that no training uses, for instance one moved by `UNSEEN_PAIRS`.
+        count: Pairs, at least 1.
+        block: Pairs rendered at once; as in the training, so that compiled code is used again.
+    """
+    blocks = [renderer.render(number, block) for number in range(-(-count // block))]
+    return torch.cat([w for w, _ in blocks])[:count], torch.cat([pixels for _, pixels in blocks])[:count]
 
 
 def sample_w(generator: Generator, count: int, psi: tuple[float, float], rng: torch.Generator) -> Tensor:

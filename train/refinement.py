@@ -1,14 +1,11 @@
 """Stage `refiners`: W+ and F on top of a trained encoder, from real faces and from edited pairs."""
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from inversion.chain import Chain
@@ -16,27 +13,24 @@ from inversion.checkpoint import save_refiners
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8, shrink
 from train.augment import flip
-from train.data import ImageSource, in_validation, read_images
+from train.checkpoint import write_weights
+from train.data import ImageSource
 from train.edits import EditSampler
 from train.hardware import autocast, choose_precision
 from train.identity import IdentityEmbedder
 from train.losses import identity_loss, latent_regression, pixel_l2, pooled_l2
-from train.metrics import psnr
 from train.optim import Optimiser, learning_rate
-from train.pairs import PairRenderer, open_pairs
+from train.pairs import open_pairs
 from train.perceptual import PerceptualDistance
 from train.refinement_config import PictureWeights, RefinementConfig, RefinementPhase
+from train.refinement_validation import RefinementValidation
 from train.seeds import positioned_generator
 from train.stream import RealImages
 
 REFINERS_FILE = "refiners.safetensors"
 STEP_STREAM = 5  # of `positioned_generator`
-VALIDATION_STREAM = 6
-UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
-VALIDATION_PAIRS = 48
-GRID_COLUMNS = 8
 
 Lowered = tuple[Tensor, Tensor]  # activation where f enters, picture of the blocks below
 
@@ -85,7 +79,9 @@ class RefinementStage:
         self._pairs = open_pairs(
             generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._draw
         )
-        self._validation = self._validation_pixels()
+        self._validation = RefinementValidation(
+            config, source, generator, self._sampler, draw=self._draw, dtype=self._dtype
+        )
         self._index = 0
         self._real: RealImages | None = None
 
@@ -113,15 +109,10 @@ class RefinementStage:
         phase = self.phases[self._index]
         rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
         self._networks.refiners.train()
-        sums: dict[str, Tensor] = {}
-        for _ in range(phase.accumulate):
-            terms = self._terms(phase, fraction, rng)
-            (terms["total"] / phase.accumulate).backward()  # type: ignore[no-untyped-call]
-            for name, value in terms.items():
-                share = value.detach() / phase.accumulate
-                sums[name] = sums[name] + share if name in sums else share
+        terms = self._terms(phase, fraction, rng)
+        terms["total"].backward()  # type: ignore[no-untyped-call]
         norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
-        return {**sums, "gradient_norm": norm}
+        return {**{name: value.detach() for name, value in terms.items()}, "gradient_norm": norm}
 
     def _terms(self, phase: RefinementPhase, fraction: float, rng: torch.Generator) -> dict[str, Tensor]:
         assert self._real is not None  # noqa: S101  (narrows the type for mypy: a phase was entered)
@@ -217,44 +208,24 @@ class RefinementStage:
             total.append(weights * value)
         return torch.stack(total).sum()
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Median PSNR of validation faces in ws and (ws, f), and of edited unseen pairs against the truth."""
-        chain, found = self._average_chain(), {name: [] for name in ("ws", "f", "edit_ws", "edit_f")}
-        for pixels in torch.split(self._validation, 16):
-            for name, out in self._both(chain, from_uint8(pixels).to(self._device), None).items():
-                found[name].append(psnr(to_uint8(out), pixels))
-        w, pixels = self._unseen
-        d = self._sampler.sample(len(w), positioned_generator(self._config.seed, VALIDATION_STREAM))
-        for w_part, d_part, part in zip(w.split(16), d.split(16), pixels.split(16), strict=True):
-            target = to_uint8(self._draw(w_part.to(self._device) + d_part).cpu())
-            for name, out in self._both(chain, from_uint8(part).to(self._device), d_part).items():
-                found[f"edit_{name}"].append(psnr(to_uint8(out), target))
-        return {f"psnr_{name}": float(torch.cat(values).median()) for name, values in found.items()}
+        """See `RefinementValidation.measure`."""
+        return self._validation.measure(self._average_chain())
 
-    def _both(self, chain: Chain, img: Tensor, d: Tensor | None) -> dict[str, Tensor]:
-        with autocast(self._device, self._dtype):
-            latents = chain.invert(img)
-            ws_hat = None if d is None else latents.ws + d[:, None]
-            plain = chain.generator.synthesis(latents.ws if ws_hat is None else ws_hat)
-            return {"ws": plain.float().cpu(), "f": chain.draw(latents, ws_hat).float().cpu()}
-
-    @torch.no_grad()
     def grid(self) -> Tensor:
-        """Three rows, pixels [3 R, 8 R, 3]: validation pictures, G(ws), G(ws, f)."""
-        pixels = self._validation[:GRID_COLUMNS]
-        both = self._both(self._average_chain(), from_uint8(pixels).to(self._device), None)
-        rows = torch.stack([pixels, to_uint8(both["ws"]), to_uint8(both["f"])])
-        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+        """See `RefinementValidation.grid`."""
+        return self._validation.grid(self._average_chain())
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged refiners as `refiners.safetensors`."""
         average = self._optimiser.average
         assert isinstance(average, Refiners)  # noqa: S101  (narrows the type for mypy)
-        partial = folder / f"{REFINERS_FILE}.partial"
-        facts = {"steps": steps, "generator_sha256": self._fingerprint}
-        save_refiners(average, partial, {"training": json.dumps(facts)})
-        os.replace(partial, folder / REFINERS_FILE)
+        facts = {
+            "steps": steps,
+            "generator_sha256": self._fingerprint,
+            "losses": sorted({name for phase in self.phases for name in phase.loss.weighed}),
+        }
+        write_weights(folder / REFINERS_FILE, facts, lambda path, told: save_refiners(average, path, told))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their average, the optimiser, and how far pairs and real faces are."""
@@ -284,30 +255,12 @@ class RefinementStage:
             return self._upper(a, below, ws).float()
 
     def _shrunk(self, img: Tensor) -> Tensor:
-        side = self._networks.encoder.config.in_resolution
-        return img if img.shape[3] == side else self._laid_out(F.interpolate(img, size=side, mode="area"))
+        return self._laid_out(shrink(img, self._networks.encoder.config.in_resolution))
 
     def _laid_out(self, img: Tensor) -> Tensor:
         return (
             img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
         )
-
-    def _validation_pixels(self) -> Tensor:
-        """Pixels [N, R, R, 3] of the validation part; `_unseen` pairs beside them."""
-        data, generator = self._config.data, self._networks.generator
-        renderer = PairRenderer(
-            generator, self._config.pairs.psi, self._config.seed + UNSEEN_PAIRS, self._draw
-        )
-        blocks = [renderer.render(i, 16) for i in range(VALIDATION_PAIRS // 16)]
-        self._unseen = tuple(torch.cat(parts) for parts in zip(*blocks, strict=True))
-        batches = read_images(
-            self._source,
-            generator.img_resolution,
-            64,
-            keep=lambda key: in_validation(key, data.validation_fraction),
-            limit=data.validation_images,
-        )
-        return torch.cat(list(batches))
 
 
 @dataclass(frozen=True, kw_only=True)

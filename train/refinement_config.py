@@ -3,9 +3,18 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inversion.config import RefinerConfig
+from inversion.config import EncoderConfig, RefinerConfig
+from stylegan2.config import GeneratorConfig
 from stylegan2.errors import ConfigError
-from train.config import DataConfig, HardwareConfig, OptimConfig, PairsConfig, RunConfig
+from train.config import (
+    DataConfig,
+    HardwareConfig,
+    OptimConfig,
+    PairsConfig,
+    RunConfig,
+    ScheduleConfig,
+    check_names,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,31 +43,34 @@ class RefinementLoss:
     spread: float = 0.005  # |ws - w|^2 of real faces, in the same unit: keeps ws near the foundation
     offset: float = 0.01  # mean (f - G_k(ws))^2 (CLCAE's feature regularisation)
 
+    @property
+    def weighed(self) -> set[str]:
+        """Names of the terms whose factor is not 0."""
+        pictures = {name for part in (self.ws, self.f, self.edit) for name, v in vars(part).items() if v}
+        return pictures | {name for name in ("latent", "spread", "offset") if getattr(self, name)}
+
 
 @dataclass(frozen=True, kw_only=True)
-class RefinementPhase:
-    """One stretch of training; the fields mean what they mean in `PhaseConfig`."""
+class RefinementPhase(ScheduleConfig):
+    """One stretch of training the refiners; `pair_batch` 0 trains without edited pairs."""
 
-    name: str
     loss: RefinementLoss
-    max_steps: int
-    max_minutes: float | None = None
     real_batch: int = 6
-    pair_batch: int = 6  # 0 trains without edited pairs
-    accumulate: int = 1
-    lr: float = 5e-4
-    final_lr: float = 0.02
-    warmup_steps: int = 100
-    ema: float = 0.995
     f_ramp: float = 0.0  # share of the phase over which the offset of f rises from 0 to full
 
     def __post_init__(self) -> None:
-        if self.real_batch < 1 or self.pair_batch < 0 or self.max_steps < 1 or self.accumulate < 1:
-            raise ConfigError(
-                "real_batch, max_steps and accumulate must be at least 1, pair_batch at least 0"
-            )
+        super().__post_init__()
+        if self.real_batch < 1:
+            raise ConfigError(f"real_batch: {self.real_batch}; must be at least 1")
+        if self.real_batch + self.pair_batch < 2:
+            raise ConfigError("real_batch + pair_batch: batch norm needs at least 2")
         if not 0 <= self.f_ramp <= 1:
             raise ConfigError(f"f_ramp: {self.f_ramp}; must be in [0, 1]")
+
+    @property
+    def images(self) -> int:
+        """Pictures that a step looks at."""
+        return self.real_batch + self.pair_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,26 +87,18 @@ class RefinerSizes:
     code: int = 96
     carry_width: int = 32
 
-    def complete(
-        self,
-        *,
-        in_resolution: int,
-        level_channels: tuple[int, int, int],
-        img_resolution: int,
-        w_dim: int,
-        num_ws: int,
-        channels: dict[int, int],
-    ) -> RefinerConfig:
+    def complete(self, encoder: EncoderConfig, generator: GeneratorConfig) -> RefinerConfig:
         """The whole architecture for an encoder and a generator."""
-        if self.f_resolution not in channels:
-            raise ConfigError(f"f_resolution: {self.f_resolution}; must be one of {sorted(channels)}")
+        if self.f_resolution not in generator.channels:
+            allowed = sorted(generator.channels)
+            raise ConfigError(f"f_resolution: {self.f_resolution}; must be one of {allowed}")
         return RefinerConfig(
-            in_resolution=in_resolution,
-            level_channels=level_channels,
-            img_resolution=img_resolution,
-            w_dim=w_dim,
-            num_ws=num_ws,
-            f_channels=channels[self.f_resolution],
+            in_resolution=encoder.in_resolution,
+            level_channels=encoder.channels[1:4],
+            img_resolution=generator.img_resolution,
+            w_dim=generator.w_dim,
+            num_ws=generator.num_ws,
+            f_channels=generator.channels[self.f_resolution],
             **vars(self),
         )
 
@@ -118,10 +122,14 @@ class RefinementConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.phases:
-            raise ConfigError("phases: empty; at least one is needed")
+        check_names(self.phases)
         if self.data.images is None:
             raise ConfigError("data.images: null, but this stage needs real faces")
         weighed = any(part.identity for p in self.phases for part in (p.loss.ws, p.loss.f, p.loss.edit))
         if weighed and self.identity_weights is None:
             raise ConfigError("identity_weights: null, but a phase weighs identity")
+
+    @property
+    def images(self) -> str:
+        """Where the real faces are."""
+        return str(self.data.images)

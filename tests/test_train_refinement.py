@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+import torch
+
+from inversion.checkpoint import load_refiners, save_encoder
+from inversion.config import EncoderConfig
+from inversion.w_encoder import WEncoder
+from stylegan2.errors import CheckpointError, ConfigError
+from stylegan2.settings import settings_from_dict, settings_to_dict
+from tests.pictures import write_shard
+from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
+from train.assemble import build_refinement, frame_network
+from train.edits import COMPONENTS, EditSampler, principal_components
+from train.evaluate import training_facts
+from train.loop import training_loop
+from train.refinement_config import RefinementConfig
+
+SIZES = {
+    "f_resolution": 16,
+    "width": 16,
+    "heads": 2,
+    "blocks": 1,
+    "f_width": 16,
+    "f_blocks": 1,
+    "f_hidden": 16,
+    "code": 8,
+    "carry_width": 8,
+}
+LOSS = {
+    "ws": {"l2": 4.0, "pooled_l2": 2.0},
+    "f": {"l2": 6.0},
+    "edit": {"l2": 4.0},
+    "latent": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A bundle with generator and encoder, and a shard of pictures that the generator can make."""
+    folder = tmp_path_factory.mktemp("bundle")
+    generator = tiny_generator()
+    encoder = WEncoder(
+        EncoderConfig(in_resolution=32, w_dim=16, channels=(8, 8, 8, 16, 16), depths=(1, 1, 1, 1), hidden=32)
+    )
+    frame_network(encoder, generator, (0.7, 1.0), 0)
+    save_encoder(encoder, folder / "encoder.safetensors")
+    write_bundle(folder, generator=generator, encoder="encoder.safetensors")
+    pixels = ((generator(torch.randn(40, 16)).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+    write_shard(folder / "faces.tar", pixels.numpy())
+    return folder
+
+
+@pytest.fixture
+def settings(model, tmp_path):
+    phase = {"name": "refine", "max_steps": 6, "real_batch": 4, "pair_batch": 4, "lr": 3e-3}
+    return {
+        "bundle": str(model),
+        "run": {"folder": str(tmp_path / "run"), "validate_every": 4, "checkpoint_every": 100},
+        "data": {"images": str(model / "faces.tar"), "validation_fraction": 0.2, "shuffle_buffer": 7},
+        "pairs": {"pool": 16, "block": 8, "refresh": 0.5},
+        "refiners": SIZES,
+        "phases": [{**phase, "warmup_steps": 0, "f_ramp": 0.3, "loss": LOSS}],
+        "hardware": {"device": "cpu", "precision": "float32"},
+    }
+
+
+def configured(settings, **changes):
+    return settings_from_dict({**settings, **changes}, RefinementConfig)
+
+
+def run(config, stage=None, resume=False):
+    stage = stage or build_refinement(config)
+    told = settings_to_dict(config)
+    return stage, training_loop(stage, config.run, told, resume=resume, report=lambda line: None)
+
+
+def in_folder(settings, name, tmp_path):
+    return configured(settings, run={**settings["run"], "folder": str(tmp_path / name)})
+
+
+def test_a_few_steps_improve_every_picture(settings):
+    phase = {**settings["phases"][0], "max_steps": 60, "lr": 6e-3, "real_batch": 8, "pair_batch": 8}
+    stage = build_refinement(configured(settings, phases=[phase]))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    terms = [stage.step(step, step / 60) for step in range(60)]
+    names = {"ws/l2", "ws/pooled_l2", "f/l2", "edit/l2", "spread", "latent", "offset", "total"}
+    assert set(terms[0]) == {*names, "gradient_norm"}
+    for name in ("ws/l2", "f/l2", "edit/l2"):
+        values = [t[name].item() for t in terms]
+        assert np.mean(values[-8:]) < 0.9 * np.mean(values[:4]), name
+    measures = stage.validate()
+    assert set(measures) == {"psnr_ws", "psnr_f", "psnr_edit_ws", "psnr_edit_f"}
+    assert measures["psnr_f"] > measures["psnr_ws"]
+
+
+def test_f_never_moves_ws(settings):
+    """ws answers for itself: without its own terms, it gets no gradient from f."""
+    loss = {"ws": {}, "f": {"l2": 1.0}, "edit": {"l2": 1.0}, "latent": 0.0, "spread": 0.0}
+    stage = build_refinement(configured(settings, phases=[{**settings["phases"][0], "loss": loss}]))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    phase = stage.phases[0]
+    stage._terms(phase, 1.0, torch.Generator().manual_seed(0))["total"].backward()
+    refiners = stage._networks.refiners
+    assert all(p.grad is None or not p.grad.any() for p in refiners.wplus.parameters())
+    assert refiners.carrier.offset.weight.grad.any()
+
+
+def test_edited_pairs_can_be_left_out(settings):
+    phase = {**settings["phases"][0], "pair_batch": 0}
+    stage = build_refinement(configured(settings, phases=[phase]))
+    stage.enter_phase(0)
+    assert not {"edit/l2", "latent"} & set(stage.step(0, 0.0))
+
+
+def test_the_offset_is_ramped_up_once(settings):
+    stage = build_refinement(configured(settings))
+    phase, (code, a) = stage.phases[0], (torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16))
+    stage._networks.refiners.carrier.offset.bias.data += 1
+    for fraction, share in ((0.0, 0.0), (0.15, 0.5), (0.3, 1.0), (0.9, 1.0)):
+        f, offset = stage._entered(code, a, phase, fraction)
+        torch.testing.assert_close(f, a + share * offset)
+
+
+def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, tmp_path):
+    whole, result = run(in_folder(settings, "whole", tmp_path))
+    assert result.position.total == 6
+    config = in_folder(settings, "broken", tmp_path)
+    _, stopped = run(config, interrupting(build_refinement(config), 3))
+    assert stopped.position.total == 3
+    resumed, _ = run(config, resume=True)
+    assert_equal(resumed.state_dict(), whole.state_dict())
+
+
+def test_what_is_exported_can_be_loaded(settings, tmp_path):
+    stage, _ = run(configured(settings))
+    file = tmp_path / "run" / "refiners.safetensors"
+    refiners, average = load_refiners(file), stage._optimiser.average
+    assert refiners.config == average.config
+    assert torch.equal(refiners.carrier.mix.weight, average.carrier.mix.weight.half().float())
+    assert torch.equal(refiners.wplus.w_avg, average.wplus.w_avg)  # the frame of reference stays exact
+    assert training_facts(file)["losses"] == ["l2", "latent", "offset", "pooled_l2", "spread"]
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="refiners"):
+        load_refiners(file)
+
+
+def test_a_grid_has_three_rows(settings):
+    assert build_refinement(configured(settings)).grid().shape[0] == 3 * 32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": {"images": None}}, "data.images: null, but this stage needs real faces"),
+        ({"refiners": {**SIZES, "f_resolution": 24}}, r"f_resolution: 24; must be one of \[4, 8, 16, 32\]"),
+        ({"phases": []}, "phases: empty"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, change, message):
+    with pytest.raises(ConfigError, match=message):
+        build_refinement(configured(settings, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"f_ramp": 2.0}, r"f_ramp: 2.0; must be in \[0, 1\]"),
+        ({"real_batch": 0}, "real_batch: 0; must be at least 1"),
+        ({"loss": {**LOSS, "f": {"identity": 1.0}}}, "identity_weights: null, but a phase weighs identity"),
+    ],
+)
+def test_impossible_phases_are_refused(settings, change, message):
+    with pytest.raises(ConfigError, match=message):
+        configured(settings, phases=[{**settings["phases"][0], **change}])
+
+
+def test_principal_components_are_those_of_w():
+    generator = tiny_generator()
+    found = principal_components(generator, 4)
+    torch.testing.assert_close(found.directions @ found.directions.T, torch.eye(4), atol=1e-5, rtol=0)
+    w = generator.mapping(torch.randn(20000, 16))
+    torch.testing.assert_close((w @ found.directions.T).std(0), found.sigma, rtol=0.05, atol=0)
+    total = torch.linalg.eigvalsh(torch.cov(w.T)).flip(0)[:4].sqrt()
+    torch.testing.assert_close(found.sigma, total, rtol=0.05, atol=0)
+
+
+def test_random_edits_are_a_few_standard_deviations_long():
+    generator = tiny_generator()
+    sampler = EditSampler(generator)
+    d = sampler.sample(400, torch.Generator().manual_seed(1))
+    assert torch.equal(d, sampler.sample(400, torch.Generator().manual_seed(1)))
+    every = principal_components(generator, 16)
+    half = d[:200] / d[:200].norm(dim=1, keepdim=True)
+    assert ((half @ every.directions[:COMPONENTS].T).abs().max(1).values > 0.999).all()
+    spread = ((d @ every.directions.T) / every.sigma).norm(dim=1)
+    assert 0.3 < spread[:200].mean() < 1.5
+    assert spread[:200].max() <= 2.001

@@ -1,0 +1,65 @@
+"""What several tests of training need: a toy model as a bundle, broken runs, comparison of states."""
+
+import os
+import signal
+
+import torch
+import yaml
+
+from stylegan2 import Generator, GeneratorConfig, save_generator
+from stylegan2.checkpoint import file_sha256
+
+
+def tiny_generator():
+    torch.manual_seed(0)
+    channels = {4: 16, 8: 16, 16: 8, 32: 8}
+    config = GeneratorConfig(img_resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channels=channels)
+    generator = Generator(config).eval().requires_grad_(False)
+    with torch.no_grad():
+        generator.mapping.w_avg.copy_(generator.mapping(torch.randn(2000, 16)).mean(0))
+        for block in generator.synthesis.blocks:
+            block.torgb.weight.mul_(0.3)
+    return generator
+
+
+def write_bundle(folder, *, generator, **files):
+    """A model bundle in `folder`; files: further ones by role, names of files that lie there."""
+    save_generator(generator, folder / "generator.safetensors", dtype=torch.float32)
+    files = {"generator": "generator.safetensors", **files}
+    description = {
+        "name": "tiny",
+        "resolution": generator.img_resolution,
+        "alignment": {"scale": 0.66, "center": 0.48},
+        "licence": "none",
+        "files": {role: {"file": name, "sha256": file_sha256(folder / name)} for role, name in files.items()},
+    }
+    (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
+
+
+def interrupting(stage, at, number=signal.SIGTERM):
+    """The stage, which sends its own process a signal during step `at`, counted over all phases."""
+    step, count = stage.step, [0]
+
+    def counted(*arguments):
+        count[0] += 1
+        if count[0] == at:
+            os.kill(os.getpid(), number)
+        return step(*arguments)
+
+    stage.step = counted
+    return stage
+
+
+def assert_equal(a, b):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            assert_equal(left, right)
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    else:
+        assert a == b
