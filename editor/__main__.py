@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import cv2
 
-from editor.errors import StrengthError
 from editor.export import save_png
 from editor.pipeline import open_editor
+from inversion.errors import StrengthError
 from inversion.optimise import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.engine import DEVICES, ENGINES

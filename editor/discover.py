@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from editor.attributes import load_networks, measure
-from editor.directions import DIRECTIONS_ROOT, MANIFEST
 from editor.landmarks import FaceDetector
+from inversion.directions import DIRECTIONS_ROOT, MANIFEST
 from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError, StyleGANError

@@ -9,11 +9,3 @@ class ImageInputError(StyleGANError, ValueError):
 
 class FaceError(ImageInputError):
     """A picture is fine but shows no face that can be used."""
-
-
-class DirectionError(StyleGANError, LookupError):
-    """An edit direction was asked for that the loaded model does not have."""
-
-
-class StrengthError(StyleGANError, ValueError):
-    """The strength of an edit is not a number or lies outside its range."""

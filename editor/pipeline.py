@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from editor.alignment import find_and_align
-from editor.directions import DirectionBank, find_directions
 from editor.landmarks import FaceDetector
 from editor.photo import load_photo
 from editor.session import EditSession
 from inversion.checkpoint import load_encoder
+from inversion.directions import DirectionBank, find_directions
 from inversion.inverter import Inversion, Inverter
 from inversion.optimise import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from editor.directions import DirectionBank
 from editor.landmarks import FaceDetector
-from editor.linear import EditDirection
 from editor.pipeline import Editor
 from inversion.config import EncoderConfig
+from inversion.directions import DirectionBank
 from inversion.inverter import Inverter
+from inversion.linear import EditDirection
 from inversion.w_encoder import WEncoder
 from stylegan2.bundle import AlignmentConfig
 from stylegan2.config import GeneratorConfig

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from editor.__main__ import main, parse_edits
-from editor.errors import StrengthError
+from inversion.errors import StrengthError
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import torch
 import yaml
 from PIL import Image
 
-from editor.errors import FaceError, ImageInputError, StrengthError
+from editor.errors import FaceError, ImageInputError
 from editor.export import edit_note, encode_png, save_png
 from editor.pipeline import open_editor
 from inversion.checkpoint import save_encoder
+from inversion.errors import StrengthError
 from stylegan2.checkpoint import file_sha256, save_generator
 from stylegan2.errors import CheckpointError
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from editor.linear import EditDirection
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.stage import ASSETS, build_stage
+from inversion.linear import EditDirection
 
 KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
 MAX_UPLOAD = "30mb"

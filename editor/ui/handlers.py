@@ -14,13 +14,14 @@ from typing import Any
 import cv2
 import gradio as gr
 
-from editor.errors import ImageInputError, StrengthError
+from editor.errors import ImageInputError
 from editor.export import encode_png
 from editor.pipeline import Editor
 from editor.session import EditSession
 from editor.ui.examples import Example
 from editor.ui.stage import data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
+from inversion.errors import StrengthError
 from inversion.optimise import Progress
 from stylegan2.errors import StyleGANError
 

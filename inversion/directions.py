@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from editor.errors import DirectionError
-from editor.linear import EditDirection, apply_direction, check_strength
+from inversion.errors import DirectionError
+from inversion.linear import EditDirection, apply_direction, check_strength
 from stylegan2.checkpoint import read_safetensors
 from stylegan2.errors import CheckpointError
 

@@ -5,9 +5,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from editor.directions import DIRECTIONS_ROOT, find_directions, load_directions
-from editor.errors import DirectionError, StrengthError
-from editor.linear import apply_direction
+from inversion.directions import DIRECTIONS_ROOT, find_directions, load_directions
+from inversion.errors import DirectionError, StrengthError
+from inversion.linear import apply_direction
 from stylegan2.bundle import load_bundle
 from stylegan2.errors import CheckpointError, ShapeError
 

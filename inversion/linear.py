@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from editor.errors import StrengthError
+from inversion.errors import StrengthError
 from stylegan2.checks import check_shape
 
 
