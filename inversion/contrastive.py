@@ -57,7 +57,9 @@ class ImageEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features of `x` [N, 3, R, R]."""
         h = F.silu(self.norm(self.tail(self.backbone(x)[2])))
-        return torch.cat([h.mean((2, 3)), h.amax((2, 3))], 1)
+        # Not amax: it sends gradients to all that equal the maximum, and in compiled bfloat16, where one side
+        # of the comparison is not rounded, none does; the gradient is then 0 / 0.
+        return torch.cat([h.mean((2, 3)), h.flatten(2).max(2).values], 1)
 
 
 class _LatentBlock(nn.Module):

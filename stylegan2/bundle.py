@@ -1,4 +1,4 @@
-"""ModelBundle: a folder with a generator, its encoder, its alignment and its licence."""
+"""ModelBundle: a folder with a generator, the networks trained for it, its alignment and its licence."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,8 @@ class ModelBundle:
     generator_sha256: str
     encoder_path: Path | None = None
     encoder_sha256: str | None = None
+    aligner_path: Path | None = None
+    aligner_sha256: str | None = None
 
 
 def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
@@ -57,6 +59,7 @@ def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
         paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
         encoder = paths.get("encoder", (None, None))
+        aligner = paths.get("aligner", (None, None))
         return ModelBundle(
             folder=folder,
             name=str(data["name"]),
@@ -67,6 +70,8 @@ def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
             generator_sha256=paths["generator"][1],
             encoder_path=encoder[0],
             encoder_sha256=encoder[1],
+            aligner_path=aligner[0],
+            aligner_sha256=aligner[1],
         )
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error

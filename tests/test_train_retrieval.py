@@ -1,14 +1,36 @@
 import itertools
+import json
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from inversion.checkpoint import load_aligner, load_encoder, save_aligner, save_encoder
+from inversion.config import AlignerConfig, EncoderConfig
+from inversion.contrastive import ContrastiveAligner
+from inversion.w_encoder import WEncoder
+from stylegan2.bundle import load_bundle
+from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import ShapeError
+from stylegan2.image import to_uint8
+from tests.pictures import write_shard
 from tests.process_group import contrastive_pairs, gathered_loss
+from tests.training import tiny_generator, write_bundle
+from train import alignment_report
+from train.__main__ import main
+from train.assemble import frame_network
 from train.losses import info_nce
 from train.retrieval import rank, retrieval
+
+ARCHITECTURE = {
+    "in_resolution": 32,
+    "channels": (8, 8, 8, 8, 8),
+    "depths": (1, 1, 1, 1),
+    "latent_hidden": 8,
+    "latent_blocks": 1,
+    "embedding_dim": 8,
+}
 
 
 def embeddings(n=6, width=4):
@@ -113,6 +135,12 @@ def test_perfect_constant_and_reversed_embeddings_are_measured_as_such():
     assert retrieval(a, -a)["w_to_image"] == {"r1": 0.0, "r5": 0.0}
 
 
+def test_embeddings_that_are_no_numbers_find_nothing():
+    broken = torch.full((8, 4), float("nan"))
+    assert retrieval(broken, broken)["image_to_w"] == {"r1": 0.0, "r5": 0.0}
+    assert rank(broken @ broken.T, torch.arange(8)).mean() == 8
+
+
 def test_retrieval_equals_a_slow_loop_both_ways():
     a, b = embeddings(20)
     for name, (queries, candidates) in {"image_to_w": (a, b), "w_to_image": (b, a)}.items():
@@ -139,3 +167,104 @@ def test_retrieval_equals_a_slow_loop_both_ways():
 def test_shapes_that_do_not_fit_are_refused(call):
     with pytest.raises(ShapeError):
         call()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A bundle with an untrained aligner, and six faces that its generator can make."""
+    folder = tmp_path_factory.mktemp("model")
+    generator = tiny_generator()
+    encoder = WEncoder(
+        EncoderConfig(in_resolution=32, w_dim=16, channels=(8,) * 5, depths=(1,) * 4, hidden=8)
+    )
+    aligner = ContrastiveAligner(AlignerConfig(**ARCHITECTURE, w_dim=16))
+    for network in (encoder, aligner):
+        frame_network(network, generator, (0.7, 1.0), 0)
+    save_encoder(encoder.eval(), folder / "encoder.safetensors")
+    save_aligner(aligner.eval(), folder / "aligner.safetensors")
+    write_bundle(folder, generator=generator, encoder="encoder.safetensors", aligner="aligner.safetensors")
+    w = generator.sample_w(6, seed=4)
+    write_shard(folder / "faces.tar", to_uint8(generator.synthesis(generator.broadcast(w))).numpy())
+    return folder
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few pairs and candidates: the numbers say nothing, but come quickly."""
+    for name, value in {"PAIRS": 40, "CANDIDATES": 20, "STEPS": 3, "FACES": 4}.items():
+        monkeypatch.setattr(alignment_report, name, value)
+
+
+def evaluated(capsys, model, *arguments):
+    data = ("--data", model / "faces.tar", "--metrics-dir", model)
+    assert main(["evaluate", "--json", *map(str, (*data, "--bundle", model, *arguments))]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_bundle_may_name_an_aligner(model, tmp_path):
+    assert load_bundle(model).aligner_path == model / "aligner.safetensors"
+    assert load_bundle(model).aligner_sha256 == file_sha256(model / "aligner.safetensors")
+    write_bundle(tmp_path, generator=tiny_generator())
+    assert load_bundle(tmp_path).aligner_path is None
+
+
+def test_evaluation_reports_the_bundles_aligner(model, few, capsys):
+    found = evaluated(capsys, model)["alignment"]
+    assert set(found) == {"pairs", "psi", "image_to_w", "w_to_image", "real"}
+    assert (found["pairs"], found["psi"]) == (40, [0.7, 1.0])
+    assert set(found["image_to_w"]) == set(found["w_to_image"]) == {"r1", "r5"}
+    assert set(found["real"]) == {"faces", "candidates", "mean_rank", "r1"}
+    assert (found["real"]["faces"], found["real"]["candidates"]) == (4, 20)
+    assert 1 <= found["real"]["mean_rank"] <= 20
+    assert evaluated(capsys, model, "--limit", 2)["alignment"]["real"]["faces"] == 2
+
+
+def test_without_an_aligner_nothing_is_said_of_alignment(model, few, tmp_path, capsys):
+    save_encoder(load_encoder(model / "encoder.safetensors"), tmp_path / "encoder.safetensors")
+    write_bundle(tmp_path, generator=tiny_generator(), encoder="encoder.safetensors")
+    arguments = ("--data", str(model / "faces.tar"), "--bundle", str(tmp_path), "--metrics-dir", str(model))
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    assert "alignment" not in json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert main(["evaluate", *arguments, "--aligner", str(model / "aligner.safetensors")]) == 0
+    assert "image_to_w" in capsys.readouterr().out
+
+
+def test_an_aligner_that_does_not_fit_is_refused(model, tmp_path, capsys):
+    arguments = ["evaluate", "--data", str(model / "faces.tar"), "--bundle", str(model), "--aligner"]
+    assert main([*arguments, str(tmp_path / "none.safetensors")]) == 2
+    assert "no such file; expected an aligner" in capsys.readouterr().err
+    aligner = load_aligner(model / "aligner.safetensors")
+    foreign = tmp_path / "foreign.safetensors"
+    save_aligner(aligner, foreign, {"training": json.dumps({"generator_sha256": "0"})})
+    assert main([*arguments, str(foreign)]) == 2
+    assert "trained for another generator" in capsys.readouterr().err
+
+
+class _Oracle(torch.nn.Module):
+    """Knows the mean colour of a picture, and of the picture of a latent."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator, self.w_avg = generator, generator.w_avg
+        self.config = AlignerConfig(**ARCHITECTURE, w_dim=16)
+
+    def image_embedding(self, img):
+        small = F.avg_pool2d(img, 8).flatten(1)
+        return F.normalize(torch.cat([small, (1 - small.square().mean(1, keepdim=True)) * 7], 1))
+
+    def latent_embedding(self, w):
+        return self.image_embedding(self.generator.synthesis(self.generator.broadcast(w)))
+
+
+def test_an_aligner_that_knows_better_is_ranked_better(model, few, monkeypatch):
+    generator = tiny_generator()
+    encoder = load_encoder(model / "encoder.safetensors")
+    pixels = to_uint8(generator.synthesis(generator.broadcast(generator.sample_w(4, seed=4))))
+    monkeypatch.setattr(alignment_report, "STEPS", 60)  # enough to find these faces
+    oracle = alignment_report.report_alignment(_Oracle(generator), generator, encoder, pixels)
+    untrained = load_aligner(model / "aligner.safetensors")
+    chance = alignment_report.report_alignment(untrained, generator, encoder, pixels)
+    assert oracle["image_to_w"]["r1"] > 0.9
+    assert chance["image_to_w"]["r1"] < 0.3
+    assert oracle["real"]["mean_rank"] < 2
+    assert chance["real"]["mean_rank"] > 3

@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     measure.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model bundle [%(default)s]")
     measure.add_argument("--encoder", type=Path, help="encoder file instead of the bundle's")
+    measure.add_argument("--aligner", type=Path, help="aligner file instead of the bundle's, if it has one")
     measure.add_argument("--limit", type=int, help="at most so many faces")
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
@@ -88,6 +89,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.data,
         bundle=options.bundle,
         encoder=options.encoder,
+        aligner=options.aligner,
         limit=options.limit,
         metrics_dir=options.metrics_dir,
         device=options.device,

@@ -1,4 +1,4 @@
-"""Measure reconstructions of aligned faces, per latent space."""
+"""Measure reconstructions of aligned faces, per latent space, and the alignment of pictures and W."""
 
 import json
 import platform
@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from inversion.checkpoint import load_encoder
+from inversion.checkpoint import load_aligner, load_encoder
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.bundle import ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import CheckpointError
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8, shrink, to_uint8
+from train.alignment_report import report_alignment
 from train.data import find_images, read_images
 from train.identity import IdentityEmbedder, load_identity
 from train.metrics import mean_squared_error, psnr, ssim
@@ -61,8 +61,8 @@ def w_space(generator: Generator, encoder: WEncoder) -> Reconstruct:
     side = encoder.config.in_resolution
 
     def reconstruct(img: Tensor) -> Tensor:
-        small = img if img.shape[3] == side else F.interpolate(img, size=side, mode="area")
-        out: Tensor = generator.synthesis(generator.broadcast(encoder(small)), noise_mode="const")
+        w = encoder(shrink(img, side))
+        out: Tensor = generator.synthesis(generator.broadcast(w), noise_mode="const")
         return out
 
     return reconstruct
@@ -143,6 +143,7 @@ def evaluate(
     *,
     bundle: str | Path,
     encoder: str | Path | None = None,
+    aligner: str | Path | None = None,
     limit: int | None = None,
     metrics_dir: Path,
     device: str = "auto",
@@ -153,12 +154,14 @@ def evaluate(
         data: Shards or a folder, see `train.data.find_images`; shrunk by area to the model's resolution.
         bundle: Folder of the model bundle.
         encoder: Encoder file; None takes the bundle's.
+        aligner: Aligner file; None takes the bundle's, if it has one.
         limit: At most so many faces; None takes all.
         metrics_dir: Folder of the measuring networks.
         device: "auto", "cpu", "cuda" or "mps".
 
     Returns:
-        {"protocol": {...}, "spaces": {name: {...}}}, ready for JSON.
+        {"protocol": {...}, "spaces": {name: {...}}}, ready for JSON; with an aligner also "alignment", as
+        `train.alignment_report.report_alignment` gives it.
 
     Raises:
         CheckpointError: Weights are missing, damaged, or of another generator.
@@ -169,11 +172,13 @@ def evaluate(
     file = Path(encoder) if encoder is not None else model.encoder_path
     if file is None:
         raise CheckpointError(f"{model.folder}: the bundle has no encoder; name one with --encoder")
-    training = training_facts(file)
-    if training.get("generator_sha256", model.generator_sha256) != model.generator_sha256:
-        raise CheckpointError(f"{file}: trained for another generator than that of {model.folder}")
+    training = _facts_of_this_model(file, "an encoder", model)
+    aligner_file = Path(aligner) if aligner is not None else model.aligner_path
+    if aligner_file is not None:
+        _facts_of_this_model(aligner_file, "an aligner", model)
     generator = load_generator(model.generator_path).to(chosen)
-    spaces = {"w": w_space(generator, load_encoder(file).to(chosen))}
+    network = load_encoder(file).to(chosen)
+    spaces = {"w": w_space(generator, network)}
     source = find_images(data)
     batches = list(read_images(source, generator.img_resolution, BATCH, limit=limit))
     networks = load_metric_networks(metrics_dir, model, chosen)
@@ -198,17 +203,29 @@ def evaluate(
         "device": f"{chosen.type} ({platform.processor() or platform.machine()})",
     }
     measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
-    return {"protocol": protocol, "spaces": {n: summarise(m, networks.missing) for n, m in measured.items()}}
+    result: dict[str, Any] = {"protocol": protocol}
+    result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
+    if aligner_file is not None:
+        loaded = load_aligner(aligner_file).to(chosen)
+        result["alignment"] = report_alignment(loaded, generator, network, torch.cat(batches))
+    return result
 
 
-def training_facts(file: Path) -> dict[str, Any]:
-    """What `train.inversion` wrote beside an encoder's weights; empty for a file that says nothing.
+def _facts_of_this_model(file: Path, kind: str, model: ModelBundle) -> dict[str, Any]:
+    facts = training_facts(file, kind)
+    if facts.get("generator_sha256", model.generator_sha256) != model.generator_sha256:
+        raise CheckpointError(f"{file}: trained for another generator than that of {model.folder}")
+    return facts
+
+
+def training_facts(file: Path, kind: str = "an encoder") -> dict[str, Any]:
+    """What a stage of training wrote beside the weights in `file`; empty for a file that says nothing.
 
     Raises:
         CheckpointError: The file is missing or damaged.
     """
     if not file.is_file():
-        raise CheckpointError(f"{file}: no such file; expected an encoder")
+        raise CheckpointError(f"{file}: no such file; expected {kind}")
     try:
         with safe_open(file, "pt") as opened:
             text = (opened.metadata() or {}).get("training", "{}")
@@ -223,4 +240,6 @@ def as_table(result: dict[str, Any]) -> str:
     lines = [f"{name}: {value}" for name, value in result["protocol"].items()]
     for space, values in result["spaces"].items():
         lines += ["", f"space {space}"] + [f"  {name:18} {value}" for name, value in values.items()]
+    if "alignment" in result:
+        lines += ["", "alignment"] + [f"  {name:18} {value}" for name, value in result["alignment"].items()]
     return "\n".join(lines)

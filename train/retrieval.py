@@ -17,7 +17,7 @@ class Ranks:
     their expected values.
     """
 
-    above: Tensor  # candidates that score higher than the right one [N], int64
+    above: Tensor  # candidates that score higher than the right one, or not a number [N], int64
     tied: Tensor  # candidates that score the same, itself included [N], int64, at least 1
 
     def recall(self, k: int) -> float:
@@ -42,7 +42,9 @@ def rank(scores: Tensor, target: Tensor) -> Ranks:
     check_shape("scores", scores, "N", "M")
     check_shape("target", target, len(scores))
     own = scores.gather(1, target[:, None])  # [N, 1]
-    return Ranks((scores > own).sum(1), (scores == own).sum(1))
+    # What is neither lower nor equal counts as higher: a network that has become NaN finds nothing.
+    tied = (scores == own).sum(1).clamp(min=1)
+    return Ranks(scores.shape[1] - tied - (scores < own).sum(1), tied)
 
 
 def retrieval(image_emb: Tensor, latent_emb: Tensor) -> dict[str, dict[str, float]]:

@@ -1,0 +1,82 @@
+"""Measure how well an aligner tells which latent belongs to which picture."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inversion.contrastive import ContrastiveAligner
+from inversion.optimise import OptimiseConfig, optimise_latents
+from inversion.w_encoder import WEncoder
+from stylegan2 import Generator
+from stylegan2.image import from_uint8, shrink
+from train.pairs import UNSEEN_PAIRS, PairRenderer, unseen_pairs
+from train.retrieval import rank, retrieval
+
+PAIRS = 2000  # synthetic pairs, every one sought among all
+PSI = (0.7, 1.0)  # of these pairs, drawn uniformly
+FACES = 32  # real faces at most
+STEPS = 60  # of the search for a face's w
+CANDIDATES = 1000  # latents among which a face's w is sought
+SEED = 2 * UNSEEN_PAIRS  # of pairs and candidates: neither training nor its validation draws these
+BATCH = 64  # pictures embedded at once
+
+
+def report_alignment(
+    aligner: ContrastiveAligner, generator: Generator, encoder: WEncoder, pixels: Tensor
+) -> dict[str, Any]:
+    """Retrieval among unseen synthetic pairs, and the rank of real faces' latents among random ones.
+
+    Args:
+        aligner: Trained for `generator`, on its device.
+        generator: Frozen.
+        encoder: Where the search for a real face's w starts, on the same device.
+        pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution; the first are used.
+
+    Returns:
+        {"pairs", "psi", "image_to_w": {"r1", "r5"}, "w_to_image": {"r1", "r5"}, "real": {"faces",
+        "candidates", "mean_rank", "r1"}}, ready for JSON; recalls in [0, 1], rank 1 the best.
+    """
+    return {**_synthetic(aligner, generator), "real": _real(aligner, generator, encoder, pixels[:FACES])}
+
+
+@torch.no_grad()
+def _synthetic(aligner: ContrastiveAligner, generator: Generator) -> dict[str, Any]:
+    w, pixels = unseen_pairs(PairRenderer(generator, PSI, SEED), PAIRS, BATCH)
+    found = retrieval(_image_embedding(aligner, pixels), _latent_embedding(aligner, w))
+    return {"pairs": PAIRS, "psi": list(PSI), **found}
+
+
+@torch.no_grad()
+def _real(
+    aligner: ContrastiveAligner, generator: Generator, encoder: WEncoder, pixels: Tensor
+) -> dict[str, Any]:
+    w = torch.cat([_search(generator, encoder, face) for face in torch.split(pixels, 1)])
+    others = _latent_embedding(aligner, generator.sample_w(CANDIDATES - 1, seed=SEED))
+    image_emb, latent_emb = _image_embedding(aligner, pixels), _latent_embedding(aligner, w)
+    candidates = torch.cat([latent_emb[:, None], others.expand(len(w), -1, -1)], 1)  # [N, CANDIDATES, D]
+    scores = (image_emb[:, None] * candidates).sum(2)  # summed alike for all, so that equal ones tie
+    ranks = rank(scores, torch.zeros(len(w), dtype=torch.int64))
+    return {
+        "faces": len(pixels),
+        "candidates": CANDIDATES,
+        "mean_rank": round(ranks.mean(), 6),
+        "r1": round(ranks.recall(1), 6),
+    }
+
+
+def _search(generator: Generator, encoder: WEncoder, face: Tensor) -> Tensor:
+    """The w [1, w_dim] whose picture comes closest to `face` [1, R, R, 3] uint8, found from the encoder's."""
+    img = from_uint8(face).to(generator.w_avg.device)
+    start = encoder(shrink(img, encoder.config.in_resolution))
+    return optimise_latents(generator, img, start, STEPS, config=OptimiseConfig(w_fraction=1.0)).w
+
+
+def _image_embedding(aligner: ContrastiveAligner, pixels: Tensor) -> Tensor:
+    device, side = aligner.w_avg.device, aligner.config.in_resolution
+    parts = [shrink(from_uint8(part).to(device), side) for part in torch.split(pixels, BATCH)]
+    return torch.cat([aligner.image_embedding(img).cpu() for img in parts])
+
+
+def _latent_embedding(aligner: ContrastiveAligner, w: Tensor) -> Tensor:
+    return aligner.latent_embedding(w.to(aligner.w_avg.device)).cpu()
