@@ -1,12 +1,12 @@
 """The whole chain in torch: img -> w -> ws -> code, and pictures of it before and after an edit."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
-from inversion.refiners import Refiners
+from inversion.refiners import Levels, Refiners
 from inversion.w_encoder import WEncoder
-from stylegan2.generator import Generator
 from stylegan2.image import shrink
 
 
@@ -19,27 +19,48 @@ class Latents:
     code: Tensor  # [N, code, R, R], see `FeatureRefiner`
 
 
+class Synthesis(Protocol):
+    """ws -> img in two parts: `SynthesisNetwork`, or `FoldedSynthesis` where nothing is trained."""
+
+    def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
+        """See `SynthesisNetwork.lower`."""
+
+    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
+        """See `SynthesisNetwork.upper`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chain:
     """Encoder, refiners and generator that belong together; all on one device."""
 
-    generator: Generator
+    synthesis: Synthesis
     encoder: WEncoder
     refiners: Refiners
 
     def invert(self, img: Tensor) -> Latents:
         """Invert `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
-        w, levels = self.encoder.encode(shrink(img, self.encoder.config.in_resolution))
-        ws = self.refiners.wplus(w, levels)
-        drawn = self.generator.synthesis(ws).clamp(-1, 1)
+        w, ws, levels = self.invert_ws(img)
+        drawn = self.draw_ws(ws).clamp(-1, 1)
         return Latents(w=w, ws=ws, code=self.refiners.feature(img, drawn, levels, ws))
+
+    def invert_ws(self, img: Tensor) -> tuple[Tensor, Tensor, Levels]:
+        """The part of `invert` before f: w, ws, and the levels that the refiners look at."""
+        w, levels = self.encoder.encode(shrink(img, self.encoder.config.in_resolution))
+        return w, self.refiners.wplus(w, levels), levels
+
+    def draw_ws(self, ws: Tensor) -> Tensor:
+        """G(ws): img [N, 3, R, R]."""
+        return self.synthesis.upper(*self.synthesis.lower(ws, self._side), ws)
 
     def draw(self, latents: Latents, ws_hat: Tensor | None = None) -> Tensor:
         """G(ws, f), or G(ws_hat, f_hat) where an edit has moved the styles to `ws_hat` [N, num_ws, w_dim]."""
-        synthesis, carrier = self.generator.synthesis, self.refiners.carrier
-        side = self.refiners.config.f_resolution
-        a, below = synthesis.lower(latents.ws, side)
+        carrier = self.refiners.carrier
+        a, below = self.synthesis.lower(latents.ws, self._side)
         if ws_hat is None:
-            return synthesis.upper(carrier(latents.code, a), below, latents.ws)
-        a_hat, below = synthesis.lower(ws_hat, side)
-        return synthesis.upper(carrier.carry(latents.code, a, a_hat), below, ws_hat)
+            return self.synthesis.upper(carrier(latents.code, a), below, latents.ws)
+        a_hat, below = self.synthesis.lower(ws_hat, self._side)
+        return self.synthesis.upper(carrier.carry(latents.code, a, a_hat), below, ws_hat)
+
+    @property
+    def _side(self) -> int:
+        return self.refiners.config.f_resolution

@@ -43,6 +43,8 @@ class ModelBundle:
     encoder_sha256: str | None = None
     aligner_path: Path | None = None
     aligner_sha256: str | None = None
+    refiners_path: Path | None = None
+    refiners_sha256: str | None = None
 
 
 def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
@@ -60,6 +62,7 @@ def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
         paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
         encoder = paths.get("encoder", (None, None))
         aligner = paths.get("aligner", (None, None))
+        refiners = paths.get("refiners", (None, None))
         return ModelBundle(
             folder=folder,
             name=str(data["name"]),
@@ -72,6 +75,8 @@ def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
             encoder_sha256=encoder[1],
             aligner_path=aligner[0],
             aligner_sha256=aligner[1],
+            refiners_path=refiners[0],
+            refiners_sha256=refiners[1],
         )
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error

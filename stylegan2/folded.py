@@ -73,6 +73,7 @@ class FoldedSynthesis(nn.Module):
 
     def __init__(self, synthesis: SynthesisNetwork) -> None:
         super().__init__()
+        self.resolutions = synthesis.config.resolutions
         self.register_buffer("const", synthesis.blocks[0].const.detach()[None].clone())
         self.layers = nn.ModuleList()
         self.torgbs = nn.ModuleList(_FoldedToRGB(block.torgb) for block in synthesis.blocks)
@@ -83,10 +84,32 @@ class FoldedSynthesis(nn.Module):
 
     def forward(self, ws: Tensor) -> Tensor:
         """Render `ws` to pixels."""
+        return to_uint8(self.upper(*self.lower(ws, self.resolutions[-1]), ws))
+
+    def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
+        """See `SynthesisNetwork.lower`."""
         x = self.layers[0](self.const.expand(ws.shape[0], -1, -1, -1), ws[:, 0])
-        img = self.torgbs[0](x, ws[:, 1])
-        for i, torgb in enumerate(list(self.torgbs)[1:]):
-            x = self.layers[2 * i + 1](x, ws[:, 2 * i + 1])
-            x = self.layers[2 * i + 2](x, ws[:, 2 * i + 2])
-            img = upsample2d(img) + torgb(x, ws[:, 2 * i + 3])
-        return to_uint8(img)
+        img: Tensor | None = None
+        for i in range(1, self.resolutions.index(resolution) + 1):
+            img = self._draw(i - 1, x, img, ws)
+            x = self._activation(i, x, ws)
+        return x, img
+
+    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
+        """See `SynthesisNetwork.upper`."""
+        first = self.resolutions.index(f.shape[-1])
+        img = self._draw(first, f, img, ws)
+        x = f
+        for i in range(first + 1, len(self.resolutions)):
+            x = self._activation(i, x, ws)
+            img = self._draw(i, x, img, ws)
+        return img
+
+    def _activation(self, block: int, x: Tensor, ws: Tensor) -> Tensor:
+        for layer in (2 * block - 1, 2 * block):
+            x = self.layers[layer](x, ws[:, layer])
+        return x
+
+    def _draw(self, block: int, x: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
+        colours: Tensor = self.torgbs[block](x, ws[:, 2 * block + 1])
+        return colours if img is None else upsample2d(img) + colours

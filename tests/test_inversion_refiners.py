@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from inversion.chain import Chain
 from inversion.config import RefinerConfig
 from inversion.refiners import FeatureRefiner, Refiners, WPlusRefiner
 from stylegan2.errors import ConfigError, ShapeError
+from stylegan2.folded import FoldedSynthesis
 
 CONFIG = RefinerConfig(
     in_resolution=32,
@@ -188,7 +191,7 @@ def test_impossible_refiners_are_refused(change, message):
 def chain(tiny_generator, tiny_encoder):
     refiners = Refiners(CONFIG)
     refiners.frame(tiny_encoder.w_avg, tiny_encoder.w_std)
-    return Chain(generator=tiny_generator, encoder=tiny_encoder, refiners=stirred(refiners))
+    return Chain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=stirred(refiners))
 
 
 def test_the_chain_draws_f_and_edits_it(chain):
@@ -200,6 +203,18 @@ def test_the_chain_draws_f_and_edits_it(chain):
     assert (edited - plain).abs().max() > 1e-3
     alone = chain.draw(chain.invert(img[1:]))
     torch.testing.assert_close(alone, plain[1:], atol=1e-4, rtol=1e-4)
+
+
+def test_the_folded_generator_draws_the_same(chain, tiny_generator):
+    folded = replace(chain, synthesis=FoldedSynthesis(tiny_generator.synthesis))
+    img = torch.randn(2, 3, 32, 32).clamp(-1, 1)
+    latents = chain.invert(img)
+    torch.testing.assert_close(folded.invert(img).code, latents.code, atol=1e-4, rtol=1e-4)
+    ws_hat = latents.ws + 0.5
+    torch.testing.assert_close(
+        folded.draw(latents, ws_hat), chain.draw(latents, ws_hat), atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(chain.draw_ws(ws_hat), tiny_generator.synthesis(ws_hat))
 
 
 def test_the_frame_of_reference_is_the_encoders(tiny_encoder):

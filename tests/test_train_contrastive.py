@@ -15,8 +15,8 @@ from stylegan2.settings import read_settings, settings_from_dict, settings_to_di
 from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
 from train.__main__ import main
 from train.assemble import build_contrastive, frame_network
+from train.checkpoint import training_facts
 from train.config import ContrastiveConfig, InversionConfig, ScheduleConfig
-from train.evaluate import training_facts
 from train.loop import training_loop
 
 CONFIGS = Path(__file__).resolve().parent.parent / "train" / "configs"

@@ -6,8 +6,9 @@ import torch
 import yaml
 from skimage.metrics import peak_signal_noise_ratio
 
-from inversion.checkpoint import save_encoder
-from inversion.config import EncoderConfig
+from inversion.checkpoint import save_encoder, save_refiners
+from inversion.config import EncoderConfig, RefinerConfig
+from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.checkpoint import file_sha256
@@ -15,8 +16,10 @@ from stylegan2.errors import ShapeError
 from stylegan2.image import from_uint8
 from tests.pictures import write_shard
 from train.__main__ import main
-from train.evaluate import MetricNetworks, measure, summarise
+from train.edit_truth import measure_edits, truth_edits
+from train.measure import MetricNetworks, measure, summarise
 from train.metrics import mean_squared_error, psnr, ssim
+from train.pairs import UNSEEN_PAIRS
 
 CPU = torch.device("cpu")
 
@@ -130,7 +133,7 @@ def test_a_perfect_and_a_grey_reconstruction_are_measured_as_such():
 
 
 def evaluated(capsys, *arguments):
-    assert main(["evaluate", "--json", *map(str, arguments)]) == 0
+    assert main(["evaluate", "--json", "--edit-faces", "2", *map(str, arguments)]) == 0
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
@@ -167,7 +170,10 @@ def test_limit_and_another_encoder_are_obeyed(bundle, faces, tmp_path, capsys):
 
 
 def test_without_json_a_table_is_printed(bundle, faces, capsys):
-    assert main(["evaluate", "--data", str(faces), "--bundle", str(bundle), "--limit", "2"]) == 0
+    assert (
+        main(["evaluate", "--data", str(faces), "--bundle", str(bundle), "--limit", "2", "--edit-faces", "0"])
+        == 0
+    )
     assert "psnr_median" in capsys.readouterr().out
 
 
@@ -179,6 +185,7 @@ def refused(capsys, *arguments):
 def test_what_cannot_be_evaluated_is_said_in_words(bundle, faces, tmp_path, capsys):
     assert "no such file or folder" in refused(capsys, "--data", tmp_path / "none.tar", "--bundle", bundle)
     assert "must be at least 1" in refused(capsys, "--data", faces, "--bundle", bundle, "--limit", 0)
+    assert "must be at least 0" in refused(capsys, "--data", faces, "--bundle", bundle, "--edit-faces", -1)
     arguments = ("--data", faces, "--bundle", bundle, "--encoder")
     assert "no such file; expected an encoder" in refused(capsys, *arguments, tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
@@ -196,3 +203,67 @@ def test_a_bundle_without_an_encoder_asks_for_one(bundle, faces, capsys):
     assert "the bundle has no encoder; name one with --encoder" in refused(
         capsys, "--data", faces, "--bundle", bundle
     )
+
+
+SIZES = {"width": 8, "heads": 2, "f_width": 8, "f_blocks": 1, "f_hidden": 8, "code": 8, "carry_width": 4}
+
+
+def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys):
+    torch.manual_seed(3)
+    refiners = Refiners(
+        RefinerConfig(
+            in_resolution=32,
+            level_channels=(8, 8, 8),
+            img_resolution=32,
+            w_dim=8,
+            num_ws=8,
+            f_channels=8,
+            f_resolution=16,
+            **SIZES,
+        )
+    ).eval()
+    for value in refiners.parameters():
+        value.data += 0.05 * torch.randn_like(value)
+    save_refiners(refiners, tmp_path / "refiners.safetensors")
+    arguments = ("--data", faces, "--bundle", bundle, "--limit", 4)
+    plain = evaluated(capsys, *arguments)
+    assert set(plain["spaces"]) == {"w"}
+    assert set(plain["edits"]) == {"protocol", "none", "w"}
+    found = evaluated(capsys, *arguments, "--refiners", tmp_path / "refiners.safetensors")
+    assert set(found["spaces"]) == {"w", "w+", "f"}
+    assert found["spaces"]["w"]["psnr_median"] == plain["spaces"]["w"]["psnr_median"]
+    assert len({values["psnr_median"] for values in found["spaces"].values()}) == 3
+    assert set(found["edits"]) == {"protocol", "none", "w", "w+", "f"}
+    assert found["edits"]["protocol"]["faces"] == 2
+
+
+def test_a_perfect_inversion_has_no_error_under_any_edit(tiny_generator, tiny_directions):
+    """An oracle in the encoder's place, which knows w, draws the truth itself."""
+    w = tiny_generator.sample_w(3, seed=UNSEEN_PAIRS, truncation_psi=0.8)
+
+    class Oracle(torch.nn.Module):
+        config = EncoderConfig(in_resolution=32, w_dim=32)
+
+        def forward(self, img):
+            return w[: len(img)]
+
+    edits = truth_edits(tiny_generator, tiny_directions)
+    assert set(edits) == {
+        f"{name}{sign}" for name in ("smile", "age", *(f"component{i}" for i in range(4))) for sign in "+-"
+    }
+    found = measure_edits(
+        tiny_generator, tiny_generator.synthesis, Oracle(), None, tiny_directions, None, faces=3
+    )
+    assert found["w"]["psnr_median"] is None  # infinite: equal pictures
+    assert found["none"]["psnr_median"] < 40
+    assert set(found["w"]["psnr_median_by_edit"]) == set(edits)
+    assert found["w"]["identity_median"] == "n/a"
+
+
+def test_an_edit_moves_the_styles_by_its_strength(tiny_generator, tiny_directions):
+    ws = torch.randn(1, 8, 32)
+    edit = truth_edits(tiny_generator, tiny_directions)["age-"]
+    direction = tiny_directions["age"]
+    moved = edit(ws) - ws
+    torch.testing.assert_close(moved[0, 0], -1.5 * direction.sigma * direction.direction)
+    assert not moved[0, 2:].any()

@@ -18,9 +18,8 @@ from tests.pictures import write_shard
 from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
 from train.__main__ import main
 from train.assemble import build_inversion, deepen, frame_network
-from train.checkpoint import load_checkpoint, save_checkpoint
+from train.checkpoint import load_checkpoint, save_checkpoint, training_facts
 from train.config import InversionConfig, LossWeights, OptimConfig, PhaseConfig
-from train.evaluate import training_facts
 from train.hardware import choose_precision, has_native_bfloat16
 from train.loop import Position, phase_fraction, training_loop
 from train.optim import Optimiser, learning_rate

@@ -10,8 +10,8 @@ from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
 from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
 from train.assemble import build_refinement, frame_network
+from train.checkpoint import training_facts
 from train.edits import COMPONENTS, EditSampler, principal_components
-from train.evaluate import training_facts
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 

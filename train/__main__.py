@@ -11,6 +11,7 @@ from stylegan2.errors import ConfigError, StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_inversion, build_refinement
 from train.config import ContrastiveConfig, InversionConfig
+from train.edit_truth import FACES
 from train.evaluate import as_table, evaluate
 from train.logbook import REPOSITORY
 from train.loop import Stage, training_loop
@@ -54,6 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model bundle [%(default)s]")
     measure.add_argument("--encoder", type=Path, help="encoder file instead of the bundle's")
     measure.add_argument("--aligner", type=Path, help="aligner file instead of the bundle's, if it has one")
+    measure.add_argument("--refiners", type=Path, help="refiners file instead of the bundle's")
+    measure.add_argument(
+        "--edit-faces", type=int, default=FACES, help="generated faces to edit, 0 for none [%(default)s]"
+    )
     measure.add_argument("--limit", type=int, help="at most so many faces")
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
@@ -85,11 +90,15 @@ def _train(stage: Stage, config: ContrastiveConfig | InversionConfig | Refinemen
 def _evaluate(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise ConfigError(f"--limit: {options.limit}; must be at least 1")
+    if options.edit_faces < 0:
+        raise ConfigError(f"--edit-faces: {options.edit_faces}; must be at least 0")
     result = evaluate(
         options.data,
         bundle=options.bundle,
         encoder=options.encoder,
         aligner=options.aligner,
+        refiners=options.refiners,
+        edit_faces=options.edit_faces,
         limit=options.limit,
         metrics_dir=options.metrics_dir,
         device=options.device,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from stylegan2.errors import CheckpointError
 
@@ -51,3 +52,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if version != VERSION:
         raise CheckpointError(f"{path}: training state of version {version}; this program reads {VERSION}")
     return state
+
+
+def training_facts(file: Path, kind: str = "an encoder") -> dict[str, Any]:
+    """What a stage of training wrote beside the weights in `file`; empty for a file that says nothing.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such file; expected {kind}")
+    try:
+        with safe_open(file, "pt") as opened:
+            text = (opened.metadata() or {}).get("training", "{}")
+        facts: dict[str, Any] = json.loads(text)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from error
+    return facts

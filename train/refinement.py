@@ -242,7 +242,8 @@ class RefinementStage:
     def _average_chain(self) -> Chain:
         average = self._optimiser.average
         assert isinstance(average, Refiners)  # noqa: S101  (narrows the type for mypy)
-        return Chain(generator=self._networks.generator, encoder=self._networks.encoder, refiners=average)
+        synthesis = self._networks.generator.synthesis
+        return Chain(synthesis=synthesis, encoder=self._networks.encoder, refiners=average)
 
     def _lowered(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._networks.generator.synthesis.lower(ws, self._resolution)

@@ -87,5 +87,5 @@ class RefinementValidation:
         with autocast(self._device, self._dtype):
             latents = chain.invert(from_uint8(pixels).to(self._device))
             ws_hat = None if d is None else latents.ws + d[:, None]
-            plain = chain.generator.synthesis(latents.ws if ws_hat is None else ws_hat)
+            plain = chain.draw_ws(latents.ws if ws_hat is None else ws_hat)
             return {"ws": plain.float().cpu(), "f": chain.draw(latents, ws_hat).float().cpu()}

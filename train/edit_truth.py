@@ -1,0 +1,122 @@
+"""Edit truth: edited inversions of generated faces, whose true edit G(w + d) is known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inversion.chain import Chain, Synthesis
+from inversion.directions import DirectionBank
+from inversion.linear import apply_direction
+from inversion.w_encoder import WEncoder
+from stylegan2 import Generator
+from stylegan2.image import from_uint8, shrink, to_uint8
+from train.edits import principal_components
+from train.identity import IdentityEmbedder
+from train.measure import BATCH, number
+from train.metrics import psnr
+from train.pairs import UNSEEN_PAIRS
+
+FACES = 200
+PSI = 0.8  # truncation of the generated faces
+STRENGTH = 1.5  # standard deviations of w along the edit
+COMPONENTS = 4  # principal ones, beside the model's directions
+
+Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
+
+
+def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Edit]:
+    """Every edit that is measured, by name: both signs of each direction and of the principal components."""
+    found = principal_components(generator, COMPONENTS)
+    edits: dict[str, Edit] = {}
+    for sign, strength in (("+", STRENGTH), ("-", -STRENGTH)):
+        for name, direction in directions.items():
+            wide = replace(direction, range=(-STRENGTH, STRENGTH))  # a slider may stop earlier
+            edits[f"{name}{sign}"] = partial(apply_direction, direction=wide, strength=strength)
+        for i in range(COMPONENTS):
+            offset = strength * found.sigma[i] * found.directions[i]
+            edits[f"component{i}{sign}"] = partial(torch.add, other=offset)
+    return edits
+
+
+@torch.no_grad()
+def measure_edits(
+    generator: Generator,
+    synthesis: Synthesis,
+    encoder: WEncoder,
+    chain: Chain | None,
+    directions: DirectionBank,
+    identity: IdentityEmbedder | None,
+    *,
+    faces: int = FACES,
+) -> dict[str, Any]:
+    """Invert generated faces, edit the inversions, and compare them with the edited faces themselves.
+
+    Args:
+        generator: Makes the faces and the truth.
+        synthesis: Draws for it.
+        encoder: Finds w.
+        chain: Finds ws and f; None measures w alone.
+        directions: The model's own edits.
+        identity: Measures identity; None leaves it out.
+        faces: How many, each under every edit.
+
+    Returns:
+        Per variant ("none": the picture unedited; "w", "w+", "f") median and mean of PSNR in dB and identity
+        cosine over all faces and edits, and the median PSNR of each edit; beside them what was measured.
+    """
+    edits = truth_edits(generator, directions)
+    values: dict[str, dict[str, list[Tensor]]] = {}
+    found: dict[str, list[Tensor]] = {}
+    w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
+    for part in torch.split(w, BATCH):
+        truth_ws = generator.broadcast(part)
+        img = from_uint8(to_uint8(_draw(synthesis, truth_ws)))
+        variants = _variants(generator, synthesis, encoder, chain, img)
+        for name, edit in edits.items():
+            truth = to_uint8(_draw(synthesis, edit(truth_ws)))
+            who = None if identity is None else identity(from_uint8(truth))
+            for variant, render in variants.items():
+                pixels = to_uint8(render(edit))
+                values.setdefault(variant, {}).setdefault(name, []).append(psnr(pixels.cpu(), truth.cpu()))
+                if identity is not None:
+                    cosine = (identity(from_uint8(pixels)) * who).sum(1)
+                    found.setdefault(variant, []).append(cosine.cpu())
+    protocol = {"faces": faces, "psi": PSI, "strength": STRENGTH, "edits": list(edits), "noise_mode": "const"}
+    return {"protocol": protocol, **{v: _summary(values[v], found.get(v)) for v in values}}
+
+
+def _draw(synthesis: Synthesis, ws: Tensor) -> Tensor:
+    return synthesis.upper(*synthesis.lower(ws, 4), ws)
+
+
+def _variants(
+    generator: Generator, synthesis: Synthesis, encoder: WEncoder, chain: Chain | None, img: Tensor
+) -> dict[str, Callable[[Edit], Tensor]]:
+    """What draws each variant under an edit."""
+    w = generator.broadcast(encoder(shrink(img, encoder.config.in_resolution)))
+    variants: dict[str, Callable[[Edit], Tensor]] = {
+        "none": lambda edit: img,
+        "w": lambda edit: _draw(synthesis, edit(w)),
+    }
+    if chain is not None:
+        latents = chain.invert(img)
+        variants["w+"] = lambda edit: _draw(synthesis, edit(latents.ws))
+        variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws))
+    return variants
+
+
+def _summary(by_edit: dict[str, list[Tensor]], identity: list[Tensor] | None) -> dict[str, Any]:
+    each = {name: torch.cat(parts) for name, parts in by_edit.items()}
+    every = torch.cat(list(each.values()))
+    cosine = torch.cat(identity).double() if identity else None
+    return {
+        "psnr_median": number(every.median()),
+        "psnr_mean": number(every.mean()),
+        "identity_median": "n/a" if cosine is None else number(cosine.median()),
+        "identity_mean": "n/a" if cosine is None else number(cosine.mean()),
+        "psnr_median_by_edit": {name: number(part.median()) for name, part in each.items()},
+    }
