@@ -5,48 +5,79 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.optimise import OptimiseConfig, Progress, optimise_latents
+from inversion.refiners import FeatureRefiner, Levels, Refiners, WPlusRefiner
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.generator import Generator
-from stylegan2.image import from_uint8
+from stylegan2.image import from_uint8, shrink
 from stylegan2.live_engine import LiveEngine
+from stylegan2.renderer import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inversion:
-    """Latents of one picture; `ws` is `w` for every layer until something refines it."""
+    """Latents of one picture; without refiners `ws` is `w` for every layer and `f` is None."""
 
     w: Tensor  # [1, w_dim]
     ws: Tensor  # [1, num_ws, w_dim]
+    f: Feature | None = None
     steps: int = 0  # optimisation steps behind `ws`; 0 is the encoder's answer
     stopped: bool = False  # whether the optimisation was cancelled
 
 
-class _PixelsToW(nn.Module):
-    """Pixels as the engines take them: uint8 in, w out."""
+class _PixelsToStyles(nn.Module):
+    """Pixels [N, R, R, 3] uint8 -> w [N, w_dim], and with a refiner ws [N, num_ws, w_dim] and the levels."""
 
-    def __init__(self, encoder: WEncoder) -> None:
+    def __init__(self, encoder: WEncoder, wplus: WPlusRefiner | None) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.wplus = encoder, wplus
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels [N, R, R, 3] uint8 -> w [N, w_dim]."""
-        w: Tensor = self.encoder(from_uint8(pixels))
-        return w
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        w, levels = self.encoder.encode(shrink(from_uint8(pixels), self.encoder.config.in_resolution))
+        return (w,) if self.wplus is None else (w, self.wplus(w, levels), *levels)
+
+
+class _PixelsToCode(nn.Module):
+    """Pixels of a picture and of its G(ws), the levels and ws -> code."""
+
+    def __init__(self, feature: FeatureRefiner) -> None:
+        super().__init__()
+        self.feature = feature
+
+    def forward(
+        self, pixels: Tensor, drawn: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, ws: Tensor
+    ) -> Tensor:
+        code: Tensor = self.feature(from_uint8(pixels), from_uint8(drawn), (fine, middle, coarse), ws)
+        return code
+
+
+class _FeaturePath:
+    """What finds `Feature`s: the code's engine, and the renderers of G(ws) and of (ws, f)."""
+
+    def __init__(
+        self, refiners: Refiners, renderer: Renderer, features: FeatureRenderer, engine: LiveEngine
+    ) -> None:
+        self.refiners, self.renderer, self.features, self.engine = refiners, renderer, features, engine
+
+    def find(self, pixels: Tensor, levels: Levels, ws: Tensor) -> Feature:
+        drawn = self.renderer.render(ws)
+        (code,) = self.engine(pixels, drawn, *levels, ws)
+        return Feature(code=code, a=self.features.activation(ws))
 
 
 class Inverter:
     """Aligned pixels -> `Inversion`.
 
-    W+ and F refiners will join behind `invert`; its callers only see more fields filled in.
-
     Args:
-        generator: Used by the optimisation alone; moved to the device.
+        generator: Used by the optimisation; moved to the device.
         encoder: Trained for `generator`.
+        refiners: Trained for `encoder`; None inverts into W alone.
+        renderer: Draws for `generator`; needed with `refiners`.
+        features: The same for (ws, f).
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -60,41 +91,59 @@ class Inverter:
         generator: Generator,
         encoder: WEncoder,
         *,
+        refiners: Refiners | None = None,
+        renderer: Renderer | None = None,
+        features: FeatureRenderer | None = None,
         device: str = "auto",
         engine: str = "auto",
         cache: Path | None = None,
     ) -> None:
-        self._in_resolution = encoder.config.in_resolution
-        r = self._in_resolution
-        example = torch.zeros(1, r, r, 3, dtype=torch.uint8)
-        self.engine = LiveEngine(
-            _PixelsToW(encoder).eval(), example, device=device, engine=engine, cache=cache
-        )
+        side = generator.img_resolution
+        pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+        styles = _PixelsToStyles(encoder, None if refiners is None else refiners.wplus).eval()
+        self.engine = LiveEngine(styles, (pixels,), device=device, engine=engine, cache=cache)
         self._generator = generator.to(self.engine.device)
+        self._path: _FeaturePath | None = None
+        if refiners is not None and renderer is not None and features is not None:
+            with torch.inference_mode():
+                _, ws, *levels = (x.cpu() for x in styles(pixels.to(self.engine.device)))
+            code = LiveEngine(
+                _PixelsToCode(refiners.feature).eval(),
+                (pixels, pixels, *levels, ws),
+                device=device,
+                engine=engine,
+                cache=cache,
+            )
+            self._path = _FeaturePath(refiners, renderer, features, code)
+
+    def prepare(self) -> None:
+        """Start building faster engines in the background."""
+        self.engine.prepare()
+        if self._path is not None:
+            self._path.engine.prepare()
 
     def invert(self, pixels: Tensor) -> Inversion:
-        """Invert one aligned picture with the encoder.
+        """Invert one aligned picture with the encoder, and with the refiners where there are some.
 
         Args:
             pixels: [1, R, R, 3] uint8, R the generator's resolution.
 
         Returns:
-            w and ws, on the CPU.
+            Latents on the CPU.
 
         Raises:
             ShapeError: `pixels` has another shape.
         """
+        self._check(pixels)
+        w, *rest = self.engine(pixels)
+        if self._path is None:
+            return Inversion(w=w, ws=self._generator.broadcast(w).clone())
+        ws, fine, middle, coarse = rest
+        return Inversion(w=w, ws=ws, f=self._path.find(pixels, (fine, middle, coarse), ws))
+
+    def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
         check_shape("pixels", pixels, 1, side, side, 3)
-        w = self.engine(self._shrink(pixels))
-        return Inversion(w=w, ws=self._generator.broadcast(w).clone())
-
-    def _shrink(self, pixels: Tensor) -> Tensor:
-        side = self._in_resolution
-        if pixels.shape[1] == side:
-            return pixels
-        small = F.interpolate(pixels.permute(0, 3, 1, 2).float(), size=(side, side), mode="area")
-        return small.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def refine(
         self,
@@ -116,13 +165,18 @@ class Inverter:
             config: Learning rates and weights.
 
         Returns:
-            The best latents found, with the number of steps taken.
+            The best latents found, with the number of steps taken; f follows the new ws.
 
         Raises:
             ShapeError: `pixels` has another shape.
             ConfigError: `steps` is out of range.
         """
+        self._check(pixels)
         found = optimise_latents(
             self._generator, from_uint8(pixels), start.w, steps, progress=progress, config=config
         )
-        return replace(start, w=found.w, ws=found.ws, steps=found.steps, stopped=found.stopped)
+        f = None
+        if self._path is not None:
+            _, _, fine, middle, coarse = self.engine(pixels)
+            f = self._path.find(pixels, (fine, middle, coarse), found.ws)
+        return replace(start, w=found.w, ws=found.ws, f=f, steps=found.steps, stopped=found.stopped)

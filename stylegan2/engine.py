@@ -13,14 +13,14 @@ ENGINES = ("auto", "torch", "openvino")
 
 
 class Engine(Protocol):
-    """One tensor in, one tensor out, both on the CPU; safe to call from several threads."""
+    """Tensors in, tensors out, all on the CPU, batch first; safe to call from several threads."""
 
     @property
     def name(self) -> str:
         """Engine, device and number format in a few words, for people."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run the module on `x`, whose first axis is the batch."""
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the module on `inputs`; what it returns, always as a tuple."""
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -53,9 +53,10 @@ class TorchEngine:
         """For example "torch cpu float32"."""
         return f"torch {self._device.type} float32"
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run the module on `x`."""
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the module on `inputs`."""
         # One picture at a time: two threads that render at once only evict each other's caches.
         with self._lock, torch.inference_mode():
-            result: Tensor = self._module(x.to(self._device)).cpu()
-        return result
+            result = self._module(*(x.to(self._device) for x in inputs))
+            outputs = result if isinstance(result, tuple) else (result,)
+            return tuple(x.cpu() for x in outputs)

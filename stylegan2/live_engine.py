@@ -23,7 +23,7 @@ class LiveEngine:
 
     Args:
         module: In evaluation mode.
-        example: An input [1, ...].
+        examples: One input [1, ...] each.
         device: One of `DEVICES`.
         engine: One of `ENGINES`.
         coarse: Whether 8 bits of precision will do, see `inference_precision`; right for pictures, which
@@ -37,7 +37,7 @@ class LiveEngine:
     def __init__(
         self,
         module: nn.Module,
-        example: Tensor,
+        examples: tuple[Tensor, ...],
         *,
         device: str = "auto",
         engine: str = "auto",
@@ -53,7 +53,7 @@ class LiveEngine:
             )
         self.device = chosen
         self.note = ""
-        self._module, self._example, self._coarse, self._cache = module, example, coarse, cache
+        self._module, self._examples, self._coarse, self._cache = module, examples, coarse, cache
         self._engine: Engine = TorchEngine(module, chosen)
         self._thread: threading.Thread | None = None
         self._wanted = chosen.type == "cpu" and engine != "torch"
@@ -72,8 +72,8 @@ class LiveEngine:
 
     def _prepare(self, module: nn.Module) -> None:
         try:
-            fast = OpenVINOEngine(module, self._example, coarse=self._coarse, folder=self._cache)
-            fast(self._example)  # the first run allocates
+            fast = OpenVINOEngine(module, self._examples, coarse=self._coarse, folder=self._cache)
+            fast(*self._examples)  # the first run allocates
         except EngineError as error:
             self.note = f"{error}; rendering with torch instead."
         else:
@@ -94,6 +94,6 @@ class LiveEngine:
         if self._thread is not None:
             self._thread.join(seconds)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run the module on `x` with the fastest engine that is ready."""
-        return self._engine(x)
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the module on `inputs` with the fastest engine that is ready."""
+        return self._engine(*inputs)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stylegan2.errors import EngineError
 
 # Part of the cache key: raise it when the conversion changes.
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 
 
 def import_openvino() -> ModuleType:
@@ -46,9 +46,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clcae-editor"
 
 
-def weights_hash(module: nn.Module, example: Tensor) -> str:
-    """Hex digest of what a converted graph depends on: the module's kind and tensors, the input's shape."""
-    digest = hashlib.sha256(f"{type(module).__qualname__} {tuple(example.shape)} {example.dtype}".encode())
+def weights_hash(module: nn.Module, *examples: Tensor) -> str:
+    """Hex digest of what a converted graph depends on: the module's kind and tensors, the inputs' shapes."""
+    shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in examples)
+    digest = hashlib.sha256(f"{type(module).__qualname__} {shapes}".encode())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -72,7 +73,7 @@ class OpenVINOEngine:
 
     Args:
         module: In evaluation mode; batch size 1 must do for its trace.
-        example: An input [1, ...].
+        examples: One input [1, ...] each.
         coarse: See `inference_precision`.
         folder: Where to keep converted graphs; None for `cache_folder()`.
 
@@ -81,7 +82,12 @@ class OpenVINOEngine:
     """
 
     def __init__(
-        self, module: nn.Module, example: Tensor, *, coarse: bool = False, folder: Path | None = None
+        self,
+        module: nn.Module,
+        examples: tuple[Tensor, ...],
+        *,
+        coarse: bool = False,
+        folder: Path | None = None,
     ) -> None:
         openvino = import_openvino()
         try:
@@ -89,9 +95,9 @@ class OpenVINOEngine:
             capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = inference_precision(capabilities, coarse=coarse)
             version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
-            file = (folder or cache_folder()) / f"{weights_hash(module, example)[:32]}-{version}.xml"
+            file = (folder or cache_folder()) / f"{weights_hash(module, *examples)[:32]}-{version}.xml"
             settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-            self._request = _compile(openvino, core, file, module, example, settings).create_infer_request()
+            self._request = _compile(openvino, core, file, module, examples, settings).create_infer_request()
         except EngineError:
             raise
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
@@ -104,14 +110,15 @@ class OpenVINOEngine:
         """For example "OpenVINO cpu f16"."""
         return self._name
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run the module on each sample of `x`."""
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the module on each sample of `inputs`."""
         with self._lock:
-            parts = [
-                torch.from_numpy(self._request.infer({0: sample[None].contiguous().numpy()})[0].copy())
-                for sample in x
-            ]
-        return torch.cat(parts)
+            samples = [self._infer([x[i : i + 1] for x in inputs]) for i in range(len(inputs[0]))]
+        return tuple(torch.cat(parts) for parts in zip(*samples, strict=True))
+
+    def _infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        found = self._request.infer({i: x.contiguous().numpy() for i, x in enumerate(inputs)})
+        return [torch.from_numpy(found[i].copy()) for i in range(len(found))]
 
 
 def _compile(
@@ -119,7 +126,7 @@ def _compile(
     core: Any,  # noqa: ANN401
     file: Path,
     module: nn.Module,
-    example: Tensor,
+    examples: tuple[Tensor, ...],
     settings: dict[str, str],
 ) -> Any:  # noqa: ANN401
     if file.is_file():
@@ -131,7 +138,8 @@ def _compile(
         warnings.simplefilter(
             "ignore"
         )  # the tracer warns of every shape check, which a fixed shape makes constant
-        graph = openvino.convert_model(module, example_input=example, input=[list(example.shape)])
+        shapes = [list(x.shape) for x in examples]
+        graph = openvino.convert_model(module, example_input=examples, input=shapes)
     try:
         _save(openvino, graph, file)
     except OSError:

@@ -32,7 +32,7 @@ class Renderer:
         self.img_resolution = generator.img_resolution
         example = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
         folded = FoldedSynthesis(generator.synthesis).eval()
-        self.engine = LiveEngine(folded, example, device=device, engine=engine, coarse=True, cache=cache)
+        self.engine = LiveEngine(folded, (example,), device=device, engine=engine, coarse=True, cache=cache)
 
     def render(self, ws: Tensor) -> Tensor:
         """Render styles with the stored noise.
@@ -49,4 +49,4 @@ class Renderer:
         if ws.ndim == 2:
             ws = ws[:, None].expand(-1, self.num_ws, -1)
         check_shape("ws", ws, "N", self.num_ws, self.w_dim)
-        return self.engine(ws.detach().to("cpu", torch.float32).contiguous())
+        return self.engine(ws.detach().to("cpu", torch.float32).contiguous())[0]

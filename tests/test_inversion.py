@@ -5,12 +5,16 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from inversion.chain import Chain
 from inversion.checkpoint import load_encoder, save_encoder
 from inversion.config import EncoderConfig
+from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inverter
 from inversion.optimise import OptimiseConfig, optimise_latents, pixel_loss
 from stylegan2.errors import CheckpointError, ConfigError, ShapeError
 from stylegan2.image import from_uint8, to_uint8
+from stylegan2.renderer import Renderer
+from tests.refining import tiny_refiners
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -142,3 +146,41 @@ def test_the_generator_learns_nothing_from_a_refinement(tiny_generator, pixels):
     before = {name: value.clone() for name, value in tiny_generator.state_dict().items()}
     optimise_latents(tiny_generator, from_uint8(pixels), tiny_generator.sample_w(1, seed=1), 3)
     assert all(torch.equal(value, before[name]) for name, value in tiny_generator.state_dict().items())
+
+
+@pytest.fixture(params=["torch", "openvino"])
+def full(request, tiny_generator, tiny_encoder, tmp_path):
+    """Inverter and feature renderer with refiners, and the same networks as a plain chain."""
+    refiners = tiny_refiners(tiny_encoder)
+    options = {"device": "cpu", "engine": request.param, "cache": tmp_path}
+    renderer = Renderer(tiny_generator, **options)
+    features = FeatureRenderer(tiny_generator, refiners, **options)
+    inverter = Inverter(
+        tiny_generator, tiny_encoder, refiners=refiners, renderer=renderer, features=features, **options
+    )
+    chain = Chain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=refiners)
+    return inverter, features, chain
+
+
+def test_the_facade_with_refiners_answers_as_the_chain(full, pixels):
+    inverter, features, chain = full
+    found, expected = inverter.invert(pixels), chain.invert(from_uint8(pixels))
+    torch.testing.assert_close(found.ws, expected.ws, atol=0.02, rtol=0.02)
+    drawn = to_uint8(chain.draw(expected)).int()
+    assert (features.render(found.ws, found.f).int() - drawn).abs().float().mean() < 3
+    ws_hat = found.ws + 0.3
+    edited = to_uint8(chain.draw(expected, expected.ws + 0.3)).int()
+    assert (features.render(ws_hat, found.f).int() - edited).abs().float().mean() < 3
+    assert (edited - drawn).abs().float().mean() > 3
+
+
+def test_refinement_renews_f(full, pixels):
+    inverter, features, _ = full
+    start = inverter.invert(pixels)
+    refined = inverter.refine(pixels, start, 5)
+    assert not torch.equal(refined.f.a, start.f.a)
+    torch.testing.assert_close(refined.f.a, features.activation(refined.ws))
+
+
+def test_without_refiners_there_is_no_f(inverter, pixels):
+    assert inverter.invert(pixels).f is None

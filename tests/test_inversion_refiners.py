@@ -10,30 +10,7 @@ from inversion.config import RefinerConfig
 from inversion.refiners import FeatureRefiner, Refiners, WPlusRefiner
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.folded import FoldedSynthesis
-
-CONFIG = RefinerConfig(
-    in_resolution=32,
-    level_channels=(8, 16, 16),
-    img_resolution=32,
-    w_dim=32,
-    num_ws=8,
-    f_channels=8,
-    f_resolution=16,
-    width=16,
-    heads=2,
-    f_width=16,
-    f_blocks=1,
-    f_hidden=12,
-    code=8,
-    carry_width=4,
-)
-
-
-def stirred(module):
-    """The module in evaluation mode, its zero-started layers filled, so that everything speaks."""
-    for value in module.parameters():
-        value.data += 0.1 * torch.randn_like(value)
-    return module.eval().requires_grad_(False)
+from tests.refining import CONFIG, stirred, tiny_refiners
 
 
 def levels(n=2):
@@ -189,9 +166,9 @@ def test_impossible_refiners_are_refused(change, message):
 
 @pytest.fixture
 def chain(tiny_generator, tiny_encoder):
-    refiners = Refiners(CONFIG)
-    refiners.frame(tiny_encoder.w_avg, tiny_encoder.w_std)
-    return Chain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=stirred(refiners))
+    return Chain(
+        synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=tiny_refiners(tiny_encoder)
+    )
 
 
 def test_the_chain_draws_f_and_edits_it(chain):

@@ -130,7 +130,7 @@ def test_openvino_refusing_falls_back_with_a_sentence(tmp_path):
         def forward(self, x):
             return torch.linalg.eigvals(x).real
 
-    engine = LiveEngine(Odd(), torch.eye(3)[None], engine="openvino", cache=tmp_path)
+    engine = LiveEngine(Odd(), (torch.eye(3)[None],), engine="openvino", cache=tmp_path)
     assert engine.name == "torch cpu float32"
     assert engine.note.startswith("OpenVINO refuses this model")
 

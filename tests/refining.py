@@ -1,0 +1,37 @@
+"""Toy refiners for `tiny_generator` and `tiny_encoder`, with weights that matter."""
+
+import torch
+
+from inversion.config import RefinerConfig
+from inversion.refiners import Refiners
+
+CONFIG = RefinerConfig(
+    in_resolution=32,
+    level_channels=(8, 16, 16),
+    img_resolution=32,
+    w_dim=32,
+    num_ws=8,
+    f_channels=8,
+    f_resolution=16,
+    width=16,
+    heads=2,
+    f_width=16,
+    f_blocks=1,
+    f_hidden=12,
+    code=8,
+    carry_width=4,
+)
+
+
+def stirred(module):
+    """The module in evaluation mode, its zero-started layers filled, so that everything speaks."""
+    for value in module.parameters():
+        value.data += 0.1 * torch.randn_like(value)
+    return module.eval().requires_grad_(False)
+
+
+def tiny_refiners(encoder):
+    """Refiners in the encoder's frame of reference, stirred."""
+    refiners = Refiners(CONFIG)
+    refiners.frame(encoder.w_avg, encoder.w_std)
+    return stirred(refiners)
