@@ -34,6 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--steps", type=int, default=0, help="optimisation steps after the encoder (default 0)"
     )
+    parser.add_argument(
+        "--space", choices=("w", "w+", "f"), help="latents to draw and edit (default: the most faithful)"
+    )
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the model bundle")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
@@ -77,6 +80,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     editor.directions.check(edits)
     with editor.detector:
         session = editor.edit(editor.invert(args.photo), edits)
+    if args.space:
+        session = editor.enter(session, args.space)
     if args.steps:
         session = editor.refine(session, args.steps, show_progress)
     reconstruction = editor.reconstruct(session)
@@ -87,6 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         save_png(args.crop, session.crop, {})
     return {
         "out": str(args.out),
+        "space": session.space,
         "strengths": dict(session.strengths),
         "psnr": round(cv2.PSNR(reconstruction, session.crop), 2),
         "steps": session.inversion.steps,

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from editor.alignment import find_and_align
 from editor.landmarks import FaceDetector
 from editor.photo import load_photo
-from editor.session import EditSession
-from inversion.checkpoint import load_encoder
+from editor.session import EditSession, Space
+from inversion.checkpoint import load_encoder, load_refiners
 from inversion.directions import DirectionBank, find_directions
+from inversion.errors import DirectionError
+from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inversion, Inverter
 from inversion.optimise import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
@@ -40,6 +41,7 @@ class Editor:
         renderer: Runs `generator` fast.
         detector: Finds faces in photos.
         directions: Edits of `generator`.
+        features: Runs `generator` with features; None where the model has no refiners.
         alignment: Where `generator` expects the face.
     """
 
@@ -52,6 +54,7 @@ class Editor:
         detector: FaceDetector,
         directions: DirectionBank,
         alignment: AlignmentConfig,
+        features: FeatureRenderer | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -59,6 +62,7 @@ class Editor:
         self.detector = detector
         self.directions = directions
         self.alignment = alignment
+        self.features = features
 
     def prepare(self) -> None:
         """Load the face model, and start building faster engines in the background.
@@ -66,7 +70,9 @@ class Editor:
         Pictures are drawn meanwhile, only slower.
         """
         self.renderer.engine.prepare()
-        self.inverter.engine.prepare()
+        if self.features is not None:
+            self.features.prepare()
+        self.inverter.prepare()
         self.detector.load()
 
     @property
@@ -100,8 +106,27 @@ class Editor:
         start = time.perf_counter()
         inversion = self.inverter.invert(torch.from_numpy(np.ascontiguousarray(crop))[None])
         return EditSession(
-            crop=crop, inversion=inversion, milliseconds={"invert": (time.perf_counter() - start) * 1e3}
+            crop=crop,
+            inversion=inversion,
+            space="w+" if inversion.f is None else "f",
+            milliseconds={"invert": (time.perf_counter() - start) * 1e3},
         )
+
+    def spaces(self, session: EditSession) -> tuple[Space, ...]:
+        """The spaces that the session can be drawn in, from the plainest to the most faithful."""
+        return ("w", "w+") if session.inversion.f is None else ("w", "w+", "f")
+
+    def enter(self, session: EditSession, space: str) -> EditSession:
+        """Draw and edit the session in another space.
+
+        Raises:
+            DirectionError: The session has no latents in that space.
+        """
+        have = self.spaces(session)
+        for known in have:
+            if known == space:
+                return replace(session, space=known)
+        raise DirectionError(f"no space {space!r}; have: {', '.join(have)}")
 
     def sample(self, seed: int, truncation_psi: float = 0.7) -> EditSession:
         """A face that the generator invents, with its true latent; the same for the same seed."""
@@ -130,13 +155,18 @@ class Editor:
 
     def render(self, session: EditSession) -> Pixels:
         """The edited face, pixels [R, R, 3] uint8."""
-        return self._render(self.directions.apply(session.inversion.ws, session.strengths))
+        return self._render(session, session.strengths)
 
     def reconstruct(self, session: EditSession) -> Pixels:
         """The inverted face without edits, pixels [R, R, 3] uint8."""
-        return self._render(session.inversion.ws)
+        return self._render(session, {})
 
-    def _render(self, ws: Tensor) -> Pixels:
+    def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
+        found = session.inversion
+        ws = self.generator.broadcast(found.w) if session.space == "w" else found.ws
+        ws = self.directions.apply(ws, strengths)
+        if session.space == "f" and self.features is not None and found.f is not None:
+            return self.features.render(ws, found.f)[0].numpy()
         return self.renderer.render(ws)[0].numpy()
 
 
@@ -171,10 +201,26 @@ def open_editor(
             f"the bundle says {model.resolution} px"
         )
     encoder = load_encoder(model.encoder_path)
+    renderer = Renderer(generator, device=device, engine=engine, cache=cache)
+    refiners, features = None, None
+    if model.refiners_path is not None:
+        refiners = load_refiners(model.refiners_path)
+        features = FeatureRenderer(generator, refiners, device=device, engine=engine, cache=cache)
+    inverter = Inverter(
+        generator,
+        encoder,
+        refiners=refiners,
+        renderer=renderer,
+        features=features,
+        device=device,
+        engine=engine,
+        cache=cache,
+    )
     return Editor(
         generator=generator,
-        renderer=Renderer(generator, device=device, engine=engine, cache=cache),
-        inverter=Inverter(generator, encoder, device=device, engine=engine, cache=cache),
+        renderer=renderer,
+        features=features,
+        inverter=inverter,
         detector=FaceDetector(face_model),
         directions=find_directions(model.generator_sha256, generator.w_dim, generator.num_ws),
         alignment=model.alignment,

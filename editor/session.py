@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inversion.inverter import Inversion
+
+Space = Literal["w", "w+", "f"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +18,7 @@ class EditSession:
 
     crop: NDArray[np.uint8]  # aligned face [R, R, 3]
     inversion: Inversion
+    space: Space = "w+"  # which of the latents are drawn and edited
     strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> standard deviations
     transform: NDArray[np.float64] | None = (
         None  # crop pixels -> photo pixels [3, 3]; None where there is no photo

@@ -10,6 +10,7 @@ from editor.landmarks import FaceDetector
 from editor.pipeline import Editor
 from inversion.config import EncoderConfig
 from inversion.directions import DirectionBank
+from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inverter
 from inversion.linear import EditDirection
 from inversion.w_encoder import WEncoder
@@ -17,6 +18,7 @@ from stylegan2.bundle import AlignmentConfig
 from stylegan2.config import GeneratorConfig
 from stylegan2.generator import Generator
 from stylegan2.renderer import Renderer
+from tests.refining import tiny_refiners
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -83,6 +85,32 @@ def tiny_directions(tiny_generator):
             ),
         }
     )
+
+
+@pytest.fixture
+def refined_editor(tiny_generator, tiny_encoder, tiny_directions):
+    """`tiny_editor` with refiners of W+ and F."""
+    refiners = tiny_refiners(tiny_encoder)
+    renderer = Renderer(tiny_generator, engine="torch")
+    features = FeatureRenderer(tiny_generator, refiners, engine="torch")
+    inverter = Inverter(
+        tiny_generator,
+        tiny_encoder,
+        refiners=refiners,
+        renderer=renderer,
+        features=features,
+        engine="torch",
+    )
+    with FaceDetector() as detector:
+        yield Editor(
+            generator=tiny_generator,
+            renderer=renderer,
+            features=features,
+            inverter=inverter,
+            detector=detector,
+            directions=tiny_directions,
+            alignment=AlignmentConfig(scale=0.66, center=0.48),
+        )
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from editor.errors import FaceError, ImageInputError
 from editor.export import edit_note, encode_png, save_png
 from editor.pipeline import open_editor
 from inversion.checkpoint import save_encoder
-from inversion.errors import StrengthError
+from inversion.errors import DirectionError, StrengthError
 from stylegan2.checkpoint import file_sha256, save_generator
 from stylegan2.errors import CheckpointError
 
@@ -137,3 +138,22 @@ def test_a_bundle_of_another_size_needs_no_code(tiny_generator, tiny_encoder, tm
     (tmp_path / "bundle.yaml").write_text(yaml.safe_dump(without))
     with pytest.raises(CheckpointError, match="the bundle has no encoder; photos cannot be inverted"):
         open_editor(tmp_path)
+
+
+def test_each_space_is_drawn_and_edited_by_itself(refined_editor, astronaut):
+    session = refined_editor.invert(astronaut)
+    assert session.space == "f"
+    assert refined_editor.spaces(session) == ("w", "w+", "f")
+    pictures = [refined_editor.reconstruct(refined_editor.enter(session, s)) for s in ("w", "w+", "f")]
+    assert all((a != b).any() for a, b in pairwise(pictures))
+    still = refined_editor.edit(session, {"smile": 0.0})
+    assert (refined_editor.render(still) == pictures[2]).all()
+    moved = refined_editor.render(refined_editor.edit(session, {"smile": 2.0}))
+    assert (moved != pictures[2]).any()
+
+
+def test_a_space_without_latents_is_refused(refined_editor, tiny_editor):
+    session = refined_editor.sample(1)  # invented, so nothing is known of it in F
+    assert refined_editor.spaces(session) == ("w", "w+")
+    with pytest.raises(DirectionError, match=r"no space 'f'; have: w, w\+"):
+        refined_editor.enter(session, "f")

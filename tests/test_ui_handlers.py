@@ -57,7 +57,8 @@ def test_entering_shows_an_invented_face(handlers):
     face = json.loads(stage)
     assert face["token"] == token
     assert np.abs(pixels_of(face["crop"]).astype(int) - handlers.examples[1].picture).mean() < 8  # JPEG
-    assert pixels_of(face["reconstruction"]).shape == (32, 32, 3)
+    assert [view["space"] for view in face["spaces"]] == ["w", "w+"]
+    assert all(pixels_of(view["src"]).shape == (32, 32, 3) for view in face["spaces"])
     assert "Upload" in status
 
 
@@ -65,11 +66,32 @@ def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
     before = handlers.store.find(token).session
     stage, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
     face = json.loads(stage)
-    assert face["psnr"].endswith("dB")
+    assert all(view["psnr"].endswith("dB") for view in face["spaces"])
     assert "align" in face["timing"]
     assert "invert" in face["timing"]
     assert status.startswith("Found, aligned and inverted")
     assert handlers.store.find(token).session is not before
+
+
+def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
+    handlers = Handlers(refined_editor, make_examples(refined_editor))
+    token, stage, _ = enter(handlers)
+    face = json.loads(stage)
+    assert [view["label"] for view in face["spaces"]] == ["W", "W+", "W+ & F"]
+    assert face["chosen"] == "f"
+    frames = [
+        handlers.draw({"token": token, "strengths": {"smile": 1.5}, "space": view["space"]})["src"]
+        for view in face["spaces"]
+    ]
+    assert len(set(frames)) == 3
+    assert draw(handlers, token, smile=1.5)["src"] == frames[2]  # without a space: the session's own
+    unknown = handlers.draw({"token": token, "strengths": {}, "space": "z"})
+    assert unknown["error"] == "no space 'z'; have: w, w+, f"
+
+
+def test_a_space_that_the_model_lacks_is_named(handlers, token):
+    reply = handlers.draw({"token": token, "strengths": {}, "space": "f"})
+    assert reply["error"] == "no space 'f'; have: w, w+"
 
 
 def test_every_face_on_the_stage_has_a_version_of_its_own(handlers, token):

@@ -19,7 +19,7 @@ from editor.export import encode_png
 from editor.pipeline import Editor
 from editor.session import EditSession
 from editor.ui.examples import Example
-from editor.ui.stage import data_uri, face_value, jpeg_uri
+from editor.ui.stage import SpaceView, data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
 from inversion.errors import StrengthError
 from inversion.optimise import Progress
@@ -120,14 +120,23 @@ class Handlers:
         return self._show(visit, session, " ".join(["Found, aligned and inverted the face.", *session.notes]))
 
     def _show(self, visit: Visit, session: EditSession, status: str) -> Updates:
-        reconstruction = self.editor.reconstruct(session)
+        views = [self._view(session, space) for space in self.editor.spaces(session)]
         visit.stop.set()
         visit.session = session
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
-        return face_value(visit.token, next(self._versions), session.crop, reconstruction, times), status
+        version = next(self._versions)
+        return face_value(visit.token, version, session.crop, views, session.space, times), status
+
+    def _view(self, session: EditSession, space: str) -> SpaceView:
+        start = time.perf_counter()
+        pixels = self.editor.reconstruct(self.editor.enter(session, space))
+        return SpaceView(space=space, pixels=pixels, milliseconds=(time.perf_counter() - start) * 1e3)
 
     def draw(self, question: object) -> dict[str, Any]:
-        """One live frame: {"token", "strengths"} -> {"src", "milliseconds", "engine"} or {"error"}."""
+        """One live frame: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}.
+
+        Without a space, the session's own is drawn.
+        """
         try:
             session = self._edited(question)
             start = time.perf_counter()
@@ -142,7 +151,7 @@ class Handlers:
         }
 
     def save(self, question: object) -> dict[str, Any]:
-        """The edited face as a marked PNG: {"token", "strengths"} -> {"src", "name"} or {"error"}."""
+        """The edited face as a marked PNG: `draw`'s question -> {"src", "name"} or {"error"}."""
         try:
             session = self._edited(question)
             data = encode_png(self.editor.render(session), session.strengths)
@@ -157,7 +166,8 @@ class Handlers:
             raise StyleGANError(VISIT_OVER)
         if visit.session is None:
             raise StyleGANError(NO_FACE_YET)
-        return self.editor.edit(visit.session, check_strengths(asked.get("strengths")))
+        session = self.editor.enter(visit.session, str(asked.get("space", visit.session.space)))
+        return self.editor.edit(session, check_strengths(asked.get("strengths")))
 
     def refine(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
         """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,48 @@ def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
     return data_uri(data.tobytes(), "jpeg")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpaceView:
+    """One reconstruction as the stage shows it."""
+
+    space: str
+    pixels: NDArray[np.uint8]  # [H, W, 3]
+    milliseconds: float  # to draw it
+
+
+SPACE_LABELS = {"w": "W", "w+": "W+", "f": "W+ & F"}
+
+
 def face_value(
-    token: str,
-    version: int,
-    crop: NDArray[np.uint8],
-    reconstruction: NDArray[np.uint8],
-    timing: str,
+    token: str, version: int, crop: NDArray[np.uint8], views: list[SpaceView], chosen: str, timing: str
 ) -> str:
-    """What the stage shows for a newly inverted face, as the component's value."""
-    quality = cv2.PSNR(crop, reconstruction)
+    """What the stage shows for a newly inverted face, as the component's value.
+
+    Args:
+        token: The page's key to its visit.
+        version: Rises with every face.
+        crop: The aligned photo [H, W, 3].
+        views: Its reconstructions, one a space.
+        chosen: The space that edits start in.
+        timing: What the inversion took.
+    """
+    spaces = [
+        {
+            "space": view.space,
+            "label": SPACE_LABELS[view.space],
+            "src": jpeg_uri(view.pixels),
+            "psnr": f"{cv2.PSNR(crop, view.pixels):.1f} dB",
+            "milliseconds": f"{view.milliseconds:.0f} ms",
+        }
+        for view in views
+    ]
     return json.dumps(
         {
             "token": token,
             "version": version,
             "crop": jpeg_uri(crop),
-            "reconstruction": jpeg_uri(reconstruction),
-            "psnr": f"{quality:.1f} dB",
+            "spaces": spaces,
+            "chosen": chosen,
             "timing": timing,
         }
     )
@@ -55,7 +82,7 @@ def build_stage(draw: ServerFunction, save: ServerFunction) -> gr.HTML:
     """The component.
 
     Args:
-        draw: {"token", "strengths"} -> {"src", "milliseconds", "engine"} or {"error"}; called for every
+        draw: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}; for every
             frame.
         save: The same question -> {"src", "name"} or {"error"}; called by the link under the picture.
     """

@@ -1,7 +1,7 @@
 // The live picture. One request is under way at most; while it is, only the newest slider values are remembered
 // ("newest wins"), so that a drag never builds a queue however slow the renderer is.
 const find = (name) => element.querySelector("." + name);
-const pump = { token: null, version: -1, strengths: {}, dirty: false, busy: false, changed: 0, frames: 0 };
+const pump = { token: null, version: -1, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0 };
 window.facePump = pump;
 
 const show = (name, source) => { if (source) find(name).src = source; };
@@ -21,7 +21,7 @@ function say(text, wrong = false) {
 }
 const complain = (text) => say("⚠ " + text, true);
 const ask = async (question) => {
-  const reply = await question({ token: pump.token, strengths: pump.strengths });
+  const reply = await question({ token: pump.token, strengths: pump.strengths, space: pump.space });
   if (!reply) throw new Error("no answer"); // Gradio's client swallows what went wrong
   return reply;
 };
@@ -60,25 +60,58 @@ pump.set = (name, value) => {
   run();
 };
 
+// Show the face as one space reconstructs it; what the sliders say is drawn on top by `run`.
+function enter(name) {
+  const view = pump.spaces.find((view) => view.space === name);
+  pump.space = name;
+  for (const image of ["reconstruction", "edited", "after"]) show(image, view.src);
+  find("psnr").textContent = view.psnr;
+  pump.changed = performance.now();
+  pump.dirty = Object.values(pump.strengths).some((strength) => strength !== 0);
+  run();
+}
+
+function offer(views, chosen) {
+  const group = find("spaces");
+  group.querySelectorAll("label").forEach((label) => label.remove());
+  group.hidden = views.length < 3;
+  for (const view of views) {
+    const label = document.createElement("label");
+    label.className = "space";
+    const choice = Object.assign(document.createElement("input"), { type: "radio", name: "space", value: view.space });
+    choice.checked = view.space === chosen;
+    const picture = Object.assign(document.createElement("img"), { src: view.src, alt: "" });
+    const words = document.createElement("span");
+    words.append(
+      Object.assign(document.createElement("strong"), { textContent: view.label }),
+      Object.assign(document.createElement("small"), { textContent: `${view.psnr} · ${view.milliseconds}` }),
+    );
+    label.append(choice, picture, words);
+    group.append(label);
+  }
+}
+
 function load() {
   const value = props.value;
   if (!value) return;
   const face = JSON.parse(value);
   pump.token = face.token;
   pump.version = face.version;
-  for (const name of ["crop", "reconstruction"]) show(name, face[name]);
-  show("before", face.crop);
-  show("edited", face.reconstruction);
-  show("after", face.reconstruction);
-  find("psnr").textContent = face.psnr;
+  pump.spaces = face.spaces;
+  for (const name of ["crop", "before"]) show(name, face.crop);
+  // A visitor who chose a space keeps it where the next face has it.
+  const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;
+  offer(face.spaces, kept);
   find("stage").dataset.ready = "true";
   say(face.timing);
-  // The sliders may stand somewhere: draw what they say.
-  pump.changed = performance.now();
-  pump.dirty = Object.values(pump.strengths).some((strength) => strength !== 0);
-  run();
+  enter(kept);
 }
 
+element.addEventListener("change", (event) => {
+  if (event.target.name !== "space") return;
+  pump.wanted = event.target.value;
+  enter(pump.wanted);
+});
 element.addEventListener("input", (event) => {
   if (event.target.classList.contains("wipe")) find("compare").style.setProperty("--cut", event.target.value + "%");
 });
