@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
-from inversion.checkpoint import load_encoder
+from inversion.checkpoint import load_encoder, load_refiners
+from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inverter
-from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
+from stylegan2.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
+from stylegan2.generator import Generator
 from stylegan2.image import to_uint8
 from stylegan2.renderer import Renderer
 
@@ -80,12 +82,40 @@ def main() -> None:
         print(f"{'draw: ' + renderer.engine.name + ', warm':45s} {fast:8.1f} ms   {baseline / fast:.1f} x")
 
         if bundle.encoder_path is not None:
-            encoder = load_encoder(bundle.encoder_path)
-            pixels = renderer.render(ws)
-            for engine in ("torch", "openvino"):
-                inverter = Inverter(generator, encoder, device="cpu", engine=engine, cache=cache)
-                took = median_ms(lambda i=inverter: i.invert(pixels), args.repeats)
-                print(f"{'invert: ' + inverter.engine.name:45s} {took:8.1f} ms")
+            time_inversion(bundle, generator, renderer, cache, args.repeats)
+
+
+def time_inversion(
+    bundle: ModelBundle, generator: Generator, renderer: Renderer, cache: Path, repeats: int
+) -> None:
+    """Time the encoder alone, then with the refiners, and an edited picture in F."""
+    encoder = load_encoder(bundle.encoder_path)
+    ws = generator.broadcast(generator.sample_w(2, seed=0)).contiguous()
+    pixels, moved = renderer.render(ws[:1]), 0.9 * ws[:1] + 0.1 * ws[1:]
+    refiners = load_refiners(bundle.refiners_path) if bundle.refiners_path is not None else None
+    for engine in ("torch", "openvino"):
+        options = {"device": "cpu", "engine": engine, "cache": cache}
+        plain = Inverter(generator, encoder, **options)
+        row(f"invert into w: {plain.engine.name}", median_ms(lambda i=plain: i.invert(pixels), repeats))
+        if refiners is None:
+            continue
+        features = FeatureRenderer(generator, refiners, **options)
+        drawn = Renderer(generator, **options)
+        full = Inverter(generator, encoder, refiners=refiners, renderer=drawn, features=features, **options)
+
+        def everything(full: Inverter = full, features: FeatureRenderer = features) -> None:
+            found = full.invert(pixels)
+            features.render(found.ws, found.f)
+
+        feature = full.invert(pixels).f
+        row(f"encoder, refiners and render: {engine}", median_ms(everything, repeats))
+        edited = median_ms(lambda f=features, found=feature: f.render(moved, found), repeats)
+        row(f"draw an edit in (w+, f): {features.engine.name}", edited)
+
+
+def row(name: str, milliseconds: float) -> None:
+    """Print one line of the table."""
+    print(f"{name:45s} {milliseconds:8.1f} ms")
 
 
 if __name__ == "__main__":
