@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from editor.alignment import find_and_align
+from editor.fit import FitGauge
 from editor.landmarks import FaceDetector
 from editor.photo import load_photo
 from editor.session import EditSession, Space
-from inversion.checkpoint import load_encoder, load_refiners
+from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
 from inversion.feature_renderer import FeatureRenderer
@@ -42,6 +43,7 @@ class Editor:
         detector: Finds faces in photos.
         directions: Edits of `generator`.
         features: Runs `generator` with features; None where the model has no refiners.
+        gauge: Tells how well a face fits the model; None where the model has no aligner.
         alignment: Where `generator` expects the face.
     """
 
@@ -55,6 +57,7 @@ class Editor:
         directions: DirectionBank,
         alignment: AlignmentConfig,
         features: FeatureRenderer | None = None,
+        gauge: FitGauge | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -63,6 +66,7 @@ class Editor:
         self.directions = directions
         self.alignment = alignment
         self.features = features
+        self.gauge = gauge
 
     def prepare(self) -> None:
         """Load the face model, and start building faster engines in the background.
@@ -111,6 +115,10 @@ class Editor:
             space="w+" if inversion.f is None else "f",
             milliseconds={"invert": (time.perf_counter() - start) * 1e3},
         )
+
+    def fit(self, session: EditSession) -> float | None:
+        """How well the face fits the model, in [0, 1], see `FitGauge`; None where the model cannot tell."""
+        return None if self.gauge is None else self.gauge(session.crop, session.inversion.w)
 
     def spaces(self, session: EditSession) -> tuple[Space, ...]:
         """The spaces that the session can be drawn in, from the plainest to the most faithful."""
@@ -216,8 +224,12 @@ def open_editor(
         engine=engine,
         cache=cache,
     )
+    gauge = None
+    if model.aligner_path is not None:
+        gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer)
     return Editor(
         generator=generator,
+        gauge=gauge,
         renderer=renderer,
         features=features,
         inverter=inverter,

@@ -89,6 +89,13 @@ def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
     assert unknown["error"] == "no space 'z'; have: w, w+, f"
 
 
+def test_the_gauge_is_shown_where_the_model_can_tell(tiny_editor):
+    handlers = Handlers(tiny_editor, make_examples(tiny_editor))
+    assert json.loads(enter(handlers)[1])["fit"] is None
+    tiny_editor.gauge = lambda crop, w: 0.25 * crop.shape[0] / 32 * len(w)
+    assert json.loads(enter(handlers)[1])["fit"] == 0.25
+
+
 def test_a_space_that_the_model_lacks_is_named(handlers, token):
     reply = handlers.draw({"token": token, "strengths": {}, "space": "f"})
     assert reply["error"] == "no space 'f'; have: w, w+"

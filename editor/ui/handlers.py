@@ -125,7 +125,8 @@ class Handlers:
         visit.session = session
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
         version = next(self._versions)
-        return face_value(visit.token, version, session.crop, views, session.space, times), status
+        fit = self.editor.fit(session)
+        return face_value(visit.token, version, session.crop, views, session.space, times, fit), status
 
     def _view(self, session: EditSession, space: str) -> SpaceView:
         start = time.perf_counter()

@@ -44,7 +44,13 @@ SPACE_LABELS = {"w": "W", "w+": "W+", "f": "W+ & F"}
 
 
 def face_value(
-    token: str, version: int, crop: NDArray[np.uint8], views: list[SpaceView], chosen: str, timing: str
+    token: str,
+    version: int,
+    crop: NDArray[np.uint8],
+    views: list[SpaceView],
+    chosen: str,
+    timing: str,
+    fit: float | None,
 ) -> str:
     """What the stage shows for a newly inverted face, as the component's value.
 
@@ -55,6 +61,7 @@ def face_value(
         views: Its reconstructions, one a space.
         chosen: The space that edits start in.
         timing: What the inversion took.
+        fit: How well the face fits the model, in [0, 1]; None shows no gauge.
     """
     spaces = [
         {
@@ -74,6 +81,7 @@ def face_value(
             "spaces": spaces,
             "chosen": chosen,
             "timing": timing,
+            "fit": fit,
         }
     )
 

@@ -102,6 +102,11 @@ function load() {
   // A visitor who chose a space keeps it where the next face has it.
   const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;
   offer(face.spaces, kept);
+  find("fit").hidden = face.fit === null;
+  if (face.fit !== null) {
+    element.querySelector("meter").value = face.fit;
+    find("share").textContent = Math.round(100 * face.fit) + " %";
+  }
   find("stage").dataset.ready = "true";
   say(face.timing);
   enter(kept);
