@@ -5,144 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inversion.attention import CrossAttentionBlock, to_map, to_tokens
 from inversion.carry import FeatureCarrier
 from inversion.chain import Chain
 from inversion.checkpoint import load_refiners, save_refiners
 from inversion.config import RefinerConfig
 from inversion.reference_attention import FoldedReferenceAttention
 from inversion.refiners import FeatureRefiner, Refiners, WPlusRefiner
-from inversion.wplus import COARSE, FINE, MIDDLE, level_of_layer
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.folded import FoldedSynthesis
-
-CONFIG = RefinerConfig(
-    in_resolution=32,
-    level_channels=(8, 16, 16),
-    img_resolution=32,
-    w_dim=32,
-    num_ws=8,
-    f_channels=8,
-    f_resolution=16,
-    width=16,
-    heads=2,
-    f_width=16,
-    f_blocks=1,
-    f_hidden=12,
-    code=8,
-    carry_width=4,
-)
-VARIANTS = {name: replace(CONFIG, attention=name) for name in ("tokens", "reference", "none")}
-every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
-
-
-def stirred(module):
-    """The module in evaluation mode, its zero-started layers filled, so that everything speaks."""
-    for value in module.parameters():
-        value.data += 0.1 * torch.randn_like(value)
-    return module.eval().requires_grad_(False)
-
-
-def levels(n=2):
-    return tuple(torch.randn(n, c, side, side) for c, side in ((8, 8), (16, 4), (16, 2)))
-
-
-def attention_reference(block, x, context):
-    """Slow twin of the block's attention: one query, one head at a time."""
-    context = block.norm_context(context)
-    q, k, v = block.query(block.norm_query(x)), block.key(context), block.value(context)
-    width = q.shape[2] // block.heads
-    out = torch.zeros_like(q)
-    for n in range(len(x)):
-        for h in range(block.heads):
-            part = slice(h * width, (h + 1) * width)
-            for i in range(x.shape[1]):
-                scores = torch.stack([q[n, i, part] @ key / width**0.5 for key in k[n, :, part]])
-                out[n, i, part] = (scores.softmax(0)[:, None] * v[n, :, part]).sum(0)
-    x = x + block.out(out)
-    return x + block.mlp(block.norm(x))
-
-
-def test_attention_is_its_slow_twin():
-    block = CrossAttentionBlock(8, 6, 2, 16)
-    x, context = torch.randn(2, 3, 8), torch.randn(2, 5, 6)
-    torch.testing.assert_close(block(x, context), attention_reference(block, x, context))
-
-
-def test_what_is_heard_depends_on_the_query_only_with_several_keys():
-    """The fault of attention with a single key: its softmax is 1 whatever is asked."""
-    block = CrossAttentionBlock(8, 6, 2, 16)
-    query = torch.randn(1, 1, 8, requires_grad=True)
-    for keys, matters in ((5, True), (1, False)):
-        block.zero_grad()
-        block(query, torch.randn(1, keys, 6)).square().sum().backward()
-        assert (block.query.weight.grad.abs().max() > 1e-6) == matters
-
-
-def test_attention_has_the_right_gradient():
-    block = CrossAttentionBlock(4, 4, 2, 4).double()
-    x, context = (torch.randn(1, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    assert torch.autograd.gradcheck(block, (x, context))
-
-
-def test_maps_become_tokens_and_come_back():
-    x = torch.randn(2, 3, 4, 5)
-    assert torch.equal(to_tokens(x)[1, 7], x[1, :, 1, 2])
-    assert torch.equal(to_map(to_tokens(x), 4, 5), x)
-
-
-@every_variant
-@pytest.mark.parametrize("batch", [1, 3])
-def test_an_untrained_refiner_returns_w_for_every_layer(config, batch):
-    w = torch.randn(batch, 32)
-    ws = WPlusRefiner(config)(w, levels(batch))
-    assert torch.equal(ws, w[:, None].expand(-1, 8, -1))
-
-
-@every_variant
-def test_ws_follows_the_levels_and_the_layer(config):
-    refiner, w, seen = stirred(WPlusRefiner(config)), torch.randn(2, 32), levels()
-    offset = refiner(w, seen) - w[:, None]
-    assert (offset[:, 0] - offset[:, 1]).abs().max() > 1e-3
-    for i in range(3):
-        changed = tuple(x + 1 if k == i else x for k, x in enumerate(seen))
-        assert (refiner(w, changed) - w[:, None] - offset).abs().max() > 1e-4
-
-
-@pytest.mark.parametrize(("attention", "matters"), [("tokens", True), ("reference", True), ("none", False)])
-def test_what_w_asks_matters_where_there_is_attention(attention, matters):
-    refiner, w, seen = stirred(WPlusRefiner(VARIANTS[attention])), torch.randn(2, 32), levels()
-    change = (refiner(w + 1, seen) - 1 - refiner(w, seen)).abs().max()
-    assert change > 1e-3 if matters else change < 1e-5
-
-
-def test_with_many_keys_the_attention_hears_what_w_asks_and_with_one_it_does_not():
-    """The fault that the variant `reference` keeps: w gets into the block past the attention alone."""
-    w, seen = torch.randn(2, 32), levels()
-
-    def heard(refiner, part):
-        found = []
-        handle = part(refiner.blocks[0]).register_forward_hook(lambda module, inputs, out: found.append(out))
-        refiner(w, seen), refiner(w + 1, seen)
-        handle.remove()
-        return found
-
-    tokens, reference = (stirred(WPlusRefiner(VARIANTS[name])) for name in ("tokens", "reference"))
-    asked, asked_otherwise = heard(tokens, lambda block: block.out)
-    assert (asked - asked_otherwise).abs().max() > 1e-4
-    (asked, _), (asked_otherwise, _) = heard(reference, lambda block: block.multihead_attn)
-    assert torch.equal(asked, asked_otherwise)
-
-
-def test_every_layer_of_the_reference_reads_its_own_level():
-    published = [COARSE] * 3 + [MIDDLE] * 4 + [FINE] * 5
-    assert [level_of_layer(k, 12) for k in range(12)] == published
-    assert [level_of_layer(k, 8) for k in range(8)] == [COARSE] * 2 + [MIDDLE] * 3 + [FINE] * 3
-    refiner, w, seen = stirred(WPlusRefiner(VARIANTS["reference"])), torch.randn(2, 32), levels()
-    ws = refiner(w, seen)
-    for level in (FINE, MIDDLE, COARSE):
-        changed = refiner(w, tuple(x + 1 if k == level else x for k, x in enumerate(seen))) != ws
-        assert changed.any(2).all(0).tolist() == [level_of_layer(k, 8) == level for k in range(8)]
+from tests.refiners import CONFIG, VARIANTS, every_variant, levels, stirred
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,9 @@ def test_the_offset_is_ramped_up_once(settings):
         torch.testing.assert_close(f, a + share * offset)
 
 
-def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, tmp_path):
+@pytest.mark.parametrize("attention", ["tokens", "reference"])  # the reference has dropout
+def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, tmp_path, attention):
+    settings = {**settings, "refiners": {**SIZES, "attention": attention}}
     whole, result = run(in_folder(settings, "whole", tmp_path))
     assert result.position.total == 6
     config = in_folder(settings, "broken", tmp_path)
