@@ -212,7 +212,7 @@ def open_editor(
     renderer = Renderer(generator, device=device, engine=engine, cache=cache)
     refiners, features = None, None
     if model.refiners_path is not None:
-        refiners = load_refiners(model.refiners_path)
+        refiners = load_refiners(model.refiners_path).fold_attention()
         features = FeatureRenderer(generator, refiners, device=device, engine=engine, cache=cache)
     inverter = Inverter(
         generator,

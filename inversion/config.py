@@ -1,8 +1,11 @@
 """Settings of the inversion networks."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from stylegan2.errors import ConfigError
+
+Attention = Literal["tokens", "reference", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +61,13 @@ class RefinerConfig:
     f_hidden: int = 160  # between code and offset
     code: int = 96  # channels of the code
     carry_width: int = 32  # of the tokens that are matched before and after an edit
+    # To what w and f attend: many tokens; one, as in CLCAE's published code; nothing, for comparison.
+    attention: Attention = "tokens"
 
     def __post_init__(self) -> None:
+        check_attention(self.attention)
         for name, value in vars(self).items():
-            if name != "level_channels" and value < 1:
+            if name not in ("level_channels", "attention") and value < 1:
                 raise ConfigError(f"{name}: {value}; must be at least 1")
         for name in ("width", "f_width"):
             if getattr(self, name) % self.heads:
@@ -73,6 +79,13 @@ class RefinerConfig:
                 f"f_resolution: {self.f_resolution}; must be at most half of {self.img_resolution} "
                 "and divide it"
             )
+
+
+def check_attention(attention: str) -> None:
+    """Raise `ConfigError` unless the refiners have such a variant."""
+    allowed = list(get_args(Attention))
+    if attention not in allowed:
+        raise ConfigError(f"attention: {attention!r}; must be one of {allowed}")
 
 
 def _check_backbone(in_resolution: int, channels: tuple[int, ...], depths: tuple[int, ...]) -> None:

@@ -18,7 +18,7 @@ from stylegan2.bundle import AlignmentConfig
 from stylegan2.config import GeneratorConfig
 from stylegan2.generator import Generator
 from stylegan2.renderer import Renderer
-from tests.refining import tiny_refiners
+from tests.refiners import tiny_refiners
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -14,7 +14,7 @@ from inversion.optimise import OptimiseConfig, optimise_latents, pixel_loss
 from stylegan2.errors import CheckpointError, ConfigError, ShapeError
 from stylegan2.image import from_uint8, to_uint8
 from stylegan2.renderer import Renderer
-from tests.refining import tiny_refiners
+from tests.refiners import tiny_refiners
 
 
 @pytest.mark.parametrize("batch", [1, 3])

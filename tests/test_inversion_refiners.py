@@ -1,85 +1,26 @@
+import copy
+import pickle
 from dataclasses import replace
 
 import pytest
 import torch
 
-from inversion.attention import CrossAttentionBlock, to_map, to_tokens
 from inversion.carry import FeatureCarrier
 from inversion.chain import Chain
+from inversion.checkpoint import load_refiners, save_refiners
 from inversion.config import RefinerConfig
+from inversion.reference_attention import FoldedReferenceAttention
 from inversion.refiners import FeatureRefiner, Refiners, WPlusRefiner
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.folded import FoldedSynthesis
-from tests.refining import CONFIG, stirred, tiny_refiners
+from tests.refiners import CONFIG, VARIANTS, every_variant, levels, stirred
 
 
-def levels(n=2):
-    return tuple(torch.randn(n, c, side, side) for c, side in ((8, 8), (16, 4), (16, 2)))
-
-
-def attention_reference(block, x, context):
-    """Slow twin of the block's attention: one query, one head at a time."""
-    context = block.norm_context(context)
-    q, k, v = block.query(block.norm_query(x)), block.key(context), block.value(context)
-    width = q.shape[2] // block.heads
-    out = torch.zeros_like(q)
-    for n in range(len(x)):
-        for h in range(block.heads):
-            part = slice(h * width, (h + 1) * width)
-            for i in range(x.shape[1]):
-                scores = torch.stack([q[n, i, part] @ key / width**0.5 for key in k[n, :, part]])
-                out[n, i, part] = (scores.softmax(0)[:, None] * v[n, :, part]).sum(0)
-    x = x + block.out(out)
-    return x + block.mlp(block.norm(x))
-
-
-def test_attention_is_its_slow_twin():
-    block = CrossAttentionBlock(8, 6, 2, 16)
-    x, context = torch.randn(2, 3, 8), torch.randn(2, 5, 6)
-    torch.testing.assert_close(block(x, context), attention_reference(block, x, context))
-
-
-def test_what_is_heard_depends_on_the_query_only_with_several_keys():
-    """The fault of attention with a single key: its softmax is 1 whatever is asked."""
-    block = CrossAttentionBlock(8, 6, 2, 16)
-    query = torch.randn(1, 1, 8, requires_grad=True)
-    for keys, matters in ((5, True), (1, False)):
-        block.zero_grad()
-        block(query, torch.randn(1, keys, 6)).square().sum().backward()
-        assert (block.query.weight.grad.abs().max() > 1e-6) == matters
-
-
-def test_attention_has_the_right_gradient():
-    block = CrossAttentionBlock(4, 4, 2, 4).double()
-    x, context = (torch.randn(1, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    assert torch.autograd.gradcheck(block, (x, context))
-
-
-def test_maps_become_tokens_and_come_back():
-    x = torch.randn(2, 3, 4, 5)
-    assert torch.equal(to_tokens(x)[1, 7], x[1, :, 1, 2])
-    assert torch.equal(to_map(to_tokens(x), 4, 5), x)
-
-
-@pytest.mark.parametrize("batch", [1, 3])
-def test_an_untrained_refiner_returns_w_for_every_layer(batch):
-    w = torch.randn(batch, 32)
-    ws = WPlusRefiner(CONFIG)(w, levels(batch))
-    assert torch.equal(ws, w[:, None].expand(-1, 8, -1))
-
-
-def test_ws_follows_the_query_the_levels_and_the_layer():
-    refiner, w, seen = stirred(WPlusRefiner(CONFIG)), torch.randn(2, 32), levels()
-    offset = refiner(w, seen) - w[:, None]
-    assert (offset[:, 0] - offset[:, 1]).abs().max() > 1e-3
-    assert (offset - (refiner(w + 1, seen) - w[:, None] - 1)).abs().max() > 1e-3
-    for i in range(3):
-        changed = tuple(x + 1 if k == i else x for k, x in enumerate(seen))
-        assert (refiner(w, changed) - w[:, None] - offset).abs().max() > 1e-4
-
-
-def test_the_code_follows_all_that_the_refiner_looks_at():
-    refiner = stirred(FeatureRefiner(CONFIG))
+@pytest.mark.parametrize(
+    ("attention", "styles_matter"), [("tokens", True), ("reference", True), ("none", False)]
+)
+def test_the_code_follows_all_that_the_refiner_looks_at(attention, styles_matter):
+    refiner = stirred(FeatureRefiner(VARIANTS[attention]))
     img, drawn, ws, seen = (
         torch.randn(2, 3, 32, 32),
         torch.randn(2, 3, 32, 32),
@@ -92,14 +33,23 @@ def test_the_code_follows_all_that_the_refiner_looks_at():
         (img.flip(3), drawn, seen, ws),
         (img, drawn.flip(3), seen, ws),
         (img, drawn, tuple(x + 1 for x in seen), ws),
-        (img, drawn, seen, ws.flip(1)),
     ):
         assert (refiner(*changed) - code).abs().max() > 1e-4
+    assert torch.equal(refiner(img, drawn, seen, ws + 1), code) != styles_matter
 
 
+def test_only_tokens_tell_the_styles_of_the_layers_apart():
+    img, ws, seen = torch.randn(2, 3, 32, 32), torch.randn(2, 8, 32), levels()
+    for attention, differs in (("tokens", True), ("reference", False)):
+        refiner = stirred(FeatureRefiner(VARIANTS[attention]))
+        change = (refiner(img, img, seen, ws.flip(1)) - refiner(img, img, seen, ws)).abs().max()
+        assert (change > 1e-4) == differs
+
+
+@every_variant
 @pytest.mark.parametrize("side", [8, 16])
-def test_f_may_enter_at_any_resolution(side):
-    config = RefinerConfig(**{**vars(CONFIG), "f_resolution": side})
+def test_f_may_enter_at_any_resolution(config, side):
+    config = replace(config, f_resolution=side)
     img = torch.randn(1, 3, 32, 32)
     code = FeatureRefiner(config).eval()(img, img, levels(1), torch.randn(1, 8, 32))
     assert code.shape == (1, 8, side, side)
@@ -139,16 +89,25 @@ def test_a_shifted_activation_fetches_its_code_from_where_it_was():
     torch.testing.assert_close(moved, code.roll(2, 3), atol=0.1, rtol=0.1)
 
 
-def test_wrong_shapes_are_refused():
+def test_a_carrier_refuses_wrong_shapes():
     carrier, code, a = FeatureCarrier(CONFIG), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
     with pytest.raises(ShapeError, match=r"code: expected \[N, 8, 16, 16\]"):
         carrier(code[:, :7], a)
     with pytest.raises(ShapeError, match=r"a_hat: expected \[1, 8, 16, 16\]"):
         carrier.carry(code, a, a[..., :8])
+
+
+@every_variant
+def test_refiners_refuse_wrong_shapes(config):
     with pytest.raises(ShapeError, match=r"w: expected \[N, 32\]"):
-        WPlusRefiner(CONFIG)(torch.zeros(1, 31), levels(1))
+        WPlusRefiner(config)(torch.zeros(1, 31), levels(1))
+    feature, img = FeatureRefiner(config), torch.zeros(1, 3, 32, 32)
+    with pytest.raises(ShapeError, match=r"img: expected \[N, 3, 32, 32\]"):
+        feature(img[..., :16], img, levels(1), torch.zeros(1, 8, 32))
+    with pytest.raises(ShapeError, match=r"drawn: expected \[1, 3, 32, 32\]"):
+        feature(img, img[..., :16], levels(1), torch.zeros(1, 8, 32))
     with pytest.raises(ShapeError, match=r"ws: expected \[1, 8, 32\]"):
-        FeatureRefiner(CONFIG)(*torch.zeros(2, 1, 3, 32, 32), levels(1), torch.zeros(1, 7, 32))
+        feature(img, img, levels(1), torch.zeros(1, 7, 32))
 
 
 @pytest.mark.parametrize(
@@ -157,6 +116,10 @@ def test_wrong_shapes_are_refused():
         ({"f_blocks": 0}, "f_blocks: 0; must be at least 1"),
         ({"heads": 3}, r"width: 16; must be a multiple of heads \(3\)"),
         ({"f_resolution": 32}, "f_resolution: 32; must be at most half of 32 and divide it"),
+        (
+            {"attention": "keys"},
+            r"attention: 'keys'; must be one of \['tokens', 'reference', 'none'\]",
+        ),
     ],
 )
 def test_impossible_refiners_are_refused(change, message):
@@ -164,11 +127,11 @@ def test_impossible_refiners_are_refused(change, message):
         RefinerConfig(**{**vars(CONFIG), **change})
 
 
-@pytest.fixture
-def chain(tiny_generator, tiny_encoder):
-    return Chain(
-        synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=tiny_refiners(tiny_encoder)
-    )
+@pytest.fixture(params=VARIANTS)
+def chain(request, tiny_generator, tiny_encoder):
+    refiners = Refiners(VARIANTS[request.param])
+    refiners.frame(tiny_encoder.w_avg, tiny_encoder.w_std)
+    return Chain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=stirred(refiners))
 
 
 def test_the_chain_draws_f_and_edits_it(chain):
@@ -192,6 +155,75 @@ def test_the_folded_generator_draws_the_same(chain, tiny_generator):
         folded.draw(latents, ws_hat), chain.draw(latents, ws_hat), atol=1e-4, rtol=1e-4
     )
     torch.testing.assert_close(chain.draw_ws(ws_hat), tiny_generator.synthesis(ws_hat))
+
+
+def test_folded_attention_draws_the_same(chain):
+    folded = replace(chain, refiners=chain.refiners.fold_attention())
+    img = torch.randn(2, 3, 32, 32).clamp(-1, 1)
+    latents, found = chain.invert(img), folded.invert(img)
+    for name in ("w", "ws", "code"):
+        torch.testing.assert_close(getattr(found, name), getattr(latents, name), atol=1e-5, rtol=1e-5)
+    ws_hat = latents.ws + 0.5
+    torch.testing.assert_close(folded.draw(found, ws_hat), chain.draw(latents, ws_hat), atol=1e-4, rtol=1e-4)
+
+
+def test_only_the_reference_has_something_to_fold():
+    for name, folds in (("tokens", 0), ("reference", 9), ("none", 0)):
+        refiners = Refiners(VARIANTS[name])
+        keys = set(refiners.state_dict())
+        folded = refiners.fold_attention()
+        assert sum(isinstance(m, FoldedReferenceAttention) for m in folded.modules()) == folds
+        assert not any("multihead_attn" in key for key in folded.state_dict())
+        assert set(refiners.state_dict()) == keys  # it is a copy that was folded
+        assert refiners.training
+        assert not folded.training
+
+
+def test_the_tokens_variant_keeps_its_names_and_their_order():
+    """Files name weights, and a saved optimiser numbers them: both must fit what was saved earlier."""
+    refiners = Refiners(CONFIG)
+    assert type(refiners.wplus).__name__ == "TokensWPlus"  # without being asked for
+
+    def tops(network):
+        return list(dict.fromkeys(name.split(".")[0] for name, _ in network.named_parameters()))
+
+    assert tops(refiners.wplus) == ["layer", "project", "rows", "columns", "ask", "blocks", "norm", "head"]
+    assert tops(refiners.feature) == [
+        *("row", "column", "layer", "stem", "shrink", "project", "style", "attention"),
+        *("blocks", "norm", "head"),
+    ]
+    assert {
+        "wplus.w_avg",
+        "wplus.layer",
+        "wplus.project.2.weight",
+        "wplus.rows.0",
+        "wplus.ask.weight",
+        "wplus.blocks.1.norm_context.weight",
+        "wplus.blocks.0.mlp.2.bias",
+        "wplus.head.weight",
+        "feature.w_std",
+        "feature.stem.weight",
+        "feature.style.weight",
+        "feature.attention.query.weight",
+        "feature.blocks.0.conv2.weight",
+        "feature.head.bias",
+        "carrier.mix.weight",
+    } <= set(refiners.state_dict())
+
+
+@every_variant
+def test_refiners_are_copied_and_saved_as_what_they_are(config, tmp_path):
+    refiners, w, seen = stirred(Refiners(config)), torch.randn(2, 32), levels()
+    save_refiners(refiners, tmp_path / "refiners.safetensors", dtype=torch.float32)
+    ws = refiners.wplus(w, seen)
+    for copied in (
+        copy.deepcopy(refiners),
+        pickle.loads(pickle.dumps(refiners)),
+        load_refiners(tmp_path / "refiners.safetensors"),
+    ):
+        assert copied.config == config
+        assert type(copied.feature) is type(refiners.feature)
+        assert torch.equal(copied.wplus(w, seen), ws)
 
 
 def test_the_frame_of_reference_is_the_encoders(tiny_encoder):

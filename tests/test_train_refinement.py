@@ -94,6 +94,18 @@ def test_a_few_steps_improve_every_picture(settings):
     assert measures["psnr_f"] > measures["psnr_ws"]
 
 
+@pytest.mark.parametrize("attention", ["tokens", "reference", "none"])
+def test_every_variant_of_attention_learns(settings, attention):
+    phase = {**settings["phases"][0], "lr": 6e-3, "real_batch": 8, "pair_batch": 2, "f_ramp": 0.0}
+    refiners = {**SIZES, "attention": attention}
+    stage = build_refinement(configured(settings, refiners=refiners, phases=[phase]))
+    assert stage._networks.refiners.config.attention == attention
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    values = [stage.step(step, step / 40)["f/l2"].item() for step in range(40)]
+    assert np.mean(values[-6:]) < 0.9 * np.mean(values[:4])
+
+
 def test_f_never_moves_ws(settings):
     """ws answers for itself: without its own terms, it gets no gradient from f."""
     loss = {"ws": {}, "f": {"l2": 1.0}, "edit": {"l2": 1.0}, "latent": 0.0, "spread": 0.0}
@@ -123,7 +135,9 @@ def test_the_offset_is_ramped_up_once(settings):
         torch.testing.assert_close(f, a + share * offset)
 
 
-def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, tmp_path):
+@pytest.mark.parametrize("attention", ["tokens", "reference"])  # the reference has dropout
+def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, tmp_path, attention):
+    settings = {**settings, "refiners": {**SIZES, "attention": attention}}
     whole, result = run(in_folder(settings, "whole", tmp_path))
     assert result.position.total == 6
     config = in_folder(settings, "broken", tmp_path)
@@ -154,6 +168,10 @@ def test_a_grid_has_three_rows(settings):
     ("change", "message"),
     [
         ({"data": {"images": None}}, "data.images: null, but this stage needs real faces"),
+        (
+            {"refiners": {**SIZES, "attention": "keys"}},
+            r"refiners.attention: 'keys'; must be one of \['tokens', 'reference', 'none'\]",
+        ),
         ({"refiners": {**SIZES, "f_resolution": 24}}, r"f_resolution: 24; must be one of \[4, 8, 16, 32\]"),
         ({"phases": []}, "phases: empty"),
     ],

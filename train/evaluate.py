@@ -93,7 +93,7 @@ def evaluate(
     synthesis = FoldedSynthesis(generator.synthesis).to(chosen)
     chain = None
     if refiners_file is not None:
-        loaded_refiners = load_refiners(refiners_file).to(chosen)
+        loaded_refiners = load_refiners(refiners_file).fold_attention().to(chosen)
         chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded_refiners)
     spaces = spaces_of(generator, synthesis, network, chain)
     source = find_images(data)

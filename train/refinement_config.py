@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inversion.config import EncoderConfig, RefinerConfig
+from inversion.config import Attention, EncoderConfig, RefinerConfig, check_attention
 from stylegan2.config import GeneratorConfig
 from stylegan2.errors import ConfigError
 from train.config import (
@@ -86,6 +86,10 @@ class RefinerSizes:
     f_hidden: int = 160
     code: int = 96
     carry_width: int = 32
+    attention: Attention = "tokens"
+
+    def __post_init__(self) -> None:
+        check_attention(self.attention)
 
     def complete(self, encoder: EncoderConfig, generator: GeneratorConfig) -> RefinerConfig:
         """The whole architecture for an encoder and a generator."""

@@ -1,5 +1,8 @@
-"""Toy refiners for `tiny_generator` and `tiny_encoder`, with weights that matter."""
+"""What several tests of the refiners need: toy settings in every variant, pictures' levels."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from inversion.config import RefinerConfig
@@ -21,6 +24,8 @@ CONFIG = RefinerConfig(
     code=8,
     carry_width=4,
 )
+VARIANTS = {name: replace(CONFIG, attention=name) for name in ("tokens", "reference", "none")}
+every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 
 
 def stirred(module):
@@ -28,6 +33,10 @@ def stirred(module):
     for value in module.parameters():
         value.data += 0.1 * torch.randn_like(value)
     return module.eval().requires_grad_(False)
+
+
+def levels(n=2):
+    return tuple(torch.randn(n, c, side, side) for c, side in ((8, 8), (16, 4), (16, 2)))
 
 
 def tiny_refiners(encoder):
