@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import app
+from stylegan2.bundle import load_bundle
 from tests.browser_visitor import CHROMIUM, FAKE_CAMERA, PATIENCE, QUIET, Visitor, files_in, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -104,6 +105,33 @@ def test_a_photo_is_inverted_and_a_drag_edits_it_live(visit):
     assert after == visitor.ask_directly({"smile": strength})  # the newest value won
     assert visitor.page.evaluate("mostUnderWay") == 1
     assert "ms" in visitor.page.locator("#stage .timing").text_content()
+
+
+@pytest.mark.skipif(load_bundle().refiners_path is None, reason="the bundled model has no refiners")
+def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
+    visitor = visit()
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found, aligned and inverted")
+    spaces = visitor.page.locator("#stage .space input")
+    assert [choice.input_value() for choice in spaces.all()] == ["w", "w+", "f"]
+    assert spaces.nth(2).is_checked()
+    assert all(
+        "dB" in text and "ms" in text for text in visitor.page.locator("#stage .space").all_text_contents()
+    )
+    faithful = visitor.source("reconstruction")
+    box = visitor.page.locator("#slider-smile input[type=number]")
+    box.fill("1.5")
+    box.press("Enter")
+    edited = visitor.settle(1.5)
+    spaces.nth(0).focus()
+    visitor.page.keyboard.press("Space")
+    plain = visitor.settle(1.5)
+    assert visitor.source("reconstruction") != faithful
+    assert plain != edited
+    assert plain == visitor.ask_directly({"smile": 1.5})
+    visitor.upload(ASTRONAUT)  # the choice outlives the face
+    visitor.page.wait_for_function("facePump.space === 'w' && !facePump.busy && !facePump.dirty")
+    assert spaces.nth(0).is_checked()
 
 
 def test_keys_number_box_and_resets_update_the_picture(visit):
