@@ -51,6 +51,7 @@ def test_the_recipe_never_reads_the_held_out_faces():
             r"phases\.0\.loss\.latent: -1\.0; must be at least 0",
         ),
         ({"pool_factor": 0}, r"pool_factor: 0; must be at least 1"),
+        ({"identity_share": 0.0}, r"identity_share: 0.0; must be above 0 and at most 1"),
         ({"run": {"folder": "r", "log_every": 0}}, r"run\.log_every: 0; must be at least 1"),
     ],
 )

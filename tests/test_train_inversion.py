@@ -213,6 +213,22 @@ def test_a_run_goes_on_from_given_weights(settings, tmp_path):
         build_inversion(configured(settings, start_from=str(start), encoder={**ENCODER, "hidden": 64}))
 
 
+@pytest.mark.parametrize(("share", "seen"), [(1.0, 8), (0.25, 2), (0.01, 1)])
+def test_the_identity_network_looks_at_its_share_of_the_faces(settings, share, seen):
+    counts = []
+
+    def embed(img):
+        counts.append(len(img))
+        return torch.nn.functional.normalize(img.flatten(1), dim=1)
+
+    stage = build_inversion(configured(settings, identity_share=share))
+    stage._networks = dataclasses.replace(stage._networks, identity=embed)
+    img = torch.randn(8, 3, 32, 32)
+    terms = stage._picture_terms(img, img, LossWeights(identity=1.0))
+    assert counts == [seen, seen]
+    assert terms["identity"].item() == pytest.approx(0, abs=1e-5)
+
+
 def test_added_blocks_start_as_the_identity(settings, tmp_path):
     run(configured(settings, phases=settings["phases"][:1]))
     start = tmp_path / "run" / "encoder.safetensors"

