@@ -18,6 +18,8 @@ from stylegan2.errors import EngineError
 
 # Part of the cache key: raise it when the conversion changes.
 GRAPH_VERSION = 2
+# Tracing keeps state of its own: two conversions at once disturb each other.
+_CONVERSION = threading.Lock()
 
 
 def import_openvino() -> ModuleType:
@@ -101,7 +103,8 @@ class OpenVINOEngine:
         except EngineError:
             raise
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
-            raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {error})") from error
+            reason = (str(error).splitlines() or ["no reason given"])[0]  # the rest fills pages
+            raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {reason})") from error
         self._name = f"OpenVINO cpu {precision}"
         self._lock = threading.Lock()
 
@@ -134,7 +137,7 @@ def _compile(
             return core.compile_model(file, "CPU", settings)
         except RuntimeError:
             file.unlink()  # damaged or half written: convert again
-    with warnings.catch_warnings(), torch.inference_mode():
+    with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter(
             "ignore"
         )  # the tracer warns of every shape check, which a fixed shape makes constant

@@ -82,6 +82,18 @@ def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):
     assert_draws(renderer, ws, before)
 
 
+@pytest.mark.weights
+def test_several_engines_may_be_prepared_at_once(tmp_path):
+    generator = load_generator(load_bundle().generator_path)
+    renderers = [Renderer(generator, device="cpu", cache=tmp_path / str(i)) for i in range(3)]
+    for renderer in renderers:
+        renderer.engine.prepare()
+    for renderer in renderers:
+        renderer.engine.wait()
+        assert renderer.engine.note == ""
+        assert renderer.engine.name.startswith("OpenVINO cpu")
+
+
 def test_the_converted_graph_is_cached_by_the_weights(tiny_generator, tmp_path):
     ws = torch.randn(1, tiny_generator.num_ws, 32)
     first = Renderer(tiny_generator, engine="openvino", cache=tmp_path).render(ws)
@@ -133,6 +145,7 @@ def test_openvino_refusing_falls_back_with_a_sentence(tmp_path):
     engine = LiveEngine(Odd(), (torch.eye(3)[None],), engine="openvino", cache=tmp_path)
     assert engine.name == "torch cpu float32"
     assert engine.note.startswith("OpenVINO refuses this model")
+    assert "\n" not in engine.note
 
 
 @pytest.mark.parametrize(
