@@ -117,6 +117,8 @@ class OpenVINOEngine:
         """Run the module on each sample of `inputs`."""
         with self._lock:
             samples = [self._infer([x[i : i + 1] for x in inputs]) for i in range(len(inputs[0]))]
+        if len(samples) == 1:  # torch.cat would wake torch's threads, which then spin beside OpenVINO's
+            return tuple(samples[0])
         return tuple(torch.cat(parts) for parts in zip(*samples, strict=True))
 
     def _infer(self, inputs: list[Tensor]) -> list[Tensor]:
