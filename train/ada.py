@@ -88,7 +88,7 @@ def _resample(img: Tensor, scale: Tensor, angle: Tensor, met: Tensor) -> Tensor:
     scale = torch.where(met[0], scale, torch.ones_like(scale))
     angle = torch.where(met[1], angle, torch.zeros_like(angle))
     zero, cosine, sine = torch.zeros_like(scale), angle.cos() / scale, angle.sin() / scale
-    matrix = torch.stack([cosine, -sine, zero, sine, cosine, zero], 1).unflatten(1, (2, 3))  # [N, 2, 3]
+    matrix = torch.stack([cosine, -sine, zero, sine, cosine, zero], 1).reshape(-1, 2, 3)
     grid = F.affine_grid(matrix.to(img), list(img.shape), align_corners=False)
     moved = F.grid_sample(img, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return _where(either, moved, img)

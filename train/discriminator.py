@@ -126,6 +126,6 @@ def append_spread(x: Tensor, group_size: int) -> Tensor:
     check_shape("x", x, "N", "C", "H", "W")
     n, _, height, width = x.shape
     group = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
-    variance = x.unflatten(0, (group, n // group)).var(0, unbiased=False)  # [N / group, C, H, W]
+    variance = torch.unflatten(x, 0, (group, n // group)).var(0, unbiased=False)  # [N / group, C, H, W]
     spread = (variance + STD_EPSILON).sqrt().mean((1, 2, 3)).repeat(group)  # [N]
     return torch.cat([x, spread[:, None, None, None].expand(n, 1, height, width)], 1)

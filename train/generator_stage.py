@@ -132,7 +132,7 @@ class GeneratorStage:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Signs of the discriminator on fixed pictures, and `feature_distance`; no measure of quality alone."""
+        """Signs of the discriminator on fixed pictures, and `feature_distance`."""
         fade = self._fade()
 
         def judge(img: Tensor) -> Tensor:
@@ -146,11 +146,11 @@ class GeneratorStage:
         rng = positioned_generator(self._config.seed, GRID_STREAM)
         z = torch.randn(GRID_ROWS * GRID_COLUMNS, self._generator.z_dim, generator=rng).to(self._device)
         pixels = to_uint8(self._average(z, truncation_psi=GRID_PSI)).cpu()
-        rows = pixels.unflatten(0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
+        rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
         return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
 
     def export(self, folder: Path, steps: int) -> None:
-        """Write the averaged generator as the bundle `bundle`, and the discriminator for a run to start from."""
+        """Write the averaged generator as `bundle`, and the discriminator for a run to start from."""
         model = self._config.model
         digest = save_bundle(
             folder / BUNDLE_FOLDER,
@@ -233,7 +233,8 @@ class GeneratorStage:
     def _update_average(self, phase: GeneratorPhase, rng: torch.Generator) -> None:
         """Move the averaged weights towards the generator's, and their `w_avg` towards their mean of W."""
         decay = average_decay(phase.batch, phase.ema_kimg, self._images)
-        ours, theirs = list(self._average.parameters()), list(self._generator.parameters())
+        ours: list[Tensor] = list(self._average.parameters())
+        theirs: list[Tensor] = list(self._generator.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - decay)
         z = torch.randn(phase.batch, self._average.z_dim, generator=rng).to(self._device)
         mean = self._average.mapping(z).mean(0)

@@ -67,7 +67,7 @@ def downsample2d(x: Tensor) -> Tensor:
 
 def _halve_axis(x: Tensor, dim: int) -> Tensor:
     # Pairs of neighbours: tap 0 and 1 of the filter lie in one pair, tap 2 and 3 in the next.
-    first, second = x.unflatten(dim, (-1, 2)).unbind(dim + 1)
+    first, second = torch.unflatten(x, dim, (-1, 2)).unbind(dim + 1)
     n = first.shape[dim] - 1
     outer = first.narrow(dim, 0, n) + second.narrow(dim, 1, n)
     inner = second.narrow(dim, 0, n) + first.narrow(dim, 1, n)
