@@ -1,3 +1,5 @@
+import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 
+from editor.discover import main as discover
 from stylegan2 import Renderer
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
@@ -14,17 +17,18 @@ from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.ops.upfirdn2d import downsample2d, upsample2d
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
 from tests.training import assert_equal, interrupting
-from train.__main__ import main
+from train.__main__ import build_parser, main
 from train.assemble import build_contrastive, build_generator
 from train.checkpoint import training_facts
-from train.config import ContrastiveConfig
+from train.config import ContrastiveConfig, InversionConfig
 from train.errors import DatasetError
 from train.generator_config import GeneratorTrainingConfig
 from train.generator_stage import average_decay
 from train.growth import take_over
 from train.loop import training_loop
 
-RECIPE = Path(__file__).resolve().parent.parent / "train" / "configs" / "generator.yaml"
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "train" / "configs" / "generator.yaml"
 CHANNELS = {4: 16, 8: 16, 16: 8, 32: 8}
 SIZES = {"z_dim": 16, "w_dim": 16, "mapping_layers": 2}
 PHASE = {"name": "first", "max_steps": 6, "batch": 8, "warmup_steps": 0}
@@ -420,6 +424,36 @@ def test_the_recipe_reads_survives_being_written_and_never_sees_held_out_faces()
 def test_the_recipe_is_of_the_bundled_generators_architecture():
     config = read_settings(RECIPE, GeneratorTrainingConfig)
     assert load_generator(load_bundle().generator_path).config == config.generator
+
+
+def documented_commands(program):
+    """Arguments of every `python -m program` in docs/new-domain.md."""
+    text = (ROOT / "docs" / "new-domain.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [
+        line for block in re.findall(r"```sh\n(.*?)```", text, flags=re.S) for line in block.splitlines()
+    ]
+    return [shlex.split(line)[3:] for line in lines if line.startswith(f"python -m {program} ")]
+
+
+def test_the_documented_commands_of_training_have_settings_that_read():
+    classes = {
+        "generator": GeneratorTrainingConfig,
+        "contrastive": ContrastiveConfig,
+        "inversion": InversionConfig,
+    }
+    seen = []
+    for arguments in documented_commands("train"):
+        options = build_parser().parse_args(arguments)
+        config = read_settings(ROOT / options.config, classes[arguments[0]], options.set)
+        assert str(config.run.folder).startswith("runs/")
+        seen.append(arguments[0])
+    assert seen == ["generator", "contrastive", "inversion", "generator", "generator"]
+
+
+def test_the_documented_search_for_directions_has_flags_that_exist(capsys):
+    (arguments,) = documented_commands("editor.discover")
+    assert discover([*arguments, "--bundle", "no/such/bundle"]) == 2
+    assert "no/such/bundle" in capsys.readouterr().err
 
 
 def test_the_command_line_makes_a_bundle_of_a_folder_of_pictures(settings, tmp_path, capsys):
