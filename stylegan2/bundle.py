@@ -6,10 +6,12 @@ from typing import Any
 
 import yaml
 
-from stylegan2.checkpoint import file_sha256
+from stylegan2.checkpoint import file_sha256, save_generator
 from stylegan2.errors import CheckpointError
+from stylegan2.generator import Generator
 
 BUNDLE_FILE = "bundle.yaml"
+GENERATOR_FILE = "generator.safetensors"
 # The one place outside weights/ that names the bundled model.
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "weights" / "faces128"
 
@@ -80,6 +82,39 @@ def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
         )
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
+
+
+def save_bundle(
+    folder: Path, generator: Generator, *, name: str, alignment: AlignmentConfig, licence: str
+) -> str:
+    """Write a bundle that holds nothing but a generator; each file is replaced in one step.
+
+    Args:
+        folder: Made where missing.
+        generator: Stored in half precision.
+        name: What people call the model.
+        alignment: Of the pictures that it was trained on.
+        licence: Of the weights.
+
+    Returns:
+        The generator file's sha256.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{GENERATOR_FILE}.partial"
+    save_generator(generator, partial)
+    digest = file_sha256(partial)
+    description = {
+        "name": name,
+        "resolution": generator.img_resolution,
+        "alignment": {"scale": alignment.scale, "center": alignment.center},
+        "licence": licence,
+        "files": {"generator": {"file": GENERATOR_FILE, "sha256": digest}},
+    }
+    listing = folder / f"{BUNDLE_FILE}.partial"
+    listing.write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
+    partial.replace(folder / GENERATOR_FILE)
+    listing.replace(folder / BUNDLE_FILE)
+    return digest
 
 
 def _checked(folder: Path, role: str, entry: dict[str, Any]) -> tuple[Path, str]:

@@ -69,7 +69,8 @@ def settings_from_dict(data: object, cls: type[T]) -> T:
 
 def settings_to_dict(settings: "DataclassInstance") -> dict[str, Any]:
     """Plain values (for YAML or JSON) from which `settings_from_dict` builds `settings` again."""
-    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    fields = [field for field in dataclasses.fields(settings) if field.init]
+    return {field.name: _plain(getattr(settings, field.name)) for field in fields}
 
 
 def _plain(value: object) -> object:

@@ -5,7 +5,13 @@ from torch.autograd import gradcheck
 from stylegan2.errors import ShapeError
 from stylegan2.ops.bias_act import bias_lrelu, bias_lrelu_reference
 from stylegan2.ops.modulated_conv import modulated_conv2d, modulated_conv2d_reference
-from stylegan2.ops.upfirdn2d import blur_after_up, upfirdn2d_reference, upsample2d
+from stylegan2.ops.upfirdn2d import (
+    blur_after_up,
+    blur_before_down,
+    downsample2d,
+    upfirdn2d_reference,
+    upsample2d,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (3, 2, 5, 7)])
@@ -17,6 +23,35 @@ def test_upsample2d_equals_its_slow_twin(shape):
 def test_blur_equals_its_slow_twin():
     x = torch.randn(2, 3, 9, 11, dtype=torch.float64)
     torch.testing.assert_close(blur_after_up(x), upfirdn2d_reference(x, up=1, pad=(1, 1), gain=4.0))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 4), (3, 2, 6, 10)])
+def test_downsample2d_equals_its_slow_twin(shape):
+    x = torch.randn(shape, dtype=torch.float64)
+    slow = upfirdn2d_reference(x, up=1, pad=(1, 1), gain=1.0, down=2)
+    assert slow.shape == (*shape[:2], shape[2] // 2, shape[3] // 2)
+    torch.testing.assert_close(downsample2d(x), slow)
+
+
+def test_blur_before_a_strided_convolution_equals_its_slow_twin():
+    x = torch.randn(2, 3, 8, 6, dtype=torch.float64)
+    torch.testing.assert_close(blur_before_down(x), upfirdn2d_reference(x, up=1, pad=(2, 2), gain=1.0))
+
+
+def test_downsampling_keeps_a_flat_picture_flat_inside():
+    down = downsample2d(torch.full((1, 1, 12, 12), 3.0))
+    torch.testing.assert_close(down[..., 1:-1, 1:-1], torch.full((1, 1, 4, 4), 3.0))
+
+
+def test_downsampling_gradients():
+    x = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(downsample2d, (x,))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 4), (1, 3, 4, 5), (3, 4, 4)])
+def test_downsampling_refuses_odd_sides_and_other_axes(shape):
+    with pytest.raises(ShapeError, match="x: expected"):
+        downsample2d(torch.zeros(shape))
 
 
 def test_upsampling_keeps_a_flat_picture_flat_inside():

@@ -36,6 +36,18 @@ def read(tmp_path, text, *overrides):
     return read_settings(file, Settings, overrides)
 
 
+def test_fields_that_are_not_settable_are_no_settings():
+    @dataclass(frozen=True, kw_only=True)
+    class Fixed(Optim):
+        steps: int = field(default=3, init=False)
+
+    settings = settings_from_dict({"lr": 0.5}, Fixed)
+    assert settings_to_dict(settings) == {"lr": 0.5, "betas": [0.9, 0.99]}
+    assert settings_from_dict(settings_to_dict(settings), Fixed) == settings
+    with pytest.raises(ConfigError, match=r"steps: unknown key; known: \['betas', 'lr'\]"):
+        settings_from_dict({"lr": 0.5, "steps": 3}, Fixed)
+
+
 def test_a_full_file_becomes_the_dataclass(tmp_path):
     text = "optim: {lr: 1, betas: [0.5, 0.9]}\nphases: [{lr: 0.1}, {lr: 0.2, steps: 3}]\n"
     text += "folder: a/b\nwidths: {4: 8}"

@@ -1,4 +1,4 @@
-"""Command line of training: `python -m train contrastive|inversion|refiners|evaluate`."""
+"""Command line of training: `python -m train generator|contrastive|inversion|refiners|evaluate`."""
 
 import argparse
 import json
@@ -9,10 +9,11 @@ from pathlib import Path
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError, StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
-from train.assemble import build_contrastive, build_inversion, build_refinement
+from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
 from train.config import ContrastiveConfig, InversionConfig
 from train.edit_truth import FACES
 from train.evaluate import as_table, evaluate
+from train.generator_config import GeneratorTrainingConfig
 from train.logbook import REPOSITORY
 from train.loop import Stage, training_loop
 from train.refinement_config import RefinementConfig
@@ -34,9 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="contrastive|inversion|refiners|evaluate")
+    commands = parser.add_subparsers(
+        required=True, metavar="generator|contrastive|inversion|refiners|evaluate"
+    )
 
     for name, help_text, run in (
+        ("generator", "train a generator from pictures", _generator),
         ("contrastive", "train the aligner of pictures and W", _contrastive),
         ("inversion", "train the encoder img -> w", _inversion),
         ("refiners", "train the refiners of W+ and F", _refiners),
@@ -67,6 +71,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _generator(options: argparse.Namespace) -> int:
+    config = read_settings(options.config, GeneratorTrainingConfig, options.set)
+    return _train(build_generator(config), config, options.resume)
+
+
 def _inversion(options: argparse.Namespace) -> int:
     config = read_settings(options.config, InversionConfig, options.set)
     return _train(build_inversion(config), config, options.resume)
@@ -82,7 +91,11 @@ def _refiners(options: argparse.Namespace) -> int:
     return _train(build_refinement(config), config, options.resume)
 
 
-def _train(stage: Stage, config: ContrastiveConfig | InversionConfig | RefinementConfig, resume: bool) -> int:
+def _train(
+    stage: Stage,
+    config: ContrastiveConfig | GeneratorTrainingConfig | InversionConfig | RefinementConfig,
+    resume: bool,
+) -> int:
     result = training_loop(stage, config.run, settings_to_dict(config), resume=resume)
     return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
 

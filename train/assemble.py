@@ -22,11 +22,15 @@ from stylegan2.image import shrink
 from train.config import ContrastiveConfig, InversionConfig
 from train.contrastive import ContrastiveStage
 from train.data import find_images
+from train.discriminator import Discriminator
+from train.generator_config import GeneratorTrainingConfig
+from train.generator_stage import GanNetworks, GeneratorStage
+from train.growth import inherit_discriminator, take_over
 from train.hardware import to_channels_last
 from train.identity import load_identity
 from train.inversion import InversionStage, Networks
 from train.pairs import sample_w
-from train.perceptual import load_perceptual
+from train.perceptual import has_packaged_weights, load_perceptual
 from train.refinement import RefinementNetworks, RefinementStage
 from train.refinement_config import RefinementConfig
 from train.seeds import positioned_generator
@@ -120,6 +124,42 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
             if network is not None:
                 to_channels_last(network)
     return RefinementStage(config, networks, find_images(config.images), bundle.generator_sha256)
+
+
+def build_generator(config: GeneratorTrainingConfig) -> GeneratorStage:
+    """Make the networks, from the bundle `start_from` where there is one.
+
+    Raises:
+        ConfigError: `start_from` does not fit the architecture.
+        CheckpointError: A weights file of `start_from` is damaged.
+        DatasetError: There are no pictures.
+        EngineError: The device is not there.
+    """
+    device = choose_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    discriminator = Discriminator(
+        config.discriminator_channels, group_size=config.discriminator.group_size, growing=config.grow
+    )
+    if config.start_from is None:
+        generator = Generator(config.generator)
+        rng = positioned_generator(config.seed, SPREAD_STREAM)
+        with torch.no_grad():
+            z = torch.randn(SPREAD_SAMPLES, generator.z_dim, generator=rng)
+            generator.w_avg.copy_(generator.mapping(z).mean(0))
+    else:
+        bundle = load_bundle(config.start_from)
+        trained = load_generator(bundle.generator_path)
+        generator = take_over(trained, config.generator, grow=config.grow, origin=config.start_from)
+        inherit_discriminator(discriminator, bundle, grow=config.grow)
+    measured = config.feature_images and has_packaged_weights()
+    features = load_perceptual().features.to(device) if measured else None
+    if config.hardware.channels_last:
+        for network in (generator, discriminator):
+            to_channels_last(network)
+    networks = GanNetworks(
+        generator=generator.to(device), discriminator=discriminator.to(device), features=features
+    )
+    return GeneratorStage(config, networks, find_images(config.images))
 
 
 def _open_model(

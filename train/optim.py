@@ -1,4 +1,4 @@
-"""One optimiser step: learning rate, clipping, AdamW, and the average of the weights."""
+"""One optimiser step: learning rate, clipping, AdamW, and the average of the weights; Adam of a GAN."""
 
 import copy
 import math
@@ -81,3 +81,41 @@ class Optimiser:
         self.average.load_state_dict(state["average"])
         self._adam.load_state_dict(state["adam"])
         self._updates = state["updates"]
+
+
+class LazyAdam:
+    """Adam for a loss of every step and a penalty of every k-th.
+
+    Lazy regularisation of Karras et al. 2020 (arXiv:1912.04958, section 3.1 and appendix B).
+    A penalty that is k times as strong then makes (k + 1) / k updates a step, so with c = k / (k + 1) the
+    learning rate is multiplied by c, and the betas are raised to the power c.
+
+    Args:
+        module: What is trained.
+        every: k; None where there is no penalty.
+        betas: Of Adam, before the change.
+    """
+
+    def __init__(
+        self, module: nn.Module, every: int | None, betas: tuple[float, float] = (0.0, 0.99)
+    ) -> None:
+        self.factor = 1.0 if every is None else every / (every + 1)
+        self.betas = (betas[0] ** self.factor, betas[1] ** self.factor)
+        self._adam = torch.optim.Adam(module.parameters(), lr=0.0, betas=self.betas, eps=1e-8)
+
+    def minimise(self, loss: Tensor, lr: float) -> None:
+        """One update down the gradient of `loss` [], at the learning rate `lr` before the change."""
+        for group in self._adam.param_groups:
+            group["lr"] = lr * self.factor
+        self._adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on, besides the weights."""
+        return self._adam.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._adam.load_state_dict(state)

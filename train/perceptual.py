@@ -1,6 +1,7 @@
 """Perceptual distance between pictures in the feature space of EfficientNet-lite0."""
 
 import importlib.resources
+import importlib.util
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -182,6 +183,11 @@ def load_perceptual(path: Path | None = None) -> PerceptualDistance:
     except (KeyError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path}: not the weights of EfficientNet-lite0 ({error})") from error
     return PerceptualDistance(features)
+
+
+def has_packaged_weights() -> bool:
+    """Whether the package with the weights is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
 
 
 def _packaged_weights() -> Path:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan2.checks import check_shape
+from stylegan2.errors import ShapeError
 
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -32,6 +33,47 @@ def blur_after_up(x: Tensor) -> Tensor:
     return _fir_axis(_fir_axis(F.pad(x, (1, 1, 1, 1)), 2, 2.0), 3, 2.0)
 
 
+def blur_before_down(x: Tensor) -> Tensor:
+    """Low-pass the input of a stride-2 3 x 3 convolution without padding: pad 2, gain 1.
+
+    Args:
+        x: [N, C, H, W].
+
+    Returns:
+        [N, C, H + 1, W + 1].
+    """
+    return _fir_axis(_fir_axis(F.pad(x, (2, 2, 2, 2)), 2, 1.0), 3, 1.0)
+
+
+def downsample2d(x: Tensor) -> Tensor:
+    """Halve the resolution: pad 1, filter, keep every second sample.
+
+    Only the samples that are kept are computed.
+
+    Args:
+        x: [N, C, H, W], H and W even.
+
+    Returns:
+        [N, C, H/2, W/2].
+
+    Raises:
+        ShapeError: `x` is not four-dimensional, or a side is odd.
+    """
+    check_shape("x", x, "N", "C", "H", "W")
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        raise ShapeError("x", tuple(x.shape), "[N, C, H, W] with H and W even")
+    return _halve_axis(_halve_axis(F.pad(x, (1, 1, 1, 1)), 2), 3)
+
+
+def _halve_axis(x: Tensor, dim: int) -> Tensor:
+    # Pairs of neighbours: tap 0 and 1 of the filter lie in one pair, tap 2 and 3 in the next.
+    first, second = torch.unflatten(x, dim, (-1, 2)).unbind(dim + 1)
+    n = first.shape[dim] - 1
+    outer = first.narrow(dim, 0, n) + second.narrow(dim, 1, n)
+    inner = second.narrow(dim, 0, n) + first.narrow(dim, 1, n)
+    return outer * (1 / 8) + inner * (3 / 8)
+
+
 def upsample2d(x: Tensor) -> Tensor:
     """Double the resolution as the RGB skip does: insert zeros, pad (2, 1), filter, gain 4.
 
@@ -57,17 +99,18 @@ def _double_axis(x: Tensor, dim: int) -> Tensor:
     return pair.flatten(dim, dim + 1)
 
 
-def upfirdn2d_reference(x: Tensor, up: int, pad: tuple[int, int], gain: float) -> Tensor:
-    """Slow twin of both: insert zeros, pad, filter with the two-dimensional kernel.
+def upfirdn2d_reference(x: Tensor, up: int, pad: tuple[int, int], gain: float, down: int = 1) -> Tensor:
+    """Slow twin of all: insert zeros, pad, filter with the two-dimensional kernel, drop samples.
 
     Args:
         x: [N, C, H, W].
         up: Upsampling factor; `up - 1` zeros follow every sample.
         pad: Zeros before and after, on both axes, counted after upsampling.
         gain: Factor on the kernel, whose sum is one.
+        down: Of `down` filtered samples the first is kept, on both axes.
 
     Returns:
-        [N, C, H * up + sum(pad) - 3, W * up + sum(pad) - 3].
+        [N, C, H * up + sum(pad) - 3, W * up + sum(pad) - 3], both sides divided by `down`, rounded up.
     """
     n, c, height, width = x.shape
     y = x.new_zeros(n, c, height * up, width * up)
@@ -77,4 +120,4 @@ def upfirdn2d_reference(x: Tensor, up: int, pad: tuple[int, int], gain: float) -
     kernel = torch.outer(taps, taps)
     kernel = kernel / kernel.sum() * gain
     filtered = F.conv2d(y.reshape(n * c, 1, *y.shape[2:]), kernel[None, None])
-    return filtered.reshape(n, c, *filtered.shape[2:])
+    return filtered.reshape(n, c, *filtered.shape[2:])[:, :, ::down, ::down]

@@ -1,0 +1,292 @@
+"""Stage `generator`: StyleGAN2 against its discriminator, from pictures (Karras et al. 2020)."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylegan2 import Generator
+from stylegan2.bundle import save_bundle
+from stylegan2.image import from_uint8, to_uint8
+from train.ada import AdaptiveProbability, augment
+from train.augment import flip
+from train.data import ImageSource
+from train.discriminator import Discriminator
+from train.gan_losses import (
+    discriminator_loss,
+    generator_loss,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
+from train.generator_config import GeneratorPhase, GeneratorTrainingConfig
+from train.generator_validation import GeneratorValidation
+from train.growth import save_discriminator
+from train.hardware import autocast, choose_precision
+from train.optim import LazyAdam, learning_rate
+from train.perceptual import EfficientNetLite0Features
+from train.seeds import positioned_generator
+from train.stream import RealImages
+
+BUNDLE_FOLDER = "bundle"  # in the run's folder
+STEP_STREAM, GRID_STREAM, SAMPLE_STREAM = 11, 12, 13  # of `positioned_generator`
+EMA_RAMP = 0.05  # the average's half-life is at most this share of the images so far
+GRID_ROWS, GRID_COLUMNS, GRID_PSI = 4, 8, 0.7
+BATCH = 64  # pictures drawn at once in validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanNetworks:
+    """What the stage works with, on the device; `features` is None where nothing is measured with them."""
+
+    generator: Generator
+    discriminator: Discriminator
+    features: EfficientNetLite0Features | None = None
+
+
+class GeneratorStage:
+    """One step: an update of the discriminator, then one of the generator; penalties every few steps.
+
+    The averaged generator is what is drawn, measured and exported; its `w_avg` follows its own mapping.
+
+    Args:
+        config: Settings.
+        networks: Trained.
+        source: Real pictures.
+
+    Raises:
+        ConfigError: The number format does not suit the device.
+        DatasetError: The source's validation part, or the rest, holds no picture.
+    """
+
+    def __init__(self, config: GeneratorTrainingConfig, networks: GanNetworks, source: ImageSource) -> None:
+        self.phases: tuple[GeneratorPhase, ...] = config.phases
+        self._config, self._source = config, source
+        self._generator, self._discriminator = networks.generator, networks.discriminator
+        self._average = copy.deepcopy(networks.generator).eval().requires_grad_(False)
+        self._device = self._average.w_avg.device
+        self._dtype = choose_precision(self._device, config.hardware.precision)
+        penalties = config.regularisation
+        self._adam_g = LazyAdam(
+            self._generator, penalties.path_length_every if penalties.path_length else None
+        )
+        self._adam_d = LazyAdam(self._discriminator, penalties.r1_every if penalties.r1_gamma else None)
+        self._synthesise: Callable[..., Tensor] = self._generator.synthesis
+        self._judge: Callable[[Tensor, Tensor | None], Tensor] = self._discriminator
+        if config.hardware.compile:
+            self._synthesise = torch.compile(self._generator.synthesis, dynamic=False)
+            self._judge = torch.compile(self._discriminator, dynamic=False)
+        settings = config.augment
+        self._probability = AdaptiveProbability(
+            target=settings.target, start=settings.start, kimg=settings.kimg, every=settings.every
+        )
+        self._validation = GeneratorValidation(config, source, networks.features, self._device)
+        self._path_length = torch.zeros([], device=self._device)  # a: running mean of the path lengths
+        self._penalties = {name: torch.zeros([], device=self._device) for name in ("r1", "path_length")}
+        self._images = 0  # real pictures looked at
+        self._index = 0
+        self._real: RealImages | None = None
+
+    def enter_phase(self, index: int) -> None:
+        """Open the phase's stream of real pictures."""
+        data = self._config.data
+        self._index = index
+        self._real = RealImages(
+            self._source,
+            self._generator.img_resolution,
+            self.phases[index].batch,
+            validation_fraction=data.validation_fraction,
+            buffer=data.shuffle_buffer,
+            seed=self._config.seed + index,
+            workers=data.workers,
+        )
+
+    def prepare(self, progress: Callable[[int, int], None]) -> None:
+        """Nothing has to be made."""
+
+    def step(self, step: int, fraction: float) -> dict[str, Tensor]:
+        """One step of both networks.
+
+        Args:
+            step: Steps done in the phase.
+            fraction: Share of the phase that is done.
+
+        Returns:
+            Losses of both, penalties with their weights (the last ones, where none was due), the share of
+            augmented pictures `augment_p`, and `sign_real`: E sign(D) of the augmented real pictures.
+        """
+        phase = self.phases[self._index]
+        rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
+        # The synthesis draws its noise from torch's own generator, on the device.
+        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
+        lr = learning_rate(phase, step, fraction)
+        terms = self._step_discriminator(step, lr, rng)
+        terms["generator"] = self._step_generator(step, lr, rng)
+        self._update_average(phase, rng)
+        self._images += phase.batch
+        return {**terms, **self._penalties, "augment_p": torch.tensor(self._probability.p)}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Signs of the discriminator on fixed pictures, and `feature_distance`."""
+        fade = self._fade()
+
+        def judge(img: Tensor) -> Tensor:
+            return self._discriminator(self._laid_out(img), fade)  # type: ignore[no-any-return]
+
+        return self._validation.measure(judge, self._samples, self.phases[self._index].batch)
+
+    @torch.no_grad()
+    def grid(self) -> Tensor:
+        """Pixels [4 R, 8 R, 3]: the averaged generator's pictures of fixed z, truncated to psi 0.7."""
+        rng = positioned_generator(self._config.seed, GRID_STREAM)
+        z = torch.randn(GRID_ROWS * GRID_COLUMNS, self._generator.z_dim, generator=rng).to(self._device)
+        pixels = to_uint8(self._average(z, truncation_psi=GRID_PSI)).cpu()
+        rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
+        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+
+    def export(self, folder: Path, steps: int) -> None:
+        """Write the averaged generator as `bundle`, and the discriminator for a run to start from."""
+        model = self._config.model
+        digest = save_bundle(
+            folder / BUNDLE_FOLDER,
+            self._average,
+            name=model.name,
+            alignment=model.alignment,
+            licence=model.licence,
+        )
+        facts = {"steps": steps, "images": self._images, "generator_sha256": digest}
+        save_discriminator(self._discriminator, folder, facts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both networks, the average, both optimisers, what is adapted, and how far the pictures are."""
+        return {
+            "generator": self._generator.state_dict(),
+            "discriminator": self._discriminator.state_dict(),
+            "average": self._average.state_dict(),
+            "adam_g": self._adam_g.state_dict(),
+            "adam_d": self._adam_d.state_dict(),
+            "augment": self._probability.state_dict(),
+            "path_length": self._path_length,
+            "penalties": dict(self._penalties),
+            "images": self._images,
+            "real": self._real.state_dict() if self._real else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._generator.load_state_dict(state["generator"])
+        self._discriminator.load_state_dict(state["discriminator"])
+        self._average.load_state_dict(state["average"])
+        self._adam_g.load_state_dict(state["adam_g"])
+        self._adam_d.load_state_dict(state["adam_d"])
+        self._probability.load_state_dict(state["augment"])
+        self._path_length = state["path_length"].to(self._device)
+        self._penalties = {name: value.to(self._device) for name, value in state["penalties"].items()}
+        self._images = state["images"]
+        if self._real and state["real"] is not None:
+            self._real.load_state_dict(state["real"])
+
+    def _step_discriminator(self, step: int, lr: float, rng: torch.Generator) -> dict[str, Tensor]:
+        penalties, fade = self._config.regularisation, self._fade()
+        real = self._augmented(self._next_real(rng), rng)
+        with torch.no_grad():
+            fake = self._augmented(self._draw(self._styles(len(real), rng)), rng)
+        with autocast(self._device, self._dtype):
+            real_logits, fake_logits = self._judge(real, fade), self._judge(fake, fade)
+        loss = discriminator_loss(real_logits, fake_logits)
+        self._adam_d.minimise(loss, lr)
+        self._probability.observe(real_logits)
+        if penalties.r1_gamma and step % penalties.r1_every == 0:
+            # Compiled code has no second derivative, and slopes need the digits of float32. The slope is
+            # taken at the augmented picture: the resampling has no second derivative either.
+            real.requires_grad_()
+            penalty = r1_penalty(self._discriminator(real, fade), real, penalties.r1_gamma)
+            self._adam_d.minimise(penalty * penalties.r1_every, lr)
+            self._penalties["r1"] = penalty.detach()
+        return {"discriminator": loss.detach(), "sign_real": real_logits.detach().sign().mean()}
+
+    def _step_generator(self, step: int, lr: float, rng: torch.Generator) -> Tensor:
+        penalties, count = self._config.regularisation, self.phases[self._index].batch
+        self._discriminator.requires_grad_(False)
+        fake = self._augmented(self._draw(self._styles(count, rng)), rng)
+        with autocast(self._device, self._dtype):
+            logits = self._judge(fake, self._fade())
+        loss = generator_loss(logits)
+        self._adam_g.minimise(loss, lr)
+        self._discriminator.requires_grad_(True)
+        if penalties.path_length and step % penalties.path_length_every == 0:
+            ws = self._styles(max(1, count // penalties.path_length_shrink), rng)
+            img = self._generator.synthesis(ws, noise_mode="random")
+            lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
+            self._path_length = self._path_length.lerp(lengths.detach().mean(), penalties.path_length_decay)
+            penalty = path_length_penalty(lengths, self._path_length) * penalties.path_length
+            self._adam_g.minimise(penalty * penalties.path_length_every, lr)
+            self._penalties["path_length"] = penalty.detach()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _update_average(self, phase: GeneratorPhase, rng: torch.Generator) -> None:
+        """Move the averaged weights towards the generator's, and their `w_avg` towards their mean of W."""
+        decay = average_decay(phase.batch, phase.ema_kimg, self._images)
+        ours: list[Tensor] = list(self._average.parameters())
+        theirs: list[Tensor] = list(self._generator.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        z = torch.randn(phase.batch, self._average.z_dim, generator=rng).to(self._device)
+        mean = self._average.mapping(z).mean(0)
+        self._average.w_avg.lerp_(mean, 1 - self._config.regularisation.w_avg_beta)
+
+    def _styles(self, count: int, rng: torch.Generator) -> Tensor:
+        """Latents ws [count, num_ws, w_dim]; some take later layers from a second one (style mixing)."""
+        num_ws = self._generator.num_ws
+        z = torch.randn(2 * count, self._generator.z_dim, generator=rng).to(self._device)
+        crossover = torch.randint(1, num_ws, (count,), generator=rng)
+        mixed = torch.rand(count, generator=rng) < self._config.regularisation.style_mixing
+        own = (torch.arange(num_ws) < crossover[:, None]) | ~mixed[:, None]  # [count, num_ws]
+        first, second = self._generator.mapping(z)[:, None].chunk(2)
+        return torch.where(own[:, :, None].to(self._device), first, second)
+
+    def _draw(self, ws: Tensor) -> Tensor:
+        with autocast(self._device, self._dtype):
+            return self._synthesise(ws, noise_mode="random").float()
+
+    def _next_real(self, rng: torch.Generator) -> Tensor:
+        assert self._real is not None  # noqa: S101  (`enter_phase` comes first)
+        img = from_uint8(self._real.next()).to(self._device, non_blocking=True)
+        return flip(img, rng) if self._config.mirror else img
+
+    def _augmented(self, img: Tensor, rng: torch.Generator) -> Tensor:
+        return self._laid_out(augment(img, self._probability.p, rng))
+
+    def _laid_out(self, img: Tensor) -> Tensor:
+        return (
+            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
+        )
+
+    def _fade(self) -> Tensor | None:
+        """How far the discriminator's new block has faded in []; None where nothing grows."""
+        if not self._config.grow:
+            return None
+        return torch.tensor(min(1.0, self._images / self._config.fade_images), device=self._device)
+
+    def _samples(self, count: int) -> Iterator[Tensor]:
+        """The averaged generator's pictures of fixed z, not truncated, on the device."""
+        rng = positioned_generator(self._config.seed, SAMPLE_STREAM)
+        z = torch.randn(count, self._average.z_dim, generator=rng).to(self._device)
+        return (self._average(part) for part in torch.split(z, BATCH))
+
+
+def average_decay(batch: int, ema_kimg: float, images: int) -> float:
+    """Decay a step of an average with a half-life of `ema_kimg` thousand images, or less at the start.
+
+    Args:
+        batch: Images a step.
+        ema_kimg: Half-life, thousand images.
+        images: Looked at before this step.
+    """
+    half_life = min(ema_kimg * 1000, images * EMA_RAMP)
+    return 0.5 ** (batch / half_life) if half_life else 0.0
