@@ -58,10 +58,8 @@ class _PixelsToCode(nn.Module):
 class _FeaturePath:
     """What finds `Feature`s: the code's engine, and the renderers of G(ws) and of (ws, f)."""
 
-    def __init__(
-        self, refiners: Refiners, renderer: Renderer, features: FeatureRenderer, engine: LiveEngine
-    ) -> None:
-        self.refiners, self.renderer, self.features, self.engine = refiners, renderer, features, engine
+    def __init__(self, renderer: Renderer, features: FeatureRenderer, engine: LiveEngine) -> None:
+        self.renderer, self.features, self.engine = renderer, features, engine
 
     def find(self, pixels: Tensor, levels: Levels, ws: Tensor) -> Feature:
         drawn = self.renderer.render(ws)
@@ -114,7 +112,7 @@ class Inverter:
                 engine=engine,
                 cache=cache,
             )
-            self._path = _FeaturePath(refiners, renderer, features, code)
+            self._path = _FeaturePath(renderer, features, code)
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""
