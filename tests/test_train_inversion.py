@@ -15,7 +15,7 @@ from stylegan2.bundle import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
-from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
+from tests.training import assert_equal, interrupting, tiny_generator, write_aligner, write_bundle
 from train.__main__ import main
 from train.assemble import build_inversion, deepen, frame_network
 from train.checkpoint import load_checkpoint, save_checkpoint, training_facts
@@ -88,6 +88,22 @@ def in_folder(settings, name, tmp_path):
     run_settings = {**settings["run"], "folder": str(tmp_path / name)}
     pairs = {**settings["pairs"], "cache": str(tmp_path / f"{name}-pool")}
     return configured(settings, run=run_settings, pairs=pairs)
+
+
+def test_the_alignment_with_the_input_is_one_of_the_terms(settings, tmp_path):
+    phase = {**settings["phases"][1], "loss": {**PIXELS, "align": 0.1}}
+    aligner = str(write_aligner(tmp_path))
+    found = {}
+    for against in ("input", "reconstruction"):
+        config = configured(settings, phases=[phase], aligner=aligner, align_against=against)
+        stage = build_inversion(config)
+        stage.enter_phase(0)
+        stage.prepare(lambda done, total: None)
+        terms = stage.step(0, 0.0)
+        found[against] = terms["align"].item()
+        rest = sum(PIXELS[name] * terms[name] for name in PIXELS)
+        torch.testing.assert_close(terms["total"], rest + 0.1 * terms["align"])
+    assert found["input"] != found["reconstruction"]
 
 
 def test_a_few_steps_on_pairs_lower_the_loss(settings):

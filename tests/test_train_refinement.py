@@ -1,14 +1,16 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from inversion.checkpoint import load_refiners, save_encoder
+from inversion.checkpoint import load_encoder, load_refiners, save_encoder
 from inversion.config import EncoderConfig
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
-from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
+from tests.training import assert_equal, interrupting, tiny_generator, write_aligner, write_bundle
 from train.assemble import build_refinement, frame_network
 from train.checkpoint import training_facts
 from train.edits import COMPONENTS, EditSampler, principal_components
@@ -113,10 +115,66 @@ def test_f_never_moves_ws(settings):
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
     phase = stage.phases[0]
-    stage._terms(phase, 1.0, torch.Generator().manual_seed(0))["total"].backward()
+    stage._pass(phase, 1.0, torch.Generator().manual_seed(0))["total"].backward()
     refiners = stage._networks.refiners
     assert all(p.grad is None or not p.grad.any() for p in refiners.wplus.parameters())
     assert refiners.carrier.offset.weight.grad.any()
+
+
+@pytest.fixture
+def joint(settings, model, tmp_path):
+    """Settings under which the encoder learns too, from G(w) and from an untrained aligner."""
+    phase = {**settings["phases"][0], "loss": {**LOSS, "w": {"l2": 2.0}, "align": 0.1}, "encoder_rate": 0.5}
+    return {**settings, "phases": [phase], "aligner": str(write_aligner(tmp_path))}
+
+
+def test_the_encoder_learns_with_the_refiners_from_all_three_spaces(joint):
+    phase = {**joint["phases"][0], "max_steps": 40, "lr": 6e-3, "real_batch": 8, "pair_batch": 8}
+    stage = build_refinement(configured(joint, phases=[phase]))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    before = copy.deepcopy(stage._networks.encoder.state_dict())
+    terms = [stage.step(step, step / 40) for step in range(40)]
+    assert {"w/l2", "ws/l2", "f/l2", "align", "encoder_gradient_norm"} <= set(terms[0])
+    for name in ("w/l2", "ws/l2", "f/l2"):
+        values = [t[name].item() for t in terms]
+        assert np.mean(values[-6:]) < 0.95 * np.mean(values[:4]), name
+    after = stage._networks.encoder.state_dict()
+    assert not torch.equal(before["out.weight"], after["out.weight"])
+    assert not torch.equal(before["backbone.stem.weight"], after["backbone.stem.weight"])
+    assert torch.equal(before["norm.running_mean"], after["norm.running_mean"])
+
+
+def test_a_phase_without_encoder_rate_leaves_the_encoder_alone(joint):
+    first = {**joint["phases"][0], "name": "alone", "encoder_rate": 0.0, "loss": LOSS}
+    stage = build_refinement(configured(joint, phases=[first, joint["phases"][0]]))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    before = copy.deepcopy(stage._networks.encoder.state_dict())
+    assert "align" not in stage.step(0, 0.5)
+    assert_equal(before, stage._networks.encoder.state_dict())
+
+
+def test_a_joint_run_resumes_bit_for_bit_and_exports_both(joint, tmp_path):
+    joint = {**joint, "phases": [{**joint["phases"][0], "accumulate": 2}]}
+    whole, _ = run(in_folder(joint, "whole", tmp_path))
+    config = in_folder(joint, "broken", tmp_path)
+    run(config, interrupting(build_refinement(config), 3))
+    resumed, _ = run(config, resume=True)
+    assert_equal(resumed.state_dict(), whole.state_dict())
+    encoder = load_encoder(tmp_path / "broken" / "encoder.safetensors")
+    average = resumed._encoder_optimiser.average
+    assert torch.equal(encoder.out.weight, average.out.weight.half().float())
+
+
+def test_a_run_goes_on_from_refiners_that_exist(settings, tmp_path):
+    run(configured(settings))
+    file = tmp_path / "run" / "refiners.safetensors"
+    stage = build_refinement(configured(settings, start_from=str(file)))
+    assert_equal(stage._networks.refiners.state_dict(), load_refiners(file).state_dict())
+    assert all(p.requires_grad for p in stage._networks.refiners.parameters())
+    with pytest.raises(ConfigError, match="must be RefinerConfig"):
+        build_refinement(configured(settings, start_from=str(file), refiners={**SIZES, "code": 16}))
 
 
 def test_edited_pairs_can_be_left_out(settings):
@@ -131,7 +189,7 @@ def test_the_offset_is_ramped_up_once(settings):
     phase, (code, a) = stage.phases[0], (torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16))
     stage._networks.refiners.carrier.offset.bias.data += 1
     for fraction, share in ((0.0, 0.0), (0.15, 0.5), (0.3, 1.0), (0.9, 1.0)):
-        f, offset = stage._entered(code, a, phase, fraction)
+        f, offset = stage._terms.entered(code, a, phase, fraction)
         torch.testing.assert_close(f, a + share * offset)
 
 
@@ -164,6 +222,11 @@ def test_a_grid_has_three_rows(settings):
     assert build_refinement(configured(settings)).grid().shape[0] == 3 * 32
 
 
+def test_a_weighed_alignment_needs_an_aligner(joint):
+    with pytest.raises(ConfigError, match=r"aligner: null, and .* has none, but a phase weighs align"):
+        build_refinement(configured(joint, aligner=None))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -174,6 +237,7 @@ def test_a_grid_has_three_rows(settings):
         ),
         ({"refiners": {**SIZES, "f_resolution": 24}}, r"f_resolution: 24; must be one of \[4, 8, 16, 32\]"),
         ({"phases": []}, "phases: empty"),
+        ({"identity_share": 0.0}, "identity_share: 0.0; must be above 0"),
     ],
 )
 def test_impossible_settings_are_refused(settings, change, message):
@@ -187,6 +251,9 @@ def test_impossible_settings_are_refused(settings, change, message):
         ({"f_ramp": 2.0}, r"f_ramp: 2.0; must be in \[0, 1\]"),
         ({"real_batch": 0}, "real_batch: 0; must be at least 1"),
         ({"loss": {**LOSS, "f": {"identity": 1.0}}}, "identity_weights: null, but a phase weighs identity"),
+        ({"loss": {**LOSS, "align": 0.1}}, "encoder_rate: 0, but loss.w or loss.align is weighed"),
+        ({"encoder_rate": -0.1}, "encoder_rate: -0.1; must be at least 0"),
+        ({"loss": {**LOSS, "f": {"l2": -1.0}}}, "l2: -1.0; must be at least 0"),
     ],
 )
 def test_impossible_phases_are_refused(settings, change, message):

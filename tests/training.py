@@ -6,8 +6,12 @@ import signal
 import torch
 import yaml
 
+from inversion.checkpoint import save_aligner
+from inversion.config import AlignerConfig
+from inversion.contrastive import ContrastiveAligner
 from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.checkpoint import file_sha256
+from train.assemble import frame_network
 
 
 def tiny_generator():
@@ -20,6 +24,21 @@ def tiny_generator():
         for block in generator.synthesis.blocks:
             block.torgb.weight.mul_(0.3)
     return generator
+
+
+def tiny_aligner():
+    """Untrained, but framed as for training: its embeddings differ from picture to picture."""
+    torch.manual_seed(1)
+    sizes = {"channels": (8, 8, 8, 8, 16), "depths": (1, 1, 1, 1), "latent_hidden": 16, "embedding_dim": 16}
+    aligner = ContrastiveAligner(AlignerConfig(in_resolution=32, w_dim=16, **sizes))
+    frame_network(aligner, tiny_generator(), (0.7, 1.0), 0)
+    return aligner.eval().requires_grad_(False)
+
+
+def write_aligner(folder):
+    """The file of `tiny_aligner` in `folder`."""
+    save_aligner(tiny_aligner(), folder / "aligner.safetensors")
+    return folder / "aligner.safetensors"
 
 
 def write_bundle(folder, *, generator, **files):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from inversion.backbone import ResidualBlock
-from inversion.checkpoint import load_encoder
+from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.config import EncoderConfig
 from inversion.contrastive import ContrastiveAligner
 from inversion.refiners import Refiners
@@ -19,6 +19,7 @@ from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import ConfigError
 from stylegan2.image import shrink
+from train.alignment_loss import AlignmentLoss
 from train.config import ContrastiveConfig, InversionConfig
 from train.contrastive import ContrastiveStage
 from train.data import find_images
@@ -31,8 +32,9 @@ from train.identity import load_identity
 from train.inversion import InversionStage, Networks
 from train.pairs import sample_w
 from train.perceptual import has_packaged_weights, load_perceptual
-from train.refinement import RefinementNetworks, RefinementStage
+from train.refinement import RefinementStage
 from train.refinement_config import RefinementConfig
+from train.refinement_terms import RefinementNetworks
 from train.seeds import positioned_generator
 
 SPREAD_STREAM = 3  # of `positioned_generator`
@@ -71,6 +73,7 @@ def build_inversion(config: InversionConfig) -> InversionStage:
         encoder=encoder,
         perceptual=perceptual.to(device) if perceptual else None,
         identity=identity,
+        alignment=_alignment(config, bundle, device) if any(p.loss.align for p in phases) else None,
     )
     if config.hardware.channels_last:
         for network in (generator, encoder, perceptual, identity):
@@ -107,8 +110,14 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
     if file is None:
         raise ConfigError(f"encoder: null, and {bundle.folder} has none")
     encoder = load_encoder(file)
-    refiners = Refiners(config.refiners.complete(encoder.config, generator.config))
-    refiners.frame(encoder.w_avg, encoder.w_std)
+    wanted = config.refiners.complete(encoder.config, generator.config)
+    if config.start_from is None:
+        refiners = Refiners(wanted)
+        refiners.frame(encoder.w_avg, encoder.w_std)
+    else:
+        refiners = load_refiners(config.start_from).requires_grad_(True)
+        if refiners.config != wanted:
+            raise ConfigError(f"refiners: {config.start_from} is {refiners.config}; must be {wanted}")
     identity = None
     if config.identity_weights is not None:
         identity = load_identity(config.identity_weights, bundle.alignment).to(device)
@@ -118,10 +127,11 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         refiners=refiners.to(device),
         perceptual=load_perceptual(config.perceptual_weights).to(device),
         identity=identity,
+        alignment=_alignment(config, bundle, device) if any(p.loss.align for p in config.phases) else None,
     )
     if config.hardware.channels_last:
         for network in vars(networks).values():
-            if network is not None:
+            if isinstance(network, nn.Module):
                 to_channels_last(network)
     return RefinementStage(config, networks, find_images(config.images), bundle.generator_sha256)
 
@@ -170,6 +180,18 @@ def _open_model(
     device = choose_device(config.hardware.device)
     torch.manual_seed(config.seed)
     return bundle, load_generator(bundle.generator_path).to(device)
+
+
+def _alignment(
+    config: InversionConfig | RefinementConfig, bundle: ModelBundle, device: torch.device
+) -> AlignmentLoss:
+    file = config.aligner or bundle.aligner_path
+    if file is None:
+        raise ConfigError(
+            f"aligner: null, and {bundle.folder} has none, but a phase weighs align; "
+            "name one that `python -m train contrastive` made, or set the weight 0"
+        )
+    return AlignmentLoss(load_aligner(file).to(device), config.align_against)
 
 
 def _require_width(name: str, w_dim: int, generator: Generator) -> None:

@@ -1,13 +1,42 @@
 """Random changes of pictures; all randomness comes from the generator that is passed in."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 
-def flip(img: Tensor, rng: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Mirrored:
+    """Pictures of which some are mirror images."""
+
+    img: Tensor  # [N, 3, R, R] in [-1, 1]
+    flags: Tensor  # which are mirrored [N], bool
+
+    def with_mirrored_mean(self, seen: Tensor, img_avg: Tensor) -> Tensor:
+        """What an encoder shall be shown, which subtracts the mean's picture from it.
+
+        The mean belongs to the picture before it was mirrored, so both are mirrored together:
+        `result - img_avg` is the mirror image of `picture - img_avg`.
+
+        Args:
+            seen: Pictures [M, 3, r, r], M >= N, of which the first N are `img`, shrunk.
+            img_avg: The mean's picture [3, r, r].
+        """
+        flags = self.flags.to(seen.device)[:, None, None, None]
+        shift = torch.where(flags, img_avg - img_avg.flip(2), torch.zeros_like(img_avg))
+        return torch.cat([seen[: len(shift)] + shift, seen[len(shift) :]])
+
+
+def mirror(img: Tensor, rng: torch.Generator) -> Mirrored:
     """Mirror each picture [N, 3, H, W] with probability one half."""
-    mirrored = torch.rand(len(img), generator=rng).to(img.device) < 0.5
-    return torch.where(mirrored[:, None, None, None], img.flip(3), img)
+    flags = torch.rand(len(img), generator=rng) < 0.5
+    return Mirrored(torch.where(flags.to(img.device)[:, None, None, None], img.flip(3), img), flags)
+
+
+def flip(img: Tensor, rng: torch.Generator) -> Tensor:
+    """`mirror`, where nobody needs to know which."""
+    return mirror(img, rng).img
 
 
 def jitter(img: Tensor, rng: torch.Generator) -> Tensor:

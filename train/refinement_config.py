@@ -7,18 +7,20 @@ from inversion.config import Attention, EncoderConfig, RefinerConfig, check_atte
 from stylegan2.config import GeneratorConfig
 from stylegan2.errors import ConfigError
 from train.config import (
+    Against,
     DataConfig,
+    FacesScheduleConfig,
     HardwareConfig,
     OptimConfig,
     PairsConfig,
     RunConfig,
-    ScheduleConfig,
+    TermWeights,
     check_names,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureWeights:
+class PictureWeights(TermWeights):
     """Factors of the terms that compare two pictures; 0 leaves a term out."""
 
     l2: float = 0.0
@@ -26,19 +28,16 @@ class PictureWeights:
     perceptual: float = 0.0
     identity: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 0:
-                raise ConfigError(f"{name}: {value}; must be at least 0")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementLoss:
     """Factors of all terms."""
 
+    w: PictureWeights = field(default_factory=PictureWeights)  # G(w) against a real face
     ws: PictureWeights  # G(ws) against a real face
     f: PictureWeights  # G(ws, f) against a real face
     edit: PictureWeights  # G(ws_hat, f_hat) of an inverted G(w) against G(w + d)
+    align: float = 0.0  # w against its picture, see `train.alignment_loss`
     latent: float = 0.1  # ws of an inverted G(w) against w, in standard deviations of W
     spread: float = 0.005  # |ws - w|^2 of real faces, in the same unit: keeps ws near the foundation
     offset: float = 0.01  # mean (f - G_k(ws))^2 (CLCAE's feature regularisation)
@@ -46,31 +45,38 @@ class RefinementLoss:
     @property
     def weighed(self) -> set[str]:
         """Names of the terms whose factor is not 0."""
-        pictures = {name for part in (self.ws, self.f, self.edit) for name, v in vars(part).items() if v}
-        return pictures | {name for name in ("latent", "spread", "offset") if getattr(self, name)}
+        pictures = {name for part in self.pictures for name, v in vars(part).items() if v}
+        return pictures | {name for name in ("align", "latent", "spread", "offset") if getattr(self, name)}
+
+    @property
+    def pictures(self) -> tuple[PictureWeights, ...]:
+        """Factors of all comparisons of pictures."""
+        return self.w, self.ws, self.f, self.edit
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefinementPhase(ScheduleConfig):
+class RefinementPhase(FacesScheduleConfig):
     """One stretch of training the refiners; `pair_batch` 0 trains without edited pairs."""
 
     loss: RefinementLoss
     real_batch: int = 6
     f_ramp: float = 0.0  # share of the phase over which the offset of f rises from 0 to full
+    encoder_rate: float = (
+        0.0  # learning rate of the encoder as a share of the refiners'; 0 leaves it as it is
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.real_batch < 1:
             raise ConfigError(f"real_batch: {self.real_batch}; must be at least 1")
-        if self.real_batch + self.pair_batch < 2:
-            raise ConfigError("real_batch + pair_batch: batch norm needs at least 2")
         if not 0 <= self.f_ramp <= 1:
             raise ConfigError(f"f_ramp: {self.f_ramp}; must be in [0, 1]")
-
-    @property
-    def images(self) -> int:
-        """Pictures that a step looks at."""
-        return self.real_batch + self.pair_batch
+        if self.encoder_rate < 0:
+            raise ConfigError(f"encoder_rate: {self.encoder_rate}; must be at least 0")
+        if not self.encoder_rate and (self.loss.align or any(vars(self.loss.w).values())):
+            raise ConfigError(
+                "encoder_rate: 0, but loss.w or loss.align is weighed; nothing learns from them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,18 +115,22 @@ class RefinerSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementConfig:
-    """`python -m train refiners`: W+ and F on top of a bundle's encoder, which stays as it is."""
+    """`python -m train refiners`: W+ and F on top of an encoder, which may learn with them."""
 
     bundle: Path
     run: RunConfig
     phases: tuple[RefinementPhase, ...]
     data: DataConfig
     encoder: Path | None = None  # null: the bundle's
+    start_from: Path | None = None  # refiners.safetensors to go on from instead of random weights
     refiners: RefinerSizes = field(default_factory=RefinerSizes)
     pairs: PairsConfig = field(default_factory=PairsConfig)
     perceptual_weights: Path | None = None
     identity_weights: Path | None = None
+    aligner: Path | None = None  # aligner.safetensors of the stage `contrastive`; null: the bundle's
+    align_against: Against = "input"  # the picture that w has to fit; reconstruction: G(w), for comparison
     pool_factor: int = 4
+    identity_share: float = 1.0  # of a batch's pictures that the identity network looks at: it is slow
     optim: OptimConfig = field(default_factory=OptimConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     seed: int = 0
@@ -129,9 +139,16 @@ class RefinementConfig:
         check_names(self.phases)
         if self.data.images is None:
             raise ConfigError("data.images: null, but this stage needs real faces")
-        weighed = any(part.identity for p in self.phases for part in (p.loss.ws, p.loss.f, p.loss.edit))
+        weighed = any(part.identity for p in self.phases for part in p.loss.pictures)
         if weighed and self.identity_weights is None:
             raise ConfigError("identity_weights: null, but a phase weighs identity")
+        if not 0 < self.identity_share <= 1:
+            raise ConfigError(f"identity_share: {self.identity_share}; must be above 0 and at most 1")
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether the encoder learns in some phase."""
+        return any(phase.encoder_rate > 0 for phase in self.phases)
 
     @property
     def images(self) -> str:

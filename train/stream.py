@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from train.config import DataConfig
 from train.data import ImageSource, decode_image, in_validation
 from train.errors import DatasetError
 
@@ -172,6 +173,21 @@ class RealImages:
         return iter(
             DataLoader(stream, batch_size=None, num_workers=self._workers, worker_init_fn=_quiet_worker)
         )
+
+
+def open_real_images(
+    source: ImageSource, size: int, batch_size: int, data: DataConfig, *, seed: int
+) -> RealImages:
+    """The training pictures of `source` as `data` asks for them; see `RealImages`."""
+    return RealImages(
+        source,
+        size,
+        batch_size,
+        validation_fraction=data.validation_fraction,
+        buffer=data.shuffle_buffer,
+        seed=seed,
+        workers=data.workers,
+    )
 
 
 def _quiet_worker(_: int) -> None:

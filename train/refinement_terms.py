@@ -1,0 +1,217 @@
+"""The loss of the stage `refiners`: real faces in all three spaces, and edited pairs against their truth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inversion.refiners import Refiners
+from inversion.w_encoder import WEncoder
+from stylegan2 import Generator
+from stylegan2.image import shrink
+from train.alignment_loss import AlignmentLoss
+from train.augment import Mirrored
+from train.edits import EditSampler
+from train.hardware import autocast, choose_precision
+from train.identity import IdentityEmbedder
+from train.losses import identity_loss, latent_regression, pixel_l2, pooled_l2
+from train.pairs import Pairs
+from train.perceptual import PerceptualDistance
+from train.refinement_config import PictureWeights, RefinementConfig, RefinementPhase
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementNetworks:
+    """What the stage works with; those that only measure are None where no phase weighs their term."""
+
+    generator: Generator
+    encoder: WEncoder
+    refiners: Refiners
+    perceptual: PerceptualDistance | None = None
+    identity: IdentityEmbedder | None = None
+    alignment: AlignmentLoss | None = None
+
+
+class RefinementTerms:
+    """Terms of one pass: real faces through w, ws and (ws, f), and inverted G(w), edited, against G(w + d).
+
+    Gradients of f stop at ws: what ws is must not depend on how much f can repair. The encoder learns from
+    all terms where the phase lets it (`encoder_rate`); its batch norms keep their statistics, for a batch
+    of this stage is too small to measure them.
+
+    Args:
+        config: Settings.
+        networks: On the device, generator and measuring networks frozen.
+    """
+
+    def __init__(self, config: RefinementConfig, networks: RefinementNetworks) -> None:
+        self._config, self._networks = config, networks
+        generator, refiners = networks.generator, networks.refiners
+        self._device = generator.w_avg.device
+        self.dtype = choose_precision(self._device, config.hardware.precision)
+        self._resolution = refiners.config.f_resolution
+        self.sampler = EditSampler(generator, seed=config.seed)
+        self._encode: Callable[[Tensor], tuple[Tensor, Any]] = networks.encoder.encode
+        self._lower: Callable[[Tensor], Any] = self._lowered
+        self._upper: Callable[[Tensor, Tensor, Tensor], Tensor] = generator.synthesis.upper
+        self._wplus, self._feature = refiners.wplus.forward, refiners.feature.forward
+        if config.hardware.compile:
+            for name in ("_encode", "_lower", "_upper", "_wplus", "_feature"):
+                setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+
+    def __call__(
+        self,
+        phase: RefinementPhase,
+        real: Mirrored,
+        pairs: Pairs | None,
+        fraction: float,
+        rng: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Every term before its weight, and `total`, their weighted sum.
+
+        Args:
+            phase: Weights.
+            real: Real faces [N, 3, R, R] in [-1, 1].
+            pairs: On any device; None leaves their terms out.
+            fraction: Share of the phase that is done.
+            rng: Draws the edits.
+        """
+        target, loss, encoder = real.img.to(self._device), phase.loss, self._networks.encoder
+        n = len(target)
+        img = target if pairs is None else torch.cat([target, pairs.img.to(self._device)])
+        img = self._laid_out(img)
+        with autocast(self._device, self.dtype):
+            with torch.set_grad_enabled(phase.encoder_rate > 0):
+                w, levels = self._encode(self._seen(img, real))
+            w, levels = w.clone(), tuple(level.clone() for level in levels)
+            ws = self._wplus(w, levels).float()
+            a, below = self._lower(ws[:n])
+            drawn = self._upper(a, below, ws[:n]).float()
+        w = w.float()
+        terms = self._compare("ws", drawn, target, loss.ws)
+        if phase.encoder_rate:
+            terms |= self._foundation(w[:n], target, phase)
+        terms["spread"] = ((ws[:n] - w[:n, None].detach()) / encoder.w_std).square().mean()
+        frozen = ws.detach()
+        drawn = drawn.detach().clamp(-1, 1)
+        edited: _Edited | None = None
+        if pairs is not None:
+            true_w = pairs.w.to(self._device)
+            found = torch.cat([ws[n:], w[n:, None]], 1) if phase.encoder_rate else ws[n:]
+            terms["latent"] = latent_regression(
+                found.flatten(0, 1), true_w.repeat_interleave(found.shape[1], 0), encoder.w_std
+            )
+            edited = self._edit(frozen[n:], true_w, rng)
+            drawn = torch.cat([drawn, edited.drawn])
+        with autocast(self._device, self.dtype):
+            code = self._feature(img, drawn, levels, frozen)
+            f, offset = self.entered(code[:n], a.detach(), phase, fraction)
+            below, styles = below.detach(), frozen[:n]
+            if edited is not None:
+                f_hat = self._networks.refiners.carrier.carry(code[n:], edited.a, edited.a_hat)
+                f = torch.cat([f, f_hat.to(f.dtype)])
+                below, styles = torch.cat([below, edited.below]), torch.cat([styles, edited.ws_hat])
+            out = self._upper(f, below, styles).float()
+        terms["offset"] = offset.float().square().mean()
+        terms |= self._compare("f", out[:n], target, loss.f)
+        if edited is not None:
+            terms |= self._compare("edit", out[n:], edited.target, loss.edit)
+        terms["total"] = self._weighted(terms, phase)
+        return terms
+
+    def entered(
+        self, code: Tensor, a: Tensor, phase: RefinementPhase, fraction: float
+    ) -> tuple[Tensor, Tensor]:
+        """F as it enters the generator, its offset ramped up once over the run, and the whole offset."""
+        offset = self._networks.refiners.carrier(code, a) - a
+        ramp = min(1.0, fraction / phase.f_ramp) if phase.f_ramp else 1.0
+        return a + ramp * offset, offset
+
+    def draw(self, w: Tensor) -> Tensor:
+        """G(w) in the training's number format: img, float32."""
+        ws = self._networks.generator.broadcast(w).contiguous()
+        with autocast(self._device, self.dtype):
+            a, below = self._lower(ws)
+            return self._upper(a, below, ws).float()
+
+    def _foundation(self, w: Tensor, target: Tensor, phase: RefinementPhase) -> dict[str, Tensor]:
+        """Terms of G(w) itself, and of the agreement of w and picture."""
+        drawn = self.draw(w)
+        terms = self._compare("w", drawn, target, phase.loss.w)
+        if phase.loss.align and self._networks.alignment is not None:
+            with autocast(self._device, self.dtype):
+                terms["align"] = self._networks.alignment(target, drawn, w)
+        return terms
+
+    @torch.no_grad()
+    def _edit(self, ws: Tensor, true_w: Tensor, rng: torch.Generator) -> "_Edited":
+        d = self.sampler.sample(len(ws), rng)
+        ws_hat = ws + d[:, None]
+        with autocast(self._device, self.dtype):
+            a, below = self._lower(torch.cat([ws, ws_hat]))
+            m = len(ws)
+            drawn = self._upper(a[:m], below[:m], ws).float().clamp(-1, 1)
+            target = self.draw(true_w + d)
+        return _Edited(
+            a=a[:m].clone(),
+            a_hat=a[m:].clone(),
+            below=below[m:].clone(),
+            ws_hat=ws_hat,
+            drawn=drawn.clone(),
+            target=target,
+        )
+
+    def _compare(self, name: str, out: Tensor, target: Tensor, weights: PictureWeights) -> dict[str, Tensor]:
+        networks = self._networks
+        terms: dict[str, Tensor] = {}
+        if weights.l2:
+            terms[f"{name}/l2"] = pixel_l2(out, target)
+        if weights.pooled_l2:
+            terms[f"{name}/pooled_l2"] = pooled_l2(out, target, self._config.pool_factor)
+        with autocast(self._device, self.dtype):
+            if weights.perceptual and networks.perceptual is not None:
+                terms[f"{name}/perceptual"] = networks.perceptual(out, target).float().mean()
+            if weights.identity and networks.identity is not None:
+                seen = max(1, round(self._config.identity_share * len(out)))
+                terms[f"{name}/identity"] = identity_loss(
+                    networks.identity(out[:seen]).float(), networks.identity(target[:seen]).float()
+                )
+        return terms
+
+    def _weighted(self, terms: dict[str, Tensor], phase: RefinementPhase) -> Tensor:
+        total = []
+        for name, value in terms.items():
+            weights: Any = phase.loss
+            for part in name.split("/"):
+                weights = getattr(weights, part)
+            total.append(weights * value)
+        return torch.stack(total).sum()
+
+    def _lowered(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._networks.generator.synthesis.lower(ws, self._resolution)
+
+    def _seen(self, img: Tensor, real: Mirrored) -> Tensor:
+        """What the encoder is shown of `img`, of which the first are `real`'s."""
+        encoder = self._networks.encoder
+        return self._laid_out(
+            real.with_mirrored_mean(shrink(img, encoder.config.in_resolution), encoder.img_avg)
+        )
+
+    def _laid_out(self, img: Tensor) -> Tensor:
+        return (
+            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Edited:
+    """Pairs before and after their edit: activations, what the blocks below drew, styles, pictures."""
+
+    a: Tensor
+    a_hat: Tensor
+    below: Tensor
+    ws_hat: Tensor
+    drawn: Tensor  # G(ws)
+    target: Tensor  # G(w + d)
