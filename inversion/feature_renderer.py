@@ -31,6 +31,9 @@ class _Activation(nn.Module):
     def forward(self, ws: Tensor) -> Tensor:
         return self.synthesis.lower(ws, self.resolution)[0]
 
+    def extra_repr(self) -> str:
+        return f"resolution={self.resolution}"
+
 
 class _FeatureSynthesis(nn.Module):
     def __init__(self, synthesis: FoldedSynthesis, carrier: FeatureCarrier) -> None:

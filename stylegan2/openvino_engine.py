@@ -49,9 +49,12 @@ def cache_folder() -> Path:
 
 
 def weights_hash(module: nn.Module, *examples: Tensor) -> str:
-    """Hex digest of what a converted graph depends on: the module's kind and tensors, the inputs' shapes."""
+    """Hex digest of what a converted graph depends on: structure and tensors of `module`, inputs' shapes.
+
+    A setting that changes what a module computes, but none of its tensors, belongs into its `extra_repr`.
+    """
     shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in examples)
-    digest = hashlib.sha256(f"{type(module).__qualname__} {shapes}".encode())
+    digest = hashlib.sha256(f"{module!r} {shapes}".encode())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

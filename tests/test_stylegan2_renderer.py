@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from inversion.inverter import Inverter
 from stylegan2.bundle import load_bundle
@@ -127,6 +128,12 @@ def test_the_hash_follows_every_weight(tiny_encoder):
     assert before == weights_hash(tiny_encoder, example)
     tiny_encoder.w_std += 1
     assert before != weights_hash(tiny_encoder, example)
+
+
+def test_the_cache_key_follows_settings_without_tensors():
+    example = torch.zeros(1, 3, 8, 8)
+    assert weights_hash(nn.AvgPool2d(2), example) != weights_hash(nn.AvgPool2d(4), example)
+    assert weights_hash(nn.AvgPool2d(2), example) == weights_hash(nn.AvgPool2d(2), example)
 
 
 def test_openvino_missing_falls_back_with_a_sentence(tiny_generator, tmp_path, monkeypatch):
