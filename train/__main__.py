@@ -16,6 +16,7 @@ from train.evaluate import as_table, evaluate
 from train.generator_config import GeneratorTrainingConfig
 from train.logbook import REPOSITORY
 from train.loop import Stage, training_loop
+from train.processes import leaving_together
 from train.refinement_config import RefinementConfig
 
 DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
@@ -96,7 +97,8 @@ def _train(
     config: ContrastiveConfig | GeneratorTrainingConfig | InversionConfig | RefinementConfig,
     resume: bool,
 ) -> int:
-    result = training_loop(stage, config.run, settings_to_dict(config), resume=resume)
+    with leaving_together():
+        result = training_loop(stage, config.run, settings_to_dict(config), resume=resume)
     return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
 
 

@@ -16,7 +16,6 @@ from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.bundle import ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
-from stylegan2.engine import choose_device
 from stylegan2.errors import ConfigError
 from stylegan2.image import shrink
 from train.alignment_loss import AlignmentLoss
@@ -32,6 +31,7 @@ from train.identity import load_identity
 from train.inversion import InversionStage, Networks
 from train.pairs import sample_w
 from train.perceptual import has_packaged_weights, load_perceptual
+from train.processes import training_device
 from train.refinement import RefinementStage
 from train.refinement_config import RefinementConfig
 from train.refinement_terms import RefinementNetworks
@@ -145,7 +145,7 @@ def build_generator(config: GeneratorTrainingConfig) -> GeneratorStage:
         DatasetError: There are no pictures.
         EngineError: The device is not there.
     """
-    device = choose_device(config.hardware.device)
+    device = training_device(config.hardware.device)
     torch.manual_seed(config.seed)
     discriminator = Discriminator(
         config.discriminator_channels, group_size=config.discriminator.group_size, growing=config.grow
@@ -177,7 +177,7 @@ def _open_model(
 ) -> tuple[ModelBundle, Generator]:
     """The bundle and its generator on the device; seeds torch, so that new networks follow."""
     bundle = load_bundle(config.bundle)
-    device = choose_device(config.hardware.device)
+    device = training_device(config.hardware.device)
     torch.manual_seed(config.seed)
     return bundle, load_generator(bundle.generator_path).to(device)
 

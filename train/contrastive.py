@@ -20,6 +20,7 @@ from train.hardware import autocast
 from train.losses import info_nce
 from train.optim import Optimiser, learning_rate
 from train.pairs import UNSEEN_PAIRS, PairRenderer, open_pairs, unseen_pairs
+from train.processes import own_seed
 from train.retrieval import retrieval
 from train.seeds import positioned_generator
 
@@ -75,7 +76,7 @@ class ContrastiveStage:
             The loss `info_nce`, the inverse temperature `logit_scale`, and the gradient's norm.
         """
         phase = self.phases[self._index]
-        rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
         pairs = self._pairs.sample(phase.pair_batch, rng)
         img = self._seen(jitter(pairs.img, rng))
         self._optimiser.module.train()

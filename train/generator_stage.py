@@ -29,6 +29,7 @@ from train.growth import save_discriminator
 from train.hardware import autocast, choose_precision
 from train.optim import LazyAdam, learning_rate
 from train.perceptual import EfficientNetLite0Features
+from train.processes import own_seed
 from train.seeds import positioned_generator
 from train.stream import RealImages, open_real_images
 
@@ -113,7 +114,7 @@ class GeneratorStage:
             augmented pictures `augment_p`, and `sign_real`: E sign(D) of the augmented real pictures.
         """
         phase = self.phases[self._index]
-        rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
         # The synthesis draws its noise from torch's own generator, on the device.
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         lr = learning_rate(phase, step, fraction)

@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from signal import Signals
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from stylegan2.errors import CheckpointError, ConfigError
 from train.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from train.config import RunConfig, ScheduleConfig
 from train.logbook import Logbook
+from train.processes import agree, is_main, own_folder
 from train.stop import StopRequest
 
 
@@ -96,6 +98,7 @@ def training_loop(
         CheckpointError: The checkpoint is damaged or of another stage.
         StyleGANError: What the stage raises.
     """
+    run = replace(run, folder=own_folder(run.folder))
     file = run.folder / CHECKPOINT_FILE
     if file.exists() and not resume:
         raise ConfigError(f"run.folder: {run.folder} holds a run; use --resume, or another folder")
@@ -103,7 +106,7 @@ def training_loop(
     if not file.exists():
         stage.enter_phase(0)
     with StopRequest() as request, closing(Logbook(run.folder, settings, position.total)) as logbook:
-        loop = _Loop(stage, run, logbook, request, report)
+        loop = _Loop(stage, run, logbook, request, report if is_main() else _say_nothing)
         return loop.run(position)
 
 
@@ -139,9 +142,10 @@ class _Loop:
     def run(self, position: Position) -> LoopResult:
         phases = self._stage.phases
         while position.phase < len(phases):
-            try:
+            with suppress(_StoppedError):
                 self._stage.prepare(self._preparing)
-            except _StoppedError:
+            self._agreed_fraction(phases[position.phase], position)
+            if self._request.signal is not None:
                 self._save(position)
                 return self._stopped(position)
             position = self._run_phase(position, phases[position.phase])
@@ -154,7 +158,7 @@ class _Loop:
 
     def _run_phase(self, position: Position, phase: ScheduleConfig) -> Position:
         with _bar(phase, position) as bar:
-            while (fraction := phase_fraction(phase, position)) < 1 and self._request.signal is None:
+            while (fraction := self._agreed_fraction(phase, position)) < 1 and self._request.signal is None:
                 begin = time.perf_counter()
                 self._gathered.append(self._stage.step(position.step, fraction))
                 seconds = time.perf_counter() - begin
@@ -171,6 +175,13 @@ class _Loop:
             position = self._end_phase(position)
         self._save(position)
         return position
+
+    def _agreed_fraction(self, phase: ScheduleConfig, position: Position) -> float:
+        """Share of the phase that is done; notes another process's signal as this one's."""
+        asked = self._request.signal
+        fraction, number = agree(phase_fraction(phase, position), int(asked or 0))
+        self._request.signal = Signals(number) if number else None
+        return fraction
 
     def _show(self, bar: "tqdm[Any]", phase: ScheduleConfig, position: Position, speed: float) -> None:
         bar.set_postfix_str(f"step {position.step}, {speed:.1f} images/s", refresh=False)
@@ -238,7 +249,18 @@ def _bar(phase: ScheduleConfig, position: Position) -> "tqdm[Any]":
     shape = "{desc} {percentage:3.0f}%|{bar:24}| {elapsed} done, {remaining} left{postfix}"
     interval = 0.5 if sys.stderr.isatty() else 30.0
     done = round(1000 * min(1.0, phase_fraction(phase, position)))
-    return tqdm(total=1000, initial=done, desc=phase.name, bar_format=shape, mininterval=interval)
+    return tqdm(
+        total=1000,
+        initial=done,
+        desc=phase.name,
+        bar_format=shape,
+        mininterval=interval,
+        disable=not is_main(),
+    )
+
+
+def _say_nothing(_: str) -> None:
+    """What the other processes report is the same."""
 
 
 def _mean(values: list[Tensor]) -> float:

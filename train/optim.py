@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from train.config import OptimConfig, ScheduleConfig
+from train.processes import average_gradients
 
 
 def learning_rate(phase: ScheduleConfig, step: int, fraction: float) -> float:
@@ -80,6 +81,7 @@ class Optimiser:
         """
         for group in self._adam.param_groups:
             group["lr"] = lr
+        average_gradients(self.module.parameters())
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
@@ -130,6 +132,8 @@ class LazyAdam:
             group["lr"] = lr * self.factor
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        for group in self._adam.param_groups:
+            average_gradients(group["params"])
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from stylegan2 import Generator
 from stylegan2.errors import ConfigError
 from stylegan2.image import from_uint8, to_uint8
 from train.config import PairsConfig
+from train.processes import own_folder, own_seed
 from train.seeds import positioned_generator
 
 PAIR_STREAM = 1  # of `positioned_generator`
@@ -204,9 +205,12 @@ def open_pairs(
     fingerprint: str,
     draw: Callable[[Tensor], Tensor] | None = None,
 ) -> PairSource:
-    """The source of pairs that `config` asks for; `draw` as in `PairRenderer`."""
-    renderer = PairRenderer(generator, config.psi, seed, draw)
-    return PairPool(renderer, config, fingerprint) if config.pool else FreshPairs(renderer)
+    """The source of pairs that `config` asks for, this process's own; `draw` as in `PairRenderer`."""
+    renderer = PairRenderer(generator, config.psi, own_seed(seed), draw)
+    if not config.pool:
+        return FreshPairs(renderer)
+    cache = None if config.cache is None else own_folder(config.cache)
+    return PairPool(renderer, replace(config, cache=cache), fingerprint)
 
 
 def _claim_folder(config: PairsConfig, owner: dict[str, Any]) -> None:

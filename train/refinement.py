@@ -18,6 +18,7 @@ from train.data import ImageSource
 from train.inversion import ENCODER_FILE
 from train.optim import Optimiser, gather_gradients, learning_rate
 from train.pairs import open_pairs
+from train.processes import own_seed
 from train.refinement_config import RefinementConfig, RefinementPhase
 from train.refinement_terms import RefinementNetworks, RefinementTerms
 from train.refinement_validation import RefinementValidation
@@ -77,7 +78,7 @@ class RefinementStage:
     def step(self, step: int, fraction: float) -> dict[str, Tensor]:
         """One optimiser step; every term before its weight, their weighted sum, and the gradient's norm."""
         phase = self.phases[self._index]
-        rng = positioned_generator(self._config.seed, STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
         self._networks.refiners.train()
         terms = gather_gradients(lambda: self._pass(phase, fraction, rng), phase.accumulate)
         lr = learning_rate(phase, step, fraction)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from train.config import DataConfig
 from train.data import ImageSource, decode_image, in_validation
 from train.errors import DatasetError
+from train.processes import number_and_count
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
         validation_fraction: Share of the pictures that is left out, see `in_validation`.
         buffer: Pictures in the shuffle buffer; a folder's files are shuffled as a whole besides.
         seed: Of all shuffling.
-        positions: Where each worker starts.
+        positions: Where each worker of this process starts.
         delivered: Batches delivered before: the next one comes from worker `delivered % len(positions)`.
+        process: Number of this process and how many there are: together, their workers share the source.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
         seed: int,
         positions: list[Position],
         delivered: int,
+        process: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
-        if len(positions) > len(source.paths):
-            raise DatasetError(f"{source.name}: {len(positions)} workers for {len(source.paths)} files")
+        self._first, self._readers = process[0] * len(positions), process[1] * len(positions)
+        if self._readers > len(source.paths):
+            raise DatasetError(f"{source.name}: {self._readers} workers for {len(source.paths)} files")
         self.source, self.size, self.batch_size = source, size, batch_size
         self.validation_fraction = validation_fraction
         self.buffer, self.seed, self.positions, self.delivered = buffer, seed, positions, delivered
@@ -72,9 +76,10 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
 
     def _samples(self, worker: int) -> Iterator[tuple[str, bytes, Position]]:
         epoch, skip = self.positions[worker].epoch, self.positions[worker].offset
-        share = list(self.source.paths[worker :: len(self.positions)])
+        reader = self._first + worker
+        share = list(self.source.paths[reader :: self._readers])
         while True:
-            rng = random.Random(f"{self.seed}/{epoch}/{worker}")  # noqa: S311  (shuffling, no secret)
+            rng = random.Random(f"{self.seed}/{epoch}/{reader}")  # noqa: S311  (shuffling, no secret)
             paths = rng.sample(share, len(share))
             offset = 0
             for key, encoded in self.source.samples(paths, self.buffer, rng):
@@ -85,7 +90,7 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
                     yield key, encoded, Position(epoch, offset)
             if not offset:
                 raise DatasetError(
-                    f"{self.source.name}: no training pictures in the share of worker {worker}"
+                    f"{self.source.name}: no training pictures in the share of worker {reader}"
                 )
             epoch, skip = epoch + 1, 0
 
@@ -166,6 +171,7 @@ class RealImages:
             seed=self._seed,
             positions=list(self._positions),
             delivered=self._delivered,
+            process=number_and_count(),
         )
         # A single process iterates directly: errors keep their type, nothing runs behind a checkpoint's back.
         if not self._workers:
