@@ -22,6 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--face-model", help="a MediaPipe FaceLandmarker .task file instead of the bundled one"
     )
+    parser.add_argument(
+        "--identity", help="an ONNX face network (ArcFace family): shows the identity of each reconstruction"
+    )
     parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or mps")
     parser.add_argument("--engine", default="auto", help="how to render: auto, torch or openvino")
     return parser
@@ -73,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             device=args.device,
             engine=args.engine,
             face_model=args.face_model,
+            identity=args.identity,
         )
         demo = build_demo(editor)
         demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_OPTIONS)

@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--space", choices=("w", "w+", "f"), help="latents to draw and edit (default: the most faithful)"
     )
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the model bundle")
+    parser.add_argument("--identity", help="an ONNX face network (ArcFace family): reports the identity")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
     parser.add_argument("--json", action="store_true", help="print what happened as one line of JSON")
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     edits = parse_edits(args.edits)
     # A single picture is drawn before another engine would be ready.
     engine = "torch" if args.engine == "auto" else args.engine
-    editor = open_editor(args.bundle, device=args.device, engine=engine)
+    editor = open_editor(args.bundle, device=args.device, engine=engine, identity=args.identity)
     editor.directions.check(edits)
     with editor.detector:
         session = editor.edit(editor.invert(args.photo), edits)
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     if args.steps:
         session = editor.refine(session, args.steps, show_progress)
     reconstruction = editor.reconstruct(session)
+    likeness = editor.likeness(session, reconstruction)
     save_png(args.out, editor.render(session), session.strengths)
     if args.reconstruction:
         save_png(args.reconstruction, reconstruction, {})
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "space": session.space,
         "strengths": dict(session.strengths),
         "psnr": round(cv2.PSNR(reconstruction, session.crop), 2),
+        "identity": None if likeness is None else round(likeness, 4),
         "steps": session.inversion.steps,
         "milliseconds": {name: round(value, 1) for name, value in session.milliseconds.items()},
         "engine": editor.renderer.engine.name,

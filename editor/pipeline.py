@@ -12,6 +12,7 @@ from PIL import Image
 
 from editor.alignment import find_and_align
 from editor.fit import FitGauge
+from editor.identity import IdentityMeter
 from editor.landmarks import FaceDetector
 from editor.photo import load_photo
 from editor.session import EditSession, Space
@@ -44,6 +45,7 @@ class Editor:
         directions: Edits of `generator`.
         features: Runs `generator` with features; None where the model has no refiners.
         gauge: Tells how well a face fits the model; None where the model has no aligner.
+        identity: Tells whether two faces are the same person; None where no network was named.
         alignment: Where `generator` expects the face.
     """
 
@@ -58,6 +60,7 @@ class Editor:
         alignment: AlignmentConfig,
         features: FeatureRenderer | None = None,
         gauge: FitGauge | None = None,
+        identity: IdentityMeter | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -67,6 +70,7 @@ class Editor:
         self.alignment = alignment
         self.features = features
         self.gauge = gauge
+        self.identity = identity
 
     def prepare(self) -> None:
         """Load the face model, and start building faster engines in the background.
@@ -119,6 +123,10 @@ class Editor:
     def fit(self, session: EditSession) -> float | None:
         """How well the face fits the model, in [0, 1], see `FitGauge`; None where the model cannot tell."""
         return None if self.gauge is None else self.gauge(session.crop, session.inversion.w)
+
+    def likeness(self, session: EditSession, pixels: Pixels) -> float | None:
+        """Likeness of a picture [R, R, 3] to the photo's person, see `IdentityMeter`; None without one."""
+        return None if self.identity is None else self.identity(session.crop, pixels)
 
     def spaces(self, session: EditSession) -> tuple[Space, ...]:
         """The spaces that the session can be drawn in, from the plainest to the most faithful."""
@@ -185,6 +193,7 @@ def open_editor(
     engine: str = "auto",
     cache: Path | None = None,
     face_model: str | Path | None = None,
+    identity: str | Path | None = None,
 ) -> Editor:
     """Load everything that the model bundle in a folder needs; `Editor.prepare` then makes it fast.
 
@@ -194,6 +203,7 @@ def open_editor(
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
         face_model: A MediaPipe FaceLandmarker `.task` file instead of the bundled one.
+        identity: A face network for `IdentityMeter`; None leaves identity unmeasured.
 
     Raises:
         CheckpointError: Missing or damaged weights.
@@ -230,6 +240,7 @@ def open_editor(
     return Editor(
         generator=generator,
         gauge=gauge,
+        identity=None if identity is None else IdentityMeter(identity, model.alignment),
         renderer=renderer,
         features=features,
         inverter=inverter,

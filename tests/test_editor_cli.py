@@ -34,6 +34,7 @@ def test_a_photo_is_edited_from_the_shell(photo, tmp_path, capsys):
         (["--set", "smile=99"], "error: strength of 'smile': 99 is outside ["),
         (["--set", "smile=nan"], "error: strength of 'smile': nan is not a number"),
         (["--set", "smile"], "error: --set 'smile': must be NAME=NUMBER"),
+        (["--identity", "nobody.onnx"], "error: nobody.onnx: no such file; name an ONNX network"),
         (["--bundle", "nowhere"], "error: nowhere: no bundle.yaml there"),
     ],
 )

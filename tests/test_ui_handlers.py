@@ -96,6 +96,13 @@ def test_the_gauge_is_shown_where_the_model_can_tell(tiny_editor):
     assert json.loads(enter(handlers)[1])["fit"] == 0.25
 
 
+def test_identity_stands_under_each_space_where_a_network_was_named(tiny_editor):
+    handlers = Handlers(tiny_editor, make_examples(tiny_editor))
+    assert [view["likeness"] for view in json.loads(enter(handlers)[1])["spaces"]] == ["", ""]
+    tiny_editor.identity = lambda first, second: 0.876 if first.shape == second.shape else 0.0
+    assert {view["likeness"] for view in json.loads(enter(handlers)[1])["spaces"]} == {"identity 0.88"}
+
+
 def test_a_space_that_the_model_lacks_is_named(handlers, token):
     reply = handlers.draw({"token": token, "strengths": {}, "space": "f"})
     assert reply["error"] == "no space 'f'; have: w, w+"

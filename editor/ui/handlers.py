@@ -131,7 +131,9 @@ class Handlers:
     def _view(self, session: EditSession, space: str) -> SpaceView:
         start = time.perf_counter()
         pixels = self.editor.reconstruct(self.editor.enter(session, space))
-        return SpaceView(space=space, pixels=pixels, milliseconds=(time.perf_counter() - start) * 1e3)
+        milliseconds = (time.perf_counter() - start) * 1e3
+        likeness = self.editor.likeness(session, pixels)
+        return SpaceView(space=space, pixels=pixels, milliseconds=milliseconds, likeness=likeness)
 
     def draw(self, question: object) -> dict[str, Any]:
         """One live frame: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}.

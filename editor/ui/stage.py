@@ -38,6 +38,7 @@ class SpaceView:
     space: str
     pixels: NDArray[np.uint8]  # [H, W, 3]
     milliseconds: float  # to draw it
+    likeness: float | None = None  # to the photo's person, in [-1, 1]; None where nothing measures it
 
 
 SPACE_LABELS = {"w": "W", "w+": "W+", "f": "W+ & F"}
@@ -69,6 +70,7 @@ def face_value(
             "label": SPACE_LABELS[view.space],
             "src": jpeg_uri(view.pixels),
             "psnr": f"{cv2.PSNR(crop, view.pixels):.1f} dB",
+            "likeness": "" if view.likeness is None else f"identity {view.likeness:.2f}",
             "milliseconds": f"{view.milliseconds:.0f} ms",
         }
         for view in views

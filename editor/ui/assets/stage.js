@@ -84,7 +84,9 @@ function offer(views, chosen) {
     const words = document.createElement("span");
     words.append(
       Object.assign(document.createElement("strong"), { textContent: view.label }),
-      Object.assign(document.createElement("small"), { textContent: `${view.psnr} · ${view.milliseconds}` }),
+      Object.assign(document.createElement("small"), {
+        textContent: [view.psnr, view.likeness, view.milliseconds].filter(Boolean).join(" · "),
+      }),
     );
     label.append(choice, picture, words);
     group.append(label);
