@@ -35,6 +35,8 @@ LOSS = {
     "latent": 0.1,
 }
 
+NOTHING = {"latent": 0.0, "spread": 0.0, "offset": 0.0}
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -167,6 +169,26 @@ def test_a_joint_run_resumes_bit_for_bit_and_exports_both(joint, tmp_path):
     assert torch.equal(encoder.out.weight, average.out.weight.half().float())
 
 
+@pytest.mark.parametrize(
+    ("loss", "learning", "absent"),
+    [
+        ({"ws": LOSS["ws"], "f": {}, "edit": {}, "offset": 0.0}, {"wplus"}, "f/l2"),
+        ({**LOSS, "ws": {}, "latent": 0.0, "spread": 0.0}, {"feature", "carrier"}, "ws/l2"),
+    ],
+)
+def test_what_no_term_weighs_is_left_as_it_is(settings, loss, learning, absent):
+    phase = {**settings["phases"][0], "f_ramp": 0.0, "loss": loss}
+    stage = build_refinement(configured(settings, phases=[phase]))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    refiners = stage._networks.refiners
+    before = {name: p.clone() for name, p in refiners.named_parameters()}
+    for step in range(2):
+        assert absent not in stage.step(step, 0.5)
+    changed = {name.split(".")[0] for name, p in refiners.named_parameters() if not p.equal(before[name])}
+    assert changed == learning
+
+
 def test_a_run_goes_on_from_refiners_that_exist(settings, tmp_path):
     run(configured(settings))
     file = tmp_path / "run" / "refiners.safetensors"
@@ -252,6 +274,11 @@ def test_impossible_settings_are_refused(settings, change, message):
         ({"real_batch": 0}, "real_batch: 0; must be at least 1"),
         ({"loss": {**LOSS, "f": {"identity": 1.0}}}, "identity_weights: null, but a phase weighs identity"),
         ({"loss": {**LOSS, "align": 0.1}}, "encoder_rate: 0, but loss.w or loss.align is weighed"),
+        (
+            {"loss": {"ws": {}, "f": {}, "edit": {}, "latent": 0.0, "spread": 0.0, "offset": 0.0}},
+            "nothing of ws",
+        ),
+        ({"foundation_share": 1.5}, "foundation_share: 1.5; must be above 0 and at most 1"),
         ({"encoder_rate": -0.1}, "encoder_rate: -0.1; must be at least 0"),
         ({"loss": {**LOSS, "f": {"l2": -1.0}}}, "l2: -1.0; must be at least 0"),
     ],

@@ -49,6 +49,16 @@ class RefinementLoss:
         return pictures | {name for name in ("align", "latent", "spread", "offset") if getattr(self, name)}
 
     @property
+    def weighs_ws(self) -> bool:
+        """Whether a term depends on ws, so that it learns."""
+        return bool(any(vars(self.ws).values()) or self.latent or self.spread)
+
+    @property
+    def weighs_f(self) -> bool:
+        """Whether a term depends on f, so that it has to be computed and learns."""
+        return bool(any(vars(self.f).values()) or any(vars(self.edit).values()) or self.offset)
+
+    @property
     def pictures(self) -> tuple[PictureWeights, ...]:
         """Factors of all comparisons of pictures."""
         return self.w, self.ws, self.f, self.edit
@@ -61,9 +71,8 @@ class RefinementPhase(FacesScheduleConfig):
     loss: RefinementLoss
     real_batch: int = 6
     f_ramp: float = 0.0  # share of the phase over which the offset of f rises from 0 to full
-    encoder_rate: float = (
-        0.0  # learning rate of the encoder as a share of the refiners'; 0 leaves it as it is
-    )
+    encoder_rate: float = 0.0  # learning rate of the encoder as a share of the refiners'; 0: it is frozen
+    foundation_share: float = 1.0  # of the real faces that G(w) is drawn for, where the loss looks at it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,12 +80,16 @@ class RefinementPhase(FacesScheduleConfig):
             raise ConfigError(f"real_batch: {self.real_batch}; must be at least 1")
         if not 0 <= self.f_ramp <= 1:
             raise ConfigError(f"f_ramp: {self.f_ramp}; must be in [0, 1]")
+        if not 0 < self.foundation_share <= 1:
+            raise ConfigError(f"foundation_share: {self.foundation_share}; must be above 0 and at most 1")
+        if not (self.loss.weighs_ws or self.loss.weighs_f):
+            raise ConfigError("loss: nothing of ws or f is weighed; nothing to learn from")
+        if self.encoder_rate and not self.loss.weighs_ws:
+            raise ConfigError(f"encoder_rate: {self.encoder_rate}, but the loss weighs nothing of ws")
         if self.encoder_rate < 0:
             raise ConfigError(f"encoder_rate: {self.encoder_rate}; must be at least 0")
         if not self.encoder_rate and (self.loss.align or any(vars(self.loss.w).values())):
-            raise ConfigError(
-                "encoder_rate: 0, but loss.w or loss.align is weighed; nothing learns from them"
-            )
+            raise ConfigError("encoder_rate: 0, but loss.w or loss.align is weighed; nothing learns there")
 
 
 @dataclass(frozen=True, kw_only=True)

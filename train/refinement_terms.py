@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.refiners import Refiners
+from inversion.refiners import Levels, Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import shrink
@@ -78,47 +78,89 @@ class RefinementTerms:
             fraction: Share of the phase that is done.
             rng: Draws the edits.
         """
-        target, loss, encoder = real.img.to(self._device), phase.loss, self._networks.encoder
+        target, loss = real.img.to(self._device), phase.loss
         n = len(target)
         img = target if pairs is None else torch.cat([target, pairs.img.to(self._device)])
         img = self._laid_out(img)
         with autocast(self._device, self.dtype):
             with torch.set_grad_enabled(phase.encoder_rate > 0):
                 w, levels = self._encode(self._seen(img, real))
-            w, levels = w.clone(), tuple(level.clone() for level in levels)
-            ws = self._wplus(w, levels).float()
-            a, below = self._lower(ws[:n])
-            drawn = self._upper(a, below, ws[:n]).float()
-        w = w.float()
-        terms = self._compare("ws", drawn, target, loss.ws)
+            w, levels = w.clone(), (levels[0].clone(), levels[1].clone(), levels[2].clone())
+            with torch.set_grad_enabled(loss.weighs_ws):
+                ws = self._wplus(w, levels).float()
+                a, below = self._lower(ws[:n])
+                drawn = self._upper(a, below, ws[:n]).float()
+        terms: dict[str, Tensor] = {}
+        if loss.weighs_ws:
+            terms |= self._styles(phase, w.float(), ws, drawn, target, pairs)
+        if loss.weighs_f:
+            edited = None if pairs is None else self._edit(ws.detach()[n:], pairs.w.to(self._device), rng)
+            found = _Found(img=img, levels=levels, ws=ws.detach(), a=a.detach(), below=below.detach())
+            terms |= self._features(phase, found, drawn.detach().clamp(-1, 1), target, edited, fraction)
+        terms["total"] = self._weighted(terms, phase)
+        return terms
+
+    def _styles(
+        self,
+        phase: RefinementPhase,
+        w: Tensor,
+        ws: Tensor,
+        drawn: Tensor,
+        target: Tensor,
+        pairs: Pairs | None,
+    ) -> dict[str, Tensor]:
+        """Terms of w and ws, of which the first belong to the real faces `target`."""
+        n, std = len(target), self._networks.encoder.w_std
+        terms = self._compare("ws", drawn, target, phase.loss.ws)
         if phase.encoder_rate:
-            terms |= self._foundation(w[:n], target, phase)
-        terms["spread"] = ((ws[:n] - w[:n, None].detach()) / encoder.w_std).square().mean()
-        frozen = ws.detach()
-        drawn = drawn.detach().clamp(-1, 1)
-        edited: _Edited | None = None
+            terms |= self._foundation(phase, w[:n], target)
+        terms["spread"] = ((ws[:n] - w[:n, None].detach()) / std).square().mean()
         if pairs is not None:
-            true_w = pairs.w.to(self._device)
             found = torch.cat([ws[n:], w[n:, None]], 1) if phase.encoder_rate else ws[n:]
-            terms["latent"] = latent_regression(
-                found.flatten(0, 1), true_w.repeat_interleave(found.shape[1], 0), encoder.w_std
-            )
-            edited = self._edit(frozen[n:], true_w, rng)
+            true_w = pairs.w.to(self._device).repeat_interleave(found.shape[1], 0)
+            terms["latent"] = latent_regression(found.flatten(0, 1), true_w, std)
+        return terms
+
+    def _foundation(self, phase: RefinementPhase, w: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Terms of G(w) itself, and of the agreement of w and picture."""
+        terms: dict[str, Tensor] = {}
+        drawn, against_drawn = target, self._config.align_against == "reconstruction"
+        if any(vars(phase.loss.w).values()) or against_drawn:
+            count = max(1, round(phase.foundation_share * len(target)))
+            drawn = self.draw(w[:count])
+            terms = self._compare("w", drawn, target[:count], phase.loss.w)
+        if phase.loss.align and self._networks.alignment is not None:
+            if against_drawn:
+                w, target = w[: len(drawn)], target[: len(drawn)]
+            with autocast(self._device, self.dtype):
+                terms["align"] = self._networks.alignment(target, drawn, w)
+        return terms
+
+    def _features(
+        self,
+        phase: RefinementPhase,
+        found: "_Found",
+        drawn: Tensor,
+        target: Tensor,
+        edited: "_Edited | None",
+        fraction: float,
+    ) -> dict[str, Tensor]:
+        """Terms of f: of the real faces `target`, and of the pairs under an edit."""
+        n, loss, styles, below = len(target), phase.loss, found.ws[: len(target)], found.below
+        if edited is not None:
             drawn = torch.cat([drawn, edited.drawn])
         with autocast(self._device, self.dtype):
-            code = self._feature(img, drawn, levels, frozen)
-            f, offset = self.entered(code[:n], a.detach(), phase, fraction)
-            below, styles = below.detach(), frozen[:n]
+            code = self._feature(found.img, drawn, found.levels, found.ws)
+            f, offset = self.entered(code[:n], found.a, phase, fraction)
             if edited is not None:
                 f_hat = self._networks.refiners.carrier.carry(code[n:], edited.a, edited.a_hat)
                 f = torch.cat([f, f_hat.to(f.dtype)])
                 below, styles = torch.cat([below, edited.below]), torch.cat([styles, edited.ws_hat])
             out = self._upper(f, below, styles).float()
-        terms["offset"] = offset.float().square().mean()
+        terms = {"offset": offset.float().square().mean()}
         terms |= self._compare("f", out[:n], target, loss.f)
         if edited is not None:
             terms |= self._compare("edit", out[n:], edited.target, loss.edit)
-        terms["total"] = self._weighted(terms, phase)
         return terms
 
     def entered(
@@ -135,15 +177,6 @@ class RefinementTerms:
         with autocast(self._device, self.dtype):
             a, below = self._lower(ws)
             return self._upper(a, below, ws).float()
-
-    def _foundation(self, w: Tensor, target: Tensor, phase: RefinementPhase) -> dict[str, Tensor]:
-        """Terms of G(w) itself, and of the agreement of w and picture."""
-        drawn = self.draw(w)
-        terms = self._compare("w", drawn, target, phase.loss.w)
-        if phase.loss.align and self._networks.alignment is not None:
-            with autocast(self._device, self.dtype):
-                terms["align"] = self._networks.alignment(target, drawn, w)
-        return terms
 
     @torch.no_grad()
     def _edit(self, ws: Tensor, true_w: Tensor, rng: torch.Generator) -> "_Edited":
@@ -203,6 +236,17 @@ class RefinementTerms:
         return (
             img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """Real faces, then pairs, as f is found for them; `a` and `below` are of the real faces alone."""
+
+    img: Tensor
+    levels: Levels
+    ws: Tensor
+    a: Tensor
+    below: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
