@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Levels = tuple[Tensor, Tensor, Tensor]  # fine, middle, coarse, as `Backbone` returns them
+
 
 class CrossAttentionBlock(nn.Module):
     """Pre-norm cross-attention and a perceptron, both residual (arXiv:1706.03762, arXiv:2002.04745).

@@ -44,16 +44,19 @@ class Backbone(nn.Module):
     Args:
         channels: Widths of the stem and of the three levels.
         depths: Residual blocks per level.
+        in_channels: Of the input.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int], depths: tuple[int, int, int]) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int, int], depths: tuple[int, int, int], in_channels: int = 3
+    ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, channels[0], 5, 2, 2)
+        self.stem = nn.Conv2d(in_channels, channels[0], 5, 2, 2)
         pairs = zip(channels[:-1], channels[1:], depths, strict=True)
         self.stages = nn.ModuleList(residual_stage(i, o, depth) for i, o, depth in pairs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of `x` [N, 3, H, W], H and W multiples of 16: fine [N, C1, H/4, W/4], middle, coarse."""
+        """Features of `x` [N, C, H, W], H and W multiples of 16: fine [N, C1, H/4, W/4], middle, coarse."""
         fine = self.stages[0](self.stem(x))
         middle = self.stages[1](fine)
         return fine, middle, self.stages[2](middle)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from inversion.refiners import Levels, Refiners
+from inversion.refiners import Levels, Refiners, Seen
 from inversion.w_encoder import WEncoder
 from stylegan2.image import shrink
 
@@ -45,8 +45,19 @@ class Chain:
 
     def invert_ws(self, img: Tensor) -> tuple[Tensor, Tensor, Levels]:
         """The part of `invert` before f: w, ws, and the levels that the refiners look at."""
-        w, levels = self.encoder.encode(shrink(img, self.encoder.config.in_resolution))
-        return w, self.refiners.wplus(w, levels), levels
+        seen = self.invert_w(img)
+        return seen.w, self.refiners.wplus(seen.w, seen.levels, seen.missing), seen.levels
+
+    def invert_w(self, img: Tensor) -> Seen:
+        """The part of `invert` before ws: the encoder's answer, and the second look at it if there is one."""
+        side, look = self.encoder.config.in_resolution, self.refiners.look
+        img = shrink(img, side)
+        w, levels = self.encoder.encode(img)
+        if look is None:
+            return Seen(w, levels, w.new_zeros(len(w), self.refiners.config.width))
+        drawn = self.draw_ws(w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous())
+        seen: Seen = look(img, shrink(drawn.clamp(-1, 1), side), w, levels)
+        return seen
 
     def draw_ws(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R]."""

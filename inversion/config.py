@@ -61,13 +61,15 @@ class RefinerConfig:
     f_hidden: int = 160  # between code and offset
     code: int = 96  # channels of the code
     carry_width: int = 32  # of the tokens that are matched before and after an edit
+    second_look: bool = False  # whether w is improved, and W+ informed, by what G(w) misses
+    look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)  # stem, three levels, tail
     # To what w and f attend: many tokens; one, as in CLCAE's published code; nothing, for comparison.
     attention: Attention = "tokens"
 
     def __post_init__(self) -> None:
         check_attention(self.attention)
         for name, value in vars(self).items():
-            if name not in ("level_channels", "attention") and value < 1:
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
                 raise ConfigError(f"{name}: {value}; must be at least 1")
         for name in ("width", "f_width"):
             if getattr(self, name) % self.heads:

@@ -4,11 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.attention import CrossAttentionBlock, to_map, to_tokens
+from inversion.attention import CrossAttentionBlock, Levels, to_map, to_tokens
 from inversion.backbone import ResidualBlock, residual_stage
 from inversion.config import RefinerConfig
 from inversion.reference_attention import ReferenceCrossAttention
-from inversion.wplus import Levels
 from stylegan2.checks import check_shape
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.optimise import OptimiseConfig, Progress, optimise_latents
-from inversion.refiners import FeatureRefiner, Levels, Refiners, WPlusRefiner
+from inversion.refiners import FeatureRefiner, Levels, Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.generator import Generator
@@ -29,16 +29,37 @@ class Inversion:
     stopped: bool = False  # whether the optimisation was cancelled
 
 
-class _PixelsToStyles(nn.Module):
-    """Pixels [N, R, R, 3] uint8 -> w [N, w_dim], and with a refiner ws [N, num_ws, w_dim] and the levels."""
+class _PixelsToW(nn.Module):
+    """Pixels [N, R, R, 3] uint8 -> w [N, w_dim], and the levels where refiners want them."""
 
-    def __init__(self, encoder: WEncoder, wplus: WPlusRefiner | None) -> None:
+    def __init__(self, encoder: WEncoder, with_levels: bool) -> None:
         super().__init__()
-        self.encoder, self.wplus = encoder, wplus
+        self.encoder, self.with_levels = encoder, with_levels
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         w, levels = self.encoder.encode(shrink(from_uint8(pixels), self.encoder.config.in_resolution))
-        return (w,) if self.wplus is None else (w, self.wplus(w, levels), *levels)
+        return (w, *levels) if self.with_levels else (w,)
+
+    def extra_repr(self) -> str:
+        return f"with_levels={self.with_levels}"
+
+
+class _PixelsToStyles(nn.Module):
+    """Pixels of a picture and of its G(w), w and the levels -> w, ws [N, num_ws, w_dim] and the levels."""
+
+    def __init__(self, refiners: Refiners) -> None:
+        super().__init__()
+        self.look, self.wplus, self.side = refiners.look, refiners.wplus, refiners.config.in_resolution
+
+    def forward(
+        self, pixels: Tensor, drawn: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor
+    ) -> tuple[Tensor, ...]:
+        levels, missing = (fine, middle, coarse), None
+        if self.look is not None:
+            img, again = (shrink(from_uint8(x), self.side) for x in (pixels, drawn))
+            seen = self.look(img, again, w, levels)
+            w, levels, missing = seen.w, seen.levels, seen.missing
+        return w, self.wplus(w, levels, missing), *levels
 
 
 class _PixelsToCode(nn.Module):
@@ -55,16 +76,41 @@ class _PixelsToCode(nn.Module):
         return code
 
 
-class _FeaturePath:
-    """What finds `Feature`s: the code's engine, and the renderers of G(ws) and of (ws, f)."""
+class _RefinerPath:
+    """What follows the encoder: the engines of the refiners, and the renderers of G(ws) and of (ws, f)."""
 
-    def __init__(self, renderer: Renderer, features: FeatureRenderer, engine: LiveEngine) -> None:
-        self.renderer, self.features, self.engine = renderer, features, engine
+    def __init__(
+        self,
+        refiners: Refiners,
+        renderer: Renderer,
+        features: FeatureRenderer,
+        answer: tuple[Tensor, ...],
+        open_engine: Callable[[nn.Module, tuple[Tensor, ...]], LiveEngine],
+    ) -> None:
+        """Open the engines; `answer`: the encoder's, for a picture of the right size."""
+        side = renderer.img_resolution
+        pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+        self._renderer, self._features, self._looks = renderer, features, refiners.look is not None
+        self._num_ws = refiners.config.num_ws
+        styles = _PixelsToStyles(refiners).eval()
+        self._styles = open_engine(styles, (pixels, pixels, *answer))
+        _, ws, *levels = self._styles(pixels, pixels, *answer)
+        self._code = open_engine(_PixelsToCode(refiners.feature).eval(), (pixels, pixels, *levels, ws))
 
-    def find(self, pixels: Tensor, levels: Levels, ws: Tensor) -> Feature:
-        drawn = self.renderer.render(ws)
-        (code,) = self.engine(pixels, drawn, *levels, ws)
-        return Feature(code=code, a=self.features.activation(ws))
+    def prepare(self) -> None:
+        self._styles.prepare()
+        self._code.prepare()
+
+    def styles(self, pixels: Tensor, w: Tensor, *levels: Tensor) -> tuple[Tensor, Tensor, Levels]:
+        """The encoder's answer -> w, ws and the levels, improved by the second look if there is one."""
+        ws = w[:, None].expand(-1, self._num_ws, -1).contiguous()
+        drawn = self._renderer.render(ws) if self._looks else pixels
+        w, ws, fine, middle, coarse = self._styles(pixels, drawn, w, *levels)
+        return w, ws, (fine, middle, coarse)
+
+    def feature(self, pixels: Tensor, ws: Tensor, levels: Levels) -> Feature:
+        (code,) = self._code(pixels, self._renderer.render(ws), *levels, ws)
+        return Feature(code=code, a=self._features.activation(ws))
 
 
 class Inverter:
@@ -98,27 +144,21 @@ class Inverter:
     ) -> None:
         side = generator.img_resolution
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        styles = _PixelsToStyles(encoder, None if refiners is None else refiners.wplus).eval()
-        self.engine = LiveEngine(styles, (pixels,), device=device, engine=engine, cache=cache)
+
+        def open_engine(module: nn.Module, examples: tuple[Tensor, ...]) -> LiveEngine:
+            return LiveEngine(module, examples, device=device, engine=engine, cache=cache)
+
+        self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
         self._generator = generator.to(self.engine.device)
-        self._path: _FeaturePath | None = None
+        self._path: _RefinerPath | None = None
         if refiners is not None and renderer is not None and features is not None:
-            with torch.inference_mode():
-                _, ws, *levels = (x.cpu() for x in styles(pixels.to(self.engine.device)))
-            code = LiveEngine(
-                _PixelsToCode(refiners.feature).eval(),
-                (pixels, pixels, *levels, ws),
-                device=device,
-                engine=engine,
-                cache=cache,
-            )
-            self._path = _FeaturePath(renderer, features, code)
+            self._path = _RefinerPath(refiners, renderer, features, self.engine(pixels), open_engine)
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""
         self.engine.prepare()
         if self._path is not None:
-            self._path.engine.prepare()
+            self._path.prepare()
 
     def invert(self, pixels: Tensor) -> Inversion:
         """Invert one aligned picture with the encoder, and with the refiners where there are some.
@@ -133,11 +173,11 @@ class Inverter:
             ShapeError: `pixels` has another shape.
         """
         self._check(pixels)
-        w, *rest = self.engine(pixels)
+        w, *levels = self.engine(pixels)
         if self._path is None:
             return Inversion(w=w, ws=self._generator.broadcast(w).clone())
-        ws, fine, middle, coarse = rest
-        return Inversion(w=w, ws=ws, f=self._path.find(pixels, (fine, middle, coarse), ws))
+        w, ws, seen = self._path.styles(pixels, w, *levels)
+        return Inversion(w=w, ws=ws, f=self._path.feature(pixels, ws, seen))
 
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
@@ -175,6 +215,6 @@ class Inverter:
         )
         f = None
         if self._path is not None:
-            _, _, fine, middle, coarse = self.engine(pixels)
-            f = self._path.find(pixels, (fine, middle, coarse), found.ws)
+            _, _, levels = self._path.styles(pixels, *self.engine(pixels))
+            f = self._path.feature(pixels, found.ws, levels)
         return replace(start, w=found.w, ws=found.ws, f=f, steps=found.steps, stopped=found.stopped)

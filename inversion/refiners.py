@@ -1,25 +1,31 @@
-"""Refiners: all that follows the foundation latent."""
+"""Refiners: all that follows the encoder's answer."""
 
 import copy
 
 import torch
 from torch import Tensor, nn
 
+from inversion.attention import Levels
 from inversion.carry import FeatureCarrier
 from inversion.config import RefinerConfig
 from inversion.feature import FeatureRefiner
 from inversion.reference_attention import ReferenceCrossAttention, fold
-from inversion.wplus import Levels, WPlusRefiner
+from inversion.second_look import SecondLook, Seen
+from inversion.wplus import WPlusRefiner
 
-__all__ = ["FeatureRefiner", "Levels", "Refiners", "WPlusRefiner"]
+__all__ = ["FeatureRefiner", "Levels", "Refiners", "SecondLook", "Seen", "WPlusRefiner"]
 
 
 class Refiners(nn.Module):
-    """All that follows the foundation latent: `wplus`, `feature` and `carrier`, trained for one encoder."""
+    """All that follows the encoder's answer, trained for one encoder: `look`, `wplus`, `feature`, `carrier`.
+
+    `look` is None where the settings have no second look.
+    """
 
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
         self.config = config
+        self.look = SecondLook(config) if config.second_look else None
         self.wplus = WPlusRefiner(config)
         self.feature = FeatureRefiner(config)
         self.carrier = FeatureCarrier(config)
@@ -30,6 +36,8 @@ class Refiners(nn.Module):
         for refiner in (self.wplus, self.feature):
             refiner.w_avg.copy_(w_avg)
             refiner.w_std.copy_(w_std)
+        if self.look is not None:
+            self.look.w_std.copy_(w_std)
 
     def fold_attention(self) -> "Refiners":
         """A copy for inference that draws the same, without the weights that attention to one key ignores.

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.attention import CrossAttentionBlock, to_tokens
+from inversion.attention import CrossAttentionBlock, Levels, to_tokens
 from inversion.config import RefinerConfig
 from inversion.reference_attention import ReferenceCrossAttention
 from stylegan2.checks import check_shape
 
-Levels = tuple[Tensor, Tensor, Tensor]  # fine, middle, coarse, as `Backbone` returns them
 FINE, MIDDLE, COARSE = range(3)
 
 
@@ -34,30 +33,35 @@ class WPlusRefiner(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
         self.register_buffer("w_std", torch.ones([]))
 
-    def forward(self, w: Tensor, levels: Levels) -> Tensor:
+    def forward(self, w: Tensor, levels: Levels, missing: Tensor | None = None) -> Tensor:
         """Refine.
 
         Args:
             w: Foundation latents [N, w_dim].
             levels: Feature levels of the same pictures.
+            missing: What a `SecondLook` found in them [N, width]; None without one.
 
         Returns:
             ws [N, num_ws, w_dim].
 
         Raises:
-            ShapeError: `w` has another width.
+            ShapeError: An argument does not have the shape above.
         """
         check_shape("w", w, "N", self.config.w_dim)
-        return w[:, None] + self.w_std * self._offset((w - self.w_avg) / self.w_std, levels)
+        if missing is None:
+            missing = w.new_zeros(len(w), self.config.width)
+        check_shape("missing", missing, len(w), self.config.width)
+        return w[:, None] + self.w_std * self._offset((w - self.w_avg) / self.w_std, levels, missing)
 
-    def _offset(self, normalised: Tensor, levels: Levels) -> Tensor:
+    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
         """Of ws from w, in standard deviations [N, num_ws, w_dim]; `normalised`: w in the same unit."""
         raise NotImplementedError
 
 
 class TokensWPlus(WPlusRefiner):
-    """The query of layer k is w with an embedding of k; keys and values are all places of all three levels.
+    """The query of layer k is w with an embedding of k, and with what G(w) misses.
 
+    Keys and values are all places of all three levels.
     So the foundation latent asks and the picture answers.
     """
 
@@ -79,10 +83,10 @@ class TokensWPlus(WPlusRefiner):
         self.norm = nn.LayerNorm(width)
         self.head = _zero_started(nn.Linear(width, config.w_dim))
 
-    def _offset(self, normalised: Tensor, levels: Levels) -> Tensor:
+    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
         placed = zip(levels, self.project, self.rows, self.columns, strict=True)
         context = torch.cat([to_tokens(project(x) + row + column) for x, project, row, column in placed], 1)
-        x = self.ask(normalised)[:, None] + self.layer
+        x = (self.ask(normalised) + missing)[:, None] + self.layer
         for block in self.blocks:
             x = block(x, context)
         offset: Tensor = self.head(self.norm(x))
@@ -112,8 +116,8 @@ class ReferenceWPlus(WPlusRefiner):
         )
         self.head = _zero_started(nn.Linear(width, config.w_dim))
 
-    def _offset(self, normalised: Tensor, levels: Levels) -> Tensor:
-        means, base = _means(levels), self.ask(normalised)[:, None]  # [N, 1, width]
+    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
+        means, base = _means(levels), (self.ask(normalised) + missing)[:, None]  # [N, 1, width]
         layers = zip(self.blocks, self.latents, self.sources, strict=True)
         o = [block(base, latent(means[source])[:, None]) for block, latent, source in layers]
         offset: Tensor = self.head(torch.cat(o, 1))
@@ -130,8 +134,8 @@ class PlainWPlus(WPlusRefiner):
         self.norm = nn.LayerNorm(width)
         self.head = _zero_started(nn.Linear(width, config.num_ws * config.w_dim))
 
-    def _offset(self, normalised: Tensor, levels: Levels) -> Tensor:
-        x = self.norm(self.read(torch.cat(_means(levels), 1)))
+    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
+        x = self.norm(self.read(torch.cat(_means(levels), 1)) + missing)
         offset: Tensor = self.head(x).unflatten(1, (self.config.num_ws, self.config.w_dim))
         return offset
 

@@ -23,6 +23,8 @@ CONFIG = RefinerConfig(
     f_hidden=12,
     code=8,
     carry_width=4,
+    second_look=True,
+    look_channels=(8, 8, 8, 16, 16),
 )
 VARIANTS = {name: replace(CONFIG, attention=name) for name in ("tokens", "reference", "none")}
 every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from inversion.chain import Chain
 from inversion.checkpoint import load_encoder, load_refiners, save_encoder
 from inversion.config import EncoderConfig
 from inversion.w_encoder import WEncoder
@@ -11,7 +12,7 @@ from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
 from tests.training import assert_equal, interrupting, tiny_generator, write_aligner, write_bundle
-from train.assemble import build_refinement, frame_network
+from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
 from train.edits import COMPONENTS, EditSampler, principal_components
 from train.loop import training_loop
@@ -27,6 +28,7 @@ SIZES = {
     "f_hidden": 16,
     "code": 8,
     "carry_width": 8,
+    "look_channels": [8, 8, 8, 8, 16],
 }
 LOSS = {
     "ws": {"l2": 4.0, "pooled_l2": 2.0},
@@ -94,7 +96,7 @@ def test_a_few_steps_improve_every_picture(settings):
         values = [t[name].item() for t in terms]
         assert np.mean(values[-8:]) < 0.9 * np.mean(values[:4]), name
     measures = stage.validate()
-    assert set(measures) == {"psnr_ws", "psnr_f", "psnr_edit_ws", "psnr_edit_f"}
+    assert set(measures) == {f"psnr_{edit}{space}" for edit in ("", "edit_") for space in ("w", "ws", "f")}
     assert measures["psnr_f"] > measures["psnr_ws"]
 
 
@@ -172,7 +174,7 @@ def test_a_joint_run_resumes_bit_for_bit_and_exports_both(joint, tmp_path):
 @pytest.mark.parametrize(
     ("loss", "learning", "absent"),
     [
-        ({"ws": LOSS["ws"], "f": {}, "edit": {}, "offset": 0.0}, {"wplus"}, "f/l2"),
+        ({"ws": LOSS["ws"], "f": {}, "edit": {}, "offset": 0.0}, {"look", "wplus"}, "f/l2"),
         ({**LOSS, "ws": {}, "latent": 0.0, "spread": 0.0}, {"feature", "carrier"}, "ws/l2"),
     ],
 )
@@ -244,6 +246,31 @@ def test_a_grid_has_three_rows(settings):
     assert build_refinement(configured(settings)).grid().shape[0] == 3 * 32
 
 
+def test_w_can_only_be_weighed_where_something_of_it_learns(joint):
+    phase = {**joint["phases"][0], "encoder_rate": 0.0}
+    configured(joint, phases=[phase])  # the second look learns
+    with pytest.raises(ConfigError, match="w or align is weighed, but neither encoder nor second look learn"):
+        configured(joint, phases=[phase], refiners={**SIZES, "second_look": False})
+
+
+def test_a_second_look_is_added_to_trained_refiners(settings, tmp_path):
+    plain = configured(settings, refiners={**SIZES, "second_look": False})
+    run(plain)
+    file = tmp_path / "run" / "refiners.safetensors"
+    trained = load_refiners(file)
+    assert trained.look is None
+    stage = build_refinement(configured(settings, start_from=str(file)))
+    refiners = stage._networks.refiners.eval()
+    assert refiners.look is not None
+    encoder, synthesis = stage._networks.encoder, stage._networks.generator.synthesis
+    img = torch.rand(2, 3, 32, 32) * 2 - 1
+    before = Chain(synthesis=synthesis, encoder=encoder, refiners=trained).invert(img)
+    after = Chain(synthesis=synthesis, encoder=encoder, refiners=refiners).invert(img)
+    torch.testing.assert_close(after.w, before.w)
+    with pytest.raises(ConfigError, match="must be RefinerConfig"):
+        inherit_refiners(refiners, trained.config, file)
+
+
 def test_a_weighed_alignment_needs_an_aligner(joint):
     with pytest.raises(ConfigError, match=r"aligner: null, and .* has none, but a phase weighs align"):
         build_refinement(configured(joint, aligner=None))
@@ -273,7 +300,6 @@ def test_impossible_settings_are_refused(settings, change, message):
         ({"f_ramp": 2.0}, r"f_ramp: 2.0; must be in \[0, 1\]"),
         ({"real_batch": 0}, "real_batch: 0; must be at least 1"),
         ({"loss": {**LOSS, "f": {"identity": 1.0}}}, "identity_weights: null, but a phase weighs identity"),
-        ({"loss": {**LOSS, "align": 0.1}}, "encoder_rate: 0, but loss.w or loss.align is weighed"),
         (
             {"loss": {"ws": {}, "f": {}, "edit": {}, "latent": 0.0, "spread": 0.0, "offset": 0.0}},
             "nothing of ws",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
-from inversion.config import EncoderConfig
+from inversion.config import EncoderConfig, RefinerConfig
 from inversion.contrastive import ContrastiveAligner
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
@@ -115,9 +115,7 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         refiners = Refiners(wanted)
         refiners.frame(encoder.w_avg, encoder.w_std)
     else:
-        refiners = load_refiners(config.start_from).requires_grad_(True)
-        if refiners.config != wanted:
-            raise ConfigError(f"refiners: {config.start_from} is {refiners.config}; must be {wanted}")
+        refiners = inherit_refiners(load_refiners(config.start_from), wanted, config.start_from)
     identity = None
     if config.identity_weights is not None:
         identity = load_identity(config.identity_weights, bundle.alignment).to(device)
@@ -233,6 +231,27 @@ def deepen(encoder: WEncoder, config: EncoderConfig, origin: Path) -> WEncoder:
         if isinstance(module, ResidualBlock) and f"{name}.conv2.weight" in missing:
             nn.init.zeros_(module.conv2.weight)
     return deeper
+
+
+def inherit_refiners(trained: Refiners, wanted: RefinerConfig, origin: Path) -> Refiners:
+    """The function of `trained`, to be trained on, with a second look added where `wanted` has one.
+
+    Args:
+        trained: Refiners without a second look, or of the same architecture.
+        wanted: The architecture; only the second look may differ.
+        origin: Where `trained` came from, for the error.
+
+    Raises:
+        ConfigError: Something else differs, or a second look would be lost.
+    """
+    found = trained.config
+    alike = replace(found, second_look=wanted.second_look, look_channels=wanted.look_channels) == wanted
+    if found != wanted and (found.second_look or not alike):
+        raise ConfigError(f"refiners: {origin} is {found}; must be {wanted}")
+    refiners = Refiners(wanted)
+    refiners.load_state_dict(trained.state_dict(), strict=False)
+    refiners.frame(trained.wplus.w_avg, trained.wplus.w_std)
+    return refiners
 
 
 @torch.no_grad()

@@ -97,13 +97,14 @@ def _variants(
     generator: Generator, synthesis: Synthesis, encoder: WEncoder, chain: Chain | None, img: Tensor
 ) -> dict[str, Callable[[Edit], Tensor]]:
     """What draws each variant under an edit."""
-    w = generator.broadcast(encoder(shrink(img, encoder.config.in_resolution)))
+    latents = None if chain is None else chain.invert(img)
+    w = encoder(shrink(img, encoder.config.in_resolution)) if latents is None else latents.w
+    foundation = generator.broadcast(w)
     variants: dict[str, Callable[[Edit], Tensor]] = {
         "none": lambda edit: img,
-        "w": lambda edit: _draw(synthesis, edit(w)),
+        "w": lambda edit: _draw(synthesis, edit(foundation)),
     }
-    if chain is not None:
-        latents = chain.invert(img)
+    if chain is not None and latents is not None:
         variants["w+"] = lambda edit: _draw(synthesis, edit(latents.ws))
         variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws))
     return variants

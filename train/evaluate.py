@@ -32,7 +32,8 @@ def spaces_of(
     side = encoder.config.in_resolution
 
     def draw_w(img: Tensor) -> Tensor:
-        ws = generator.broadcast(encoder(shrink(img, side)))
+        w = encoder(shrink(img, side)) if chain is None else chain.invert_w(img).w
+        ws = generator.broadcast(w)
         return synthesis.upper(*synthesis.lower(ws, generator.img_resolution), ws)
 
     spaces: dict[str, Reconstruct] = {"w": draw_w}

@@ -49,6 +49,11 @@ class RefinementLoss:
         return pictures | {name for name in ("align", "latent", "spread", "offset") if getattr(self, name)}
 
     @property
+    def weighs_w(self) -> bool:
+        """Whether a term looks at w itself."""
+        return bool(any(vars(self.w).values()) or self.align)
+
+    @property
     def weighs_ws(self) -> bool:
         """Whether a term depends on ws, so that it learns."""
         return bool(any(vars(self.ws).values()) or self.latent or self.spread)
@@ -84,12 +89,10 @@ class RefinementPhase(FacesScheduleConfig):
             raise ConfigError(f"foundation_share: {self.foundation_share}; must be above 0 and at most 1")
         if not (self.loss.weighs_ws or self.loss.weighs_f):
             raise ConfigError("loss: nothing of ws or f is weighed; nothing to learn from")
-        if self.encoder_rate and not self.loss.weighs_ws:
-            raise ConfigError(f"encoder_rate: {self.encoder_rate}, but the loss weighs nothing of ws")
         if self.encoder_rate < 0:
             raise ConfigError(f"encoder_rate: {self.encoder_rate}; must be at least 0")
-        if not self.encoder_rate and (self.loss.align or any(vars(self.loss.w).values())):
-            raise ConfigError("encoder_rate: 0, but loss.w or loss.align is weighed; nothing learns there")
+        if (self.encoder_rate or self.loss.weighs_w) and not self.loss.weighs_ws:
+            raise ConfigError("loss: nothing of ws is weighed, but w shall learn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,8 @@ class RefinerSizes:
     f_hidden: int = 160
     code: int = 96
     carry_width: int = 32
+    second_look: bool = True
+    look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)
     attention: Attention = "tokens"
 
     def __post_init__(self) -> None:
@@ -152,6 +157,9 @@ class RefinementConfig:
         check_names(self.phases)
         if self.data.images is None:
             raise ConfigError("data.images: null, but this stage needs real faces")
+        for phase in self.phases:
+            if phase.loss.weighs_w and not (phase.encoder_rate or self.refiners.second_look):
+                raise ConfigError("loss: w or align is weighed, but neither encoder nor second look learn")
         weighed = any(part.identity for p in self.phases for part in p.loss.pictures)
         if weighed and self.identity_weights is None:
             raise ConfigError("identity_weights: null, but a phase weighs identity")

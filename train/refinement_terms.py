@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.refiners import Levels, Refiners
+from inversion.refiners import Levels, Refiners, Seen
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import shrink
@@ -57,9 +57,11 @@ class RefinementTerms:
         self._lower: Callable[[Tensor], Any] = self._lowered
         self._upper: Callable[[Tensor, Tensor, Tensor], Tensor] = generator.synthesis.upper
         self._wplus, self._feature = refiners.wplus.forward, refiners.feature.forward
+        self._look: Callable[[Tensor, Tensor, Tensor, Levels], Seen] | None = refiners.look
         if config.hardware.compile:
-            for name in ("_encode", "_lower", "_upper", "_wplus", "_feature"):
-                setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+            for name in ("_encode", "_lower", "_upper", "_look", "_wplus", "_feature"):
+                if getattr(self, name) is not None:
+                    setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
 
     def __call__(
         self,
@@ -87,7 +89,8 @@ class RefinementTerms:
                 w, levels = self._encode(self._seen(img, real))
             w, levels = w.clone(), (levels[0].clone(), levels[1].clone(), levels[2].clone())
             with torch.set_grad_enabled(loss.weighs_ws):
-                ws = self._wplus(w, levels).float()
+                w, levels, missing = self._looked(img, w, levels)
+                ws = self._wplus(w, levels, missing).float()
                 a, below = self._lower(ws[:n])
                 drawn = self._upper(a, below, ws[:n]).float()
         terms: dict[str, Tensor] = {}
@@ -99,6 +102,16 @@ class RefinementTerms:
             terms |= self._features(phase, found, drawn.detach().clamp(-1, 1), target, edited, fraction)
         terms["total"] = self._weighted(terms, phase)
         return terms
+
+    def _looked(self, img: Tensor, w: Tensor, levels: Levels) -> tuple[Tensor, Levels, Tensor | None]:
+        """The encoder's answer after the second look, if there is one, and what it missed."""
+        if self._look is None:
+            return w, levels, None
+        side = self._networks.encoder.config.in_resolution
+        with torch.no_grad():
+            drawn = self.draw(w.detach().float()).clamp(-1, 1)
+        seen = self._look(self._laid_out(shrink(img, side)), self._laid_out(shrink(drawn, side)), w, levels)
+        return seen.w, seen.levels, seen.missing
 
     def _styles(
         self,
@@ -112,11 +125,12 @@ class RefinementTerms:
         """Terms of w and ws, of which the first belong to the real faces `target`."""
         n, std = len(target), self._networks.encoder.w_std
         terms = self._compare("ws", drawn, target, phase.loss.ws)
-        if phase.encoder_rate:
+        learns = phase.encoder_rate > 0 or self._look is not None
+        if learns:
             terms |= self._foundation(phase, w[:n], target)
         terms["spread"] = ((ws[:n] - w[:n, None].detach()) / std).square().mean()
         if pairs is not None:
-            found = torch.cat([ws[n:], w[n:, None]], 1) if phase.encoder_rate else ws[n:]
+            found = torch.cat([ws[n:], w[n:, None]], 1) if learns else ws[n:]
             true_w = pairs.w.to(self._device).repeat_interleave(found.shape[1], 0)
             terms["latent"] = latent_regression(found.flatten(0, 1), true_w, std)
         return terms
@@ -125,7 +139,7 @@ class RefinementTerms:
         """Terms of G(w) itself, and of the agreement of w and picture."""
         terms: dict[str, Tensor] = {}
         drawn, against_drawn = target, self._config.align_against == "reconstruction"
-        if any(vars(phase.loss.w).values()) or against_drawn:
+        if any(vars(phase.loss.w).values()) or (phase.loss.align and against_drawn):
             count = max(1, round(phase.foundation_share * len(target)))
             drawn = self.draw(w[:count])
             terms = self._compare("w", drawn, target[:count], phase.loss.w)

@@ -64,7 +64,7 @@ class RefinementValidation:
 
     @torch.no_grad()
     def measure(self, chain: Chain) -> dict[str, float]:
-        """Median PSNR of the faces in ws and (ws, f), and of the edited pairs against G(w + d)."""
+        """Median PSNR of the faces in w, ws and (ws, f), and of the edited pairs against G(w + d)."""
         found: dict[str, list[Tensor]] = {}
         for pixels in torch.split(self._faces, BATCH):
             for name, out in self._draw(chain, pixels, None).items():
@@ -87,5 +87,12 @@ class RefinementValidation:
         with autocast(self._device, self._dtype):
             latents = chain.invert(from_uint8(pixels).to(self._device))
             ws_hat = None if d is None else latents.ws + d[:, None]
-            plain = chain.draw_ws(latents.ws if ws_hat is None else ws_hat)
-            return {"ws": plain.float().cpu(), "f": chain.draw(latents, ws_hat).float().cpu()}
+            w = latents.w if d is None else latents.w + d
+            foundation = w[:, None].expand(-1, latents.ws.shape[1], -1).contiguous()
+            plain = latents.ws if ws_hat is None else ws_hat
+            drawn = {
+                "w": chain.draw_ws(foundation),
+                "ws": chain.draw_ws(plain),
+                "f": chain.draw(latents, ws_hat),
+            }
+            return {name: img.float().cpu() for name, img in drawn.items()}
