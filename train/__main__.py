@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
     measure.add_argument("--json", action="store_true", help="print JSON, as the last line")
+    measure.add_argument("--out", type=Path, help="file to write the JSON to, besides")
     measure.set_defaults(run=_evaluate)
     return parser
 
@@ -117,6 +118,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise ConfigError(f"--limit: {options.limit}; must be at least 1")
     if options.edit_faces < 0:
         raise ConfigError(f"--edit-faces: {options.edit_faces}; must be at least 0")
+    if options.out is not None and not options.out.parent.is_dir():
+        raise ConfigError(f"--out: {options.out}; its folder is not there")
     result = evaluate(
         options.data,
         bundle=options.bundle,
@@ -128,6 +131,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         metrics_dir=options.metrics_dir,
         device=options.device,
     )
+    if options.out is not None:
+        options.out.write_text(json.dumps(result) + "\n", encoding="utf-8")
     print(json.dumps(result) if options.json else as_table(result))
     return 0
 
