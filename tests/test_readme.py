@@ -91,6 +91,8 @@ def test_every_other_command_parses():
             assert all((ROOT / config).is_file() for config in configs)
         elif words[:2] == ["python", "-m"] and words[2].startswith(("benchmarks.", "editor.")):
             assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file()
+        elif words[0] == "bash":
+            assert (ROOT / words[1]).is_file()
         else:
             continue
         seen += 1

@@ -169,12 +169,11 @@ def test_limit_and_another_encoder_are_obeyed(bundle, faces, tmp_path, capsys):
     assert theirs["protocol"]["identity_also_training_loss"] == "unknown"
 
 
-def test_without_json_a_table_is_printed(bundle, faces, capsys):
-    assert (
-        main(["evaluate", "--data", str(faces), "--bundle", str(bundle), "--limit", "2", "--edit-faces", "0"])
-        == 0
-    )
+def test_without_json_a_table_is_printed_and_the_json_can_go_to_a_file(bundle, faces, tmp_path, capsys):
+    arguments = ["--data", str(faces), "--bundle", str(bundle), "--limit", "2", "--edit-faces", "0"]
+    assert main(["evaluate", *arguments, "--out", str(tmp_path / "measured.json")]) == 0
     assert "psnr_median" in capsys.readouterr().out
+    assert json.loads((tmp_path / "measured.json").read_text())["spaces"]["w"]["count"] == 2
 
 
 def refused(capsys, *arguments):
@@ -186,6 +185,8 @@ def test_what_cannot_be_evaluated_is_said_in_words(bundle, faces, tmp_path, caps
     assert "no such file or folder" in refused(capsys, "--data", tmp_path / "none.tar", "--bundle", bundle)
     assert "must be at least 1" in refused(capsys, "--data", faces, "--bundle", bundle, "--limit", 0)
     assert "must be at least 0" in refused(capsys, "--data", faces, "--bundle", bundle, "--edit-faces", -1)
+    nowhere = ("--out", tmp_path / "none" / "measured.json")
+    assert "its folder is not there" in refused(capsys, "--data", faces, "--bundle", bundle, *nowhere)
     arguments = ("--data", faces, "--bundle", bundle, "--encoder")
     assert "no such file; expected an encoder" in refused(capsys, *arguments, tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")

@@ -9,7 +9,6 @@ import torch
 import yaml
 from PIL import Image
 
-from editor.discover import main as discover
 from stylegan2 import Renderer
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
@@ -21,6 +20,7 @@ from train.__main__ import build_parser, main
 from train.assemble import build_contrastive, build_generator
 from train.checkpoint import training_facts
 from train.config import ContrastiveConfig, InversionConfig
+from train.directions_config import DirectionsConfig
 from train.errors import DatasetError
 from train.generator_config import GeneratorTrainingConfig
 from train.generator_stage import average_decay
@@ -440,20 +440,16 @@ def test_the_documented_commands_of_training_have_settings_that_read():
         "generator": GeneratorTrainingConfig,
         "contrastive": ContrastiveConfig,
         "inversion": InversionConfig,
+        "directions": DirectionsConfig,
     }
     seen = []
     for arguments in documented_commands("train"):
         options = build_parser().parse_args(arguments)
         config = read_settings(ROOT / options.config, classes[arguments[0]], options.set)
-        assert str(config.run.folder).startswith("runs/")
+        written = config.pool if arguments[0] == "directions" else config.run.folder
+        assert str(written).startswith("runs/")
         seen.append(arguments[0])
-    assert seen == ["generator", "contrastive", "inversion", "generator", "generator"]
-
-
-def test_the_documented_search_for_directions_has_flags_that_exist(capsys):
-    (arguments,) = documented_commands("editor.discover")
-    assert discover([*arguments, "--bundle", "no/such/bundle"]) == 2
-    assert "no/such/bundle" in capsys.readouterr().err
+    assert seen == ["generator", "contrastive", "inversion", "directions", "generator", "generator"]
 
 
 def test_the_command_line_makes_a_bundle_of_a_folder_of_pictures(settings, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Command line of training: `python -m train generator|contrastive|inversion|refiners|evaluate`."""
+"""Commands of training: `python -m train generator|contrastive|inversion|refiners|directions|evaluate`."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from stylegan2.errors import ConfigError, StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
 from train.config import ContrastiveConfig, InversionConfig
+from train.directions_config import DirectionsConfig
 from train.edit_truth import FACES
 from train.evaluate import as_table, evaluate
 from train.generator_config import GeneratorTrainingConfig
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(
-        required=True, metavar="generator|contrastive|inversion|refiners|evaluate"
+        required=True, metavar="generator|contrastive|inversion|refiners|directions|evaluate"
     )
 
     for name, help_text, run in (
@@ -45,13 +46,15 @@ def build_parser() -> argparse.ArgumentParser:
         ("contrastive", "train the aligner of pictures and W", _contrastive),
         ("inversion", "train the encoder img -> w", _inversion),
         ("refiners", "train the refiners of W+ and F", _refiners),
+        ("directions", "find edit directions", _directions),
     ):
         stage = commands.add_parser(name, help=help_text)
         settings = f"settings, as train/configs/{name}.yaml"
         stage.add_argument("--config", type=Path, required=True, help=settings)
         stage.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
-        stage.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
         stage.set_defaults(run=run)
+        if run is not _directions:
+            stage.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
 
     measure = commands.add_parser("evaluate", help="measure reconstructions of aligned faces")
     measure.add_argument(
@@ -68,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
     measure.add_argument("--json", action="store_true", help="print JSON, as the last line")
+    measure.add_argument("--out", type=Path, help="file to write the JSON to, besides")
     measure.set_defaults(run=_evaluate)
     return parser
 
@@ -102,11 +106,22 @@ def _train(
     return 0 if result.stopped_by is None else SIGNAL_EXIT + result.stopped_by
 
 
+def _directions(options: argparse.Namespace) -> int:
+    # Nothing else of training looks for faces: it shall neither need nor wait for the landmark library.
+    from train.directions import discover
+
+    config = read_settings(options.config, DirectionsConfig, options.set)
+    discover(config, lambda line: print(line, flush=True))
+    return 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise ConfigError(f"--limit: {options.limit}; must be at least 1")
     if options.edit_faces < 0:
         raise ConfigError(f"--edit-faces: {options.edit_faces}; must be at least 0")
+    if options.out is not None and not options.out.parent.is_dir():
+        raise ConfigError(f"--out: {options.out}; its folder is not there")
     result = evaluate(
         options.data,
         bundle=options.bundle,
@@ -118,6 +133,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         metrics_dir=options.metrics_dir,
         device=options.device,
     )
+    if options.out is not None:
+        options.out.write_text(json.dumps(result) + "\n", encoding="utf-8")
     print(json.dumps(result) if options.json else as_table(result))
     return 0
 

@@ -1,7 +1,6 @@
-"""Find edit directions by measuring what latents look like: `python -m editor.discover`."""
+"""Find edit directions by measuring what latents look like."""
 
-import argparse
-import sys
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,13 @@ from safetensors.torch import save_file
 from editor.attributes import load_networks, measure
 from editor.landmarks import FaceDetector
 from inversion.directions import DIRECTIONS_ROOT, MANIFEST
-from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
+from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
-from stylegan2.errors import CheckpointError, StyleGANError
+from stylegan2.errors import CheckpointError
 from stylegan2.renderer import Renderer
+from train.directions_config import DirectionsConfig
+from train.errors import DatasetError
+from train.pairs import META_FILE
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -29,6 +31,7 @@ FILE = "directions.safetensors"
 SPREAD_SAMPLES = 8192  # latents behind the unit of strength
 KEPT_VARIANCE = 0.95  # share of W's variance that directions may use; the rest is estimation noise
 RANGES = (3.0, 2.5, 2.0, 1.5)  # strengths that are tried, largest first, in standard deviations
+FEWEST = 32  # faces; with fewer the regression fits noise
 FOUND_SHARE = 0.95  # of the edited faces, at the ends of the range, must still be found
 
 
@@ -120,16 +123,26 @@ def effect_table(
     return change, share
 
 
-def read_pool(folder: Path, count: int) -> tuple[Array, Iterable[Pixels]]:
-    """Latents and pictures that `python -m train` rendered already (`pairs.cache`), at most `count`.
+def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, Iterable[Pixels]]:
+    """Latents and pictures that a training rendered already (`pairs.cache`), at most `count`.
+
+    Args:
+        folder: The pool.
+        count: Pairs.
+        generator_sha256: Of the generator that must have drawn them.
 
     Raises:
-        CheckpointError: The folder holds no pairs.
+        CheckpointError: The folder holds no pairs, or those of another generator.
     """
     try:
+        owner = json.loads((folder / META_FILE).read_text(encoding="utf-8"))["generator"]
         w, pixels = np.load(folder / "w.npy"), np.load(folder / "pixels.npy", mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: no pool of pairs there (w.npy, pixels.npy): {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder}: no pool of pairs there ({META_FILE}, w.npy, pixels.npy): {error}"
+        ) from error
+    if owner != generator_sha256:
+        raise CheckpointError(f"{folder}: pairs of another generator; make a pool of this one's, or use none")
     return w[:count].astype(np.float64), (np.array(picture) for picture in pixels[:count])
 
 
@@ -142,24 +155,40 @@ def find_range(measure_ends: Callable[[float], tuple[Array, float]]) -> tuple[fl
     return strength, effects
 
 
-def discover(args: argparse.Namespace) -> dict[str, Any]:
-    """Sample, measure, regress, check and write; returns the manifest."""
-    bundle = load_bundle(args.bundle)
+def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[str, Any]:
+    """Sample, measure, regress, check and write.
+
+    Args:
+        config: Settings.
+        report: Receives one line per event.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        CheckpointError: The bundle, a measuring network or the pool is missing or damaged.
+        DatasetError: Too few of the pictures show a face.
+        EngineError: The device or OpenVINO is not there.
+    """
+    bundle, networks = load_bundle(config.bundle), load_networks(config.networks)
     generator = load_generator(bundle.generator_path)
-    renderer = Renderer(generator, device=args.device)
+    renderer = Renderer(generator, device=config.device)
     renderer.engine.prepare()
     renderer.engine.wait()
-    networks = load_networks(args.networks)
     names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
 
     def render(latents: Array) -> Iterable[Pixels]:
         for one in torch.from_numpy(latents).float():
             yield renderer.render(one[None])[0].numpy()
 
-    if args.pool:
-        w, pictures = read_pool(args.pool, args.count)
+    def sample(count: int, seed: int, psi: float) -> Array:
+        w: Array = generator.sample_w(count, seed=seed, truncation_psi=psi).double().numpy()
+        return w
+
+    if config.pool:
+        w, pictures = read_pool(config.pool, config.count, bundle.generator_sha256)
     else:
-        w = generator.sample_w(args.count, seed=args.seed, truncation_psi=args.psi).double().numpy()
+        w = sample(config.count, config.seed, config.psi)
         pictures = render(w)
     entries: dict[str, Any] = {}
     with FaceDetector() as detector:
@@ -168,12 +197,17 @@ def discover(args: argparse.Namespace) -> dict[str, Any]:
             return measure(detector, networks, pixels)
 
         table, found = measure_faces(pictures, measure_face, names)
-        print(f"measured {found.sum()} of {len(w)} faces", flush=True)
+        report(f"measured {found.sum()} of {len(w)} faces")
+        if found.sum() < FEWEST:
+            raise DatasetError(
+                f"{config.pool or bundle.folder}: a face in {found.sum()} of {len(w)} pictures; "
+                f"must be at least {FEWEST}"
+            )
         vectors = partial_directions(w[found], table[found])
         # Strengths count in deviations of W itself, whatever the sample's truncation was.
-        everything = generator.sample_w(SPREAD_SAMPLES, seed=args.seed).double().numpy()
-        sigmas, spread = (everything @ vectors.T).std(0), table[found].std(0)
-        starts = generator.sample_w(args.check, seed=args.seed + 1, truncation_psi=args.psi).double().numpy()
+        sigmas = (sample(SPREAD_SAMPLES, config.seed, 1.0) @ vectors.T).std(0)
+        spread = table[found].std(0)
+        starts = sample(config.check, config.seed + 1, config.psi)
         for (name, edit), vector, sigma in zip(EDITS.items(), vectors, sigmas, strict=False):
 
             def measure_ends(strength: float, step: Array = vector * sigma) -> tuple[Array, float]:
@@ -186,48 +220,33 @@ def discover(args: argparse.Namespace) -> dict[str, Any]:
                 "sigma": round(float(sigma), 4), "range": [-reach, reach],
                 "effects": {a: round(float(v), 2) for a, v in zip(names, effects, strict=True)},
             }  # fmt: skip
-            print(name, entries[name]["range"], entries[name]["effects"], flush=True)
-    source = "--pool PAIRS" if args.pool else f"--seed {args.seed} --psi {args.psi}"
+            report(f"{name} {entries[name]['range']} {entries[name]['effects']}")
     manifest = {
         "generator_sha256": bundle.generator_sha256,
         "file": FILE,
         "unit": "standard deviations of w along the direction",
         "effects": "change of each attribute across the whole range, in its own standard deviations",
-        "made_by": f"python -m editor.discover --count {len(w)} {source}",
+        "made_by": command(config, len(w)),
         "licence": bundle.licence,
         "directions": entries,
     }
-    write(Path(args.out or DIRECTIONS_ROOT / bundle.name), manifest, dict(zip(EDITS, vectors, strict=False)))
+    write(config.out or DIRECTIONS_ROOT / bundle.name, manifest, dict(zip(EDITS, vectors, strict=False)))
     return manifest
 
 
+def command(config: DirectionsConfig, count: int) -> str:
+    """What to type to find the same directions again; a pool is not named, since folders are private."""
+    pool = "PAIRS" if config.pool else "null"
+    values = {"count": count, "check": config.check, "psi": config.psi, "seed": config.seed, "pool": pool}
+    changes = " ".join(f"--set {name}={value}" for name, value in values.items())
+    return f"python -m train directions --config train/configs/directions.yaml {changes}"
+
+
 def write(folder: Path, manifest: dict[str, Any], vectors: dict[str, Array]) -> None:
-    """Write the manifest and its safetensors file into `folder`."""
+    """Write the safetensors file into `folder`, and then the manifest, which is whole or not there."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: torch.from_numpy(v).float().contiguous() for name, v in vectors.items()}, folder / FILE)
     text = yaml.safe_dump(manifest, sort_keys=False, width=120)
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
-    parser = argparse.ArgumentParser("python -m editor.discover", description=__doc__)
-    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the model bundle")
-    parser.add_argument("--networks", required=True, help="folder with age-v1.onnx and gender-v1.onnx")
-    parser.add_argument("--count", type=int, default=4000, help="faces to sample and measure")
-    parser.add_argument("--check", type=int, default=24, help="faces to edit when the effects are measured")
-    parser.add_argument("--pool", type=Path, help="take faces that training rendered, from its `pairs.cache`")
-    parser.add_argument("--psi", type=float, default=0.8, help="truncation of the sample")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", help="folder to write; default directions/NAME of the bundle")
-    try:
-        discover(parser.parse_args(argv))
-    except StyleGANError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    partial = folder / f"{MANIFEST}.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(folder / MANIFEST)

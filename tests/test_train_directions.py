@@ -1,0 +1,197 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from editor.direction_sheet import MARGIN, draw_sheet
+from inversion.directions import load_directions
+from stylegan2.bundle import load_bundle
+from stylegan2.errors import CheckpointError, ConfigError
+from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
+from tests.training import tiny_generator, write_bundle
+from train.__main__ import main
+from train.directions import (
+    CONTROLS,
+    EDITS,
+    discover,
+    effect_table,
+    find_range,
+    measure_faces,
+    partial_directions,
+    read_pool,
+)
+from train.directions_config import DirectionsConfig
+from train.errors import DatasetError
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = ROOT / "train" / "configs" / "directions.yaml"
+
+
+@pytest.fixture
+def world():
+    """Latents whose attributes are known: a = w @ truth, two of them correlated in the sample."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    spread = np.array([1.0, 1.0] + [0.2] * 14)  # the rest is small, as the noise that is cut off
+    w = (rng.normal(size=(4000, 16)) * spread) @ basis.T
+    w += np.outer(w @ basis[:, 0], basis[:, 1]) * 0.8  # whoever has more of the first has more of the second
+    return w, basis[:, :2].T
+
+
+def test_directions_move_their_attribute_and_no_other(world):
+    w, truth = world
+    attributes = w @ truth.T + np.random.default_rng(1).normal(size=(len(w), 2)) * 0.05
+    directions = partial_directions(w, attributes)
+    effect = directions @ truth.T
+    assert effect[0, 0] > 0.9
+    assert effect[1, 1] > 0.9
+    assert abs(effect[0, 1]) < 0.1
+    assert abs(effect[1, 0]) < 0.1
+
+
+def test_directions_are_unit_and_point_to_more(world):
+    w, truth = world
+    directions = partial_directions(w, w @ truth.T)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+    assert np.allclose(partial_directions(w, -(w @ truth.T)), -directions)
+
+
+def test_faces_that_are_not_found_are_left_out():
+    def measure_face(pixels):
+        return None if pixels[0] < 0 else {"a": float(pixels[0]), "b": 1.0}
+
+    table, found = measure_faces(np.array([[1.0], [-1.0], [2.0]]), measure_face, ["a", "b"])
+    assert found.tolist() == [True, False, True]
+    assert table[found].tolist() == [[1.0, 1.0], [2.0, 1.0]]
+
+
+def test_effects_count_in_standard_deviations():
+    low, high = np.full((4, 1), -3.0), np.full((4, 1), 3.0)
+    change, share = effect_table(low, high, lambda p: {"a": p[0]}, ["a"], np.array([2.0]))
+    assert change.tolist() == [3.0]
+    assert share == 1.0
+
+
+def test_ranges_end_where_faces_are_lost():
+    reach, effects = find_range(lambda strength: (np.array([strength]), 1.0 if strength <= 2 else 0.5))
+    assert (reach, effects.tolist()) == (2.0, [2.0])
+
+
+def write_pool(folder, owner="ours"):
+    np.save(folder / "w.npy", np.ones((3, 8), np.float32))
+    np.save(folder / "pixels.npy", np.zeros((3, 4, 4, 3), np.uint8))
+    (folder / "pool.json").write_text(json.dumps({"generator": owner}))
+
+
+def test_a_folder_without_pairs_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no pool of pairs there"):
+        read_pool(tmp_path, 10, "ours")
+
+
+def test_a_pool_is_read(tmp_path):
+    write_pool(tmp_path)
+    w, pictures = read_pool(tmp_path, 2, "ours")
+    assert w.shape == (2, 8)
+    assert [picture.shape for picture in pictures] == [(4, 4, 3)] * 2
+
+
+def test_the_pool_of_another_generator_is_refused(tmp_path):
+    write_pool(tmp_path, "theirs")
+    with pytest.raises(CheckpointError, match="pairs of another generator"):
+        read_pool(tmp_path, 2, "ours")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A toy bundle whose pictures are measured by their colours, as if they showed faces."""
+    write_bundle(tmp_path, generator=tiny_generator())
+    common = {"bundle": str(tmp_path), "networks": str(tmp_path), "out": str(tmp_path / "found")}
+    return {**common, "count": 60, "check": 2, "device": "cpu"}
+
+
+def colours(detector, networks, pixels):
+    means = pixels.reshape(4, 8, 4, 8, 3).mean((1, 3)).reshape(-1)
+    names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
+    return dict(zip(names, means, strict=False))
+
+
+def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypatch):
+    monkeypatch.setattr("train.directions.load_networks", lambda folder: None)
+    monkeypatch.setattr("train.directions.measure", colours)
+    config, lines = settings_from_dict(settings, DirectionsConfig), []
+    manifest = discover(config, lines.append)
+    assert lines[0] == "measured 60 of 60 faces"
+    assert len(lines) == 1 + len(EDITS)
+    assert manifest["made_by"].endswith(
+        "--set count=60 --set check=2 --set psi=0.8 --set seed=0 --set pool=null"
+    )
+    assert yaml.safe_load((config.out / "manifest.yaml").read_text()) == manifest
+    bank = load_directions(config.out, load_bundle(config.bundle).generator_sha256, 16, 8)
+    assert list(bank) == list(EDITS)
+    assert bank["smile"].range == (-3.0, 3.0)
+    assert all(0 < direction.sigma < 10 for direction in bank.values())
+
+
+def test_pictures_without_faces_give_no_directions(settings, monkeypatch):
+    monkeypatch.setattr("train.directions.load_networks", lambda folder: None)
+    monkeypatch.setattr("train.directions.measure", lambda *arguments: None)
+    with pytest.raises(DatasetError, match="a face in 0 of 60 pictures; must be at least 32"):
+        discover(settings_from_dict(settings, DirectionsConfig), lambda line: None)
+
+
+def test_the_command_names_the_network_that_is_missing(settings, tmp_path, capsys):
+    file = tmp_path / "directions.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    assert main(["directions", "--config", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert "age-v1.onnx: no such file; discovery measures age and gender with this network" in error
+    assert main(["directions", "--config", str(file), "--set", f"bundle={tmp_path / 'none'}"]) == 2
+    assert "no bundle.yaml there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 0}, "count: 0; must be at least 1"),
+        ({"check": 0}, "check: 0; must be at least 1"),
+        ({"psi": 0.0}, r"psi: 0\.0; must be above 0 and at most 1\.5"),
+        ({"resume": True}, "resume: unknown key"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        settings_from_dict({**settings, **changes}, DirectionsConfig)
+
+
+@pytest.mark.weights
+def test_the_settings_are_those_of_the_bundled_directions():
+    config = read_settings(SETTINGS, DirectionsConfig)
+    assert settings_from_dict(settings_to_dict(config), DirectionsConfig) == config
+    manifest = yaml.safe_load((ROOT / "directions" / "faces128" / "manifest.yaml").read_text())
+    values = {name: getattr(config, name) for name in ("count", "check", "psi", "seed")}
+    for name, value in values.items():
+        assert f"--set {name}={value}" in manifest["made_by"]
+
+
+def test_no_other_command_of_training_loads_the_landmark_library():
+    code = "import sys, train.__main__; sys.exit('mediapipe' in sys.modules or 'cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_no_edit_of_ethnicity_is_offered():
+    words = " ".join([*EDITS, *(edit.label for edit in EDITS.values())]).lower()
+    assert not any(word in words for word in ("ethnic", "race", "skin", "asian", "black", "white"))
+    assert "brightness" in CONTROLS
+    assert all(edit.attribute != "brightness" for edit in EDITS.values())
+
+
+def test_the_sheet_shows_every_direction(tiny_editor):
+    sheet = draw_sheet(tiny_editor, seed=3)
+    assert sheet.shape == (2 * 32, MARGIN + 5 * 32, 3)
+    columns = [sheet[:32, MARGIN + 32 * k : MARGIN + 32 * (k + 1)] for k in range(5)]
+    assert np.array_equal(columns[2], tiny_editor.sample(3).crop)
+    assert not np.array_equal(columns[0], columns[4])

@@ -1,0 +1,261 @@
+"""The recipe at toy size, from one end to the other, as a person runs it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from inversion.checkpoint import load_aligner, load_encoder, load_refiners
+from stylegan2.image import to_uint8
+from stylegan2.settings import read_settings
+from tests.pictures import write_shard
+from tests.training import tiny_generator, write_bundle
+from train.__main__ import build_parser
+from train.config import ContrastiveConfig, InversionConfig
+from train.directions_config import DirectionsConfig
+from train.refinement_config import RefinementConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "train" / "recipes" / "faces128.sh"
+CLASSES = {
+    "contrastive": ContrastiveConfig,
+    "inversion": InversionConfig,
+    "refiners": RefinementConfig,
+    "directions": DirectionsConfig,
+}
+NETWORK = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 16, 16], "depths": [1, 1, 1, 1]}
+COMMON = {"bundle": "set by the recipe", "run": {"folder": "set by the recipe"}}
+SETTINGS = {
+    "contrastive": {
+        "aligner": {**NETWORK, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8},
+        "validation_pairs": 4,
+        "phases": [{"name": "alignment", "max_steps": 1000, "pair_batch": 4}],
+    },
+    "inversion": {
+        "encoder": {**NETWORK, "hidden": 32},
+        "data": {"validation_fraction": 0.2},
+        "phases": [
+            {"name": "latents", "max_steps": 1000, "pair_batch": 4, "loss": {"latent": 1.0}},
+            {"name": "pixels", "max_steps": 10000, "real_batch": 4, "loss": {"l2": 1.0}},
+        ],
+    },
+    "refiners": {
+        "data": {"validation_fraction": 0.2},
+        "refiners": {
+            "f_resolution": 16,
+            "width": 16,
+            "heads": 2,
+            "blocks": 1,
+            "f_width": 16,
+            "f_blocks": 1,
+            "f_hidden": 16,
+            "code": 8,
+            "carry_width": 8,
+        },
+        "phases": [
+            {
+                "name": "refine",
+                "max_steps": 1000,
+                "real_batch": 2,
+                "pair_batch": 2,
+                "loss": {"ws": {"l2": 1.0}, "f": {"l2": 1.0}, "edit": {"l2": 1.0}},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A toy model, settings, and faces that the model drew; an hour of the schedule is two seconds."""
+    bundle, configs = tmp_path / "bundle", tmp_path / "configs"
+    bundle.mkdir()
+    configs.mkdir()
+    generator = tiny_generator()
+    write_bundle(bundle, generator=generator)
+    pixels = to_uint8(generator(torch.randn(38, 16))).numpy()
+    write_shard(tmp_path / "train.tar", pixels[:36])
+    write_shard(tmp_path / "heldout.tar", pixels[36:])
+    for stage, settings in SETTINGS.items():
+        (configs / f"{stage}.yaml").write_text(yaml.safe_dump({**COMMON, **settings}))
+    values = {
+        "PYTHON": sys.executable,
+        "BUNDLE": bundle,
+        "CONFIGS": configs,
+        "DATA": tmp_path / "train.tar",
+        "HELDOUT": tmp_path / "heldout.tar",
+        "METRICS": tmp_path / "none",
+        "SCALE": "0.0005",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return {**os.environ, **{name: str(value) for name, value in values.items()}}
+
+
+@contextmanager
+def started(runs, environment, log):
+    """The recipe as a process, its words in `log`; it does not outlive the test."""
+    command = ["bash", str(RECIPE), str(runs), "--set", "hardware.compile=false"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_for_a_file(folder, process):
+    while not (folder.is_dir() and any(folder.iterdir())):
+        assert process.poll() is None, "the recipe ended too early"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environment, tmp_path):
+    runs = tmp_path / "runs"
+    log = tmp_path / "first.log"
+    with started(runs, environment, log) as process:
+        wait_for_a_file(runs / "inversion" / "grids", process)  # the first of its two phases has ended
+        process.send_signal(signal.SIGTERM)
+        status = process.wait()
+    first = log.read_text()
+    assert status == 128 + signal.SIGTERM, first
+    assert "The cpu schedule" in first
+    assert "total" in first
+    assert "stopped by SIGTERM" in first
+    assert "the same command goes on from here" in first
+    assert (runs / "contrastive" / "finished").is_file()
+    assert not (runs / "inversion" / "finished").exists()
+    assert not (runs / "refiners").exists()
+
+    log = tmp_path / "second.log"
+    with started(runs, environment, log) as process:
+        status = process.wait()
+    second = log.read_text()
+    assert status == 0, second
+    assert "contrastive: finished before, skipped" in second
+    assert "inversion: starts" in second
+    assert "directions: skipped, since" in second
+    assert len((runs / "contrastive" / "sittings.jsonl").read_text().splitlines()) == 1
+    sittings = [json.loads(line) for line in (runs / "inversion" / "sittings.jsonl").read_text().splitlines()]
+    assert [sitting["from_step"] > 0 for sitting in sittings] == [False, True]
+    load_aligner(runs / "contrastive" / "aligner.safetensors")
+    load_encoder(runs / "inversion" / "encoder.safetensors")
+    load_refiners(runs / "refiners" / "refiners.safetensors")
+    result = json.loads((runs / "evaluation.json").read_text())
+    assert set(result["spaces"]) == {"w", "w+", "f"}
+    assert result["protocol"]["encoder"] == str(runs / "inversion" / "encoder.safetensors")
+    assert result["alignment"]["pairs"] > 0
+    assert "space w+" in second
+
+
+def refused(environment, tmp_path, **changes):
+    done = subprocess.run(
+        ["bash", str(RECIPE), str(tmp_path / "runs")],
+        env={**environment, **changes},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert not (tmp_path / "runs").exists()
+    return done.stderr
+
+
+def test_what_the_recipe_lacks_is_said_in_one_line(environment, tmp_path):
+    assert refused(environment, tmp_path, PYTHON="no-such-python").startswith(
+        "error: no-such-python: no such"
+    )
+    error = refused(environment, tmp_path, HELDOUT="no/faces.tar")
+    assert error == "error: no/faces.tar: no such file or folder\n"
+
+
+STAND_IN = """#!{python}
+import json, pathlib, sys
+arguments = sys.argv[1:]
+if arguments[1] == "train.recipes":
+    print("{device} true")
+    sys.exit()
+with open("{calls}", "a") as file:
+    print(json.dumps(arguments[2:]), file=file)
+for name, path in (argument.split("=", 1) for argument in arguments if "=" in argument):
+    if name in ("run.folder", "out"):
+        pathlib.Path(path).mkdir(parents=True)
+if arguments[2] == "evaluate":
+    pathlib.Path(arguments[-1]).touch()
+"""
+
+
+@pytest.fixture
+def rehearsed(tmp_path):
+    """Function device -> what the recipe prints, and the settings of every command that it gives."""
+
+    def rehearse(device):
+        folder = tmp_path / device
+        folder.mkdir()
+        calls, python = folder / "calls", folder / "python"
+        python.write_text(STAND_IN.format(python=sys.executable, device=device, calls=calls))
+        python.chmod(0o755)
+        for name in ("mobilefacenet_id", "age-v1", "gender-v1"):
+            (folder / f"{name}.onnx").touch()
+        done = subprocess.run(
+            ["bash", str(RECIPE), str(folder / "runs"), "--set", "seed=3"],
+            env={"PATH": os.environ["PATH"], "PYTHON": str(python), "METRICS": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        commands = {}
+        for line in calls.read_text().splitlines():
+            stage, *arguments = json.loads(line)
+            options = build_parser().parse_args([stage, *arguments])
+            cls = CLASSES.get(stage)
+            commands[stage] = (
+                options if cls is None else read_settings(ROOT / options.config, cls, options.set)
+            )
+        return done.stdout, commands
+
+    return rehearse
+
+
+@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 240)])
+def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tmp_path, device, longest):
+    told, commands = rehearsed(device)
+    assert list(commands) == ["contrastive", "inversion", "refiners", "directions", "evaluate"]
+    minutes = {
+        name: float(value) for name, value in re.findall(r"^  (\w.*?) +([\d.]+) min$", told, flags=re.M)
+    }
+    assert minutes.pop("total") == pytest.approx(sum(minutes.values()))
+    assert sum(minutes.values()) <= longest
+    for stage in ("contrastive", "inversion", "refiners"):
+        config = commands[stage]
+        assert sum(phase.max_minutes for phase in config.phases) == pytest.approx(minutes[stage])
+        assert config.seed == 3
+        assert config.hardware.compile
+        assert config.pairs == commands["inversion"].pairs  # one pool for all
+    folder = tmp_path / device
+    runs = folder / "runs"
+    for user in ("refiners", "evaluate"):
+        assert commands[user].encoder == runs / "inversion" / "encoder.safetensors"
+    assert commands["inversion"].identity_weights == folder / "mobilefacenet_id.onnx"
+    directions = commands["directions"]
+    assert (directions.pool, directions.out) == (commands["inversion"].pairs.cache, runs / "directions")
+    assert (directions.count, directions.networks) == (5120, folder)
+
+
+def test_a_gpu_gets_larger_batches(rehearsed):
+    (_, cuda), (_, cpu) = rehearsed("cuda"), rehearsed("cpu")
+    for stage in ("contrastive", "inversion", "refiners"):
+        for large, small in zip(cuda[stage].phases, cpu[stage].phases, strict=True):
+            assert large.images > small.images
