@@ -60,15 +60,17 @@ SETTINGS = {
             "f_hidden": 16,
             "code": 8,
             "carry_width": 8,
+            "look_channels": [8, 8, 8, 8, 16],
         },
         "phases": [
             {
-                "name": "refine",
+                "name": name,
                 "max_steps": 1000,
                 "real_batch": 2,
                 "pair_batch": 2,
                 "loss": {"ws": {"l2": 1.0}, "f": {"l2": 1.0}, "edit": {"l2": 1.0}},
             }
+            for name in ("styles", "features")
         ],
     },
 }
@@ -246,6 +248,8 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
         assert config.pairs == commands["inversion"].pairs  # one pool for all
     folder = tmp_path / device
     runs = folder / "runs"
+    for user in ("inversion", "refiners", "evaluate"):
+        assert commands[user].aligner == runs / "contrastive" / "aligner.safetensors"
     for user in ("refiners", "evaluate"):
         assert commands[user].encoder == runs / "inversion" / "encoder.safetensors"
     assert commands["inversion"].identity_weights == folder / "mobilefacenet_id.onnx"
