@@ -17,6 +17,7 @@ from stylegan2.image import from_uint8
 from tests.pictures import write_shard
 from train.__main__ import main
 from train.edit_truth import measure_edits, truth_edits
+from train.evaluate import as_table
 from train.measure import MetricNetworks, measure, summarise
 from train.metrics import mean_squared_error, psnr, ssim
 from train.pairs import UNSEEN_PAIRS
@@ -175,6 +176,28 @@ def test_without_json_a_table_is_printed(bundle, faces, capsys):
         == 0
     )
     assert "psnr_median" in capsys.readouterr().out
+
+
+def test_the_table_indents_what_is_nested_and_keeps_short_groups_together():
+    smile, long = {"attribute": "smile", "retention": 0.9}, {f"measure{i}": i for i in range(20)}
+    table = as_table(
+        {
+            "protocol": {"faces": 2, "edits": ["a", "b"]},
+            "retention": {"f": {"by_edit": {"smile": smile}, "long": long}},
+        }
+    )
+    assert table.splitlines() == [
+        "protocol:",
+        "  faces  2",
+        "  edits  a, b",
+        "",
+        "retention:",
+        "  f:",
+        "    by_edit:",
+        "      smile  attribute smile, retention 0.9",
+        "    long:",
+        *(f"      {f'measure{i}':9}  {i}" for i in range(20)),
+    ]
 
 
 def refused(capsys, *arguments):

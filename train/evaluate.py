@@ -1,6 +1,7 @@
 """Measure reconstructions of aligned faces, per latent space, and the alignment of pictures and W."""
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from train.checkpoint import training_facts
 from train.data import find_images, read_images
 from train.edit_truth import FACES, measure_edits
 from train.measure import BATCH, IDENTITY_FILE, Reconstruct, load_metric_networks, measure, summarise
+
+TABLE_WIDTH = 110  # characters
 
 
 def spaces_of(
@@ -140,13 +143,24 @@ def _facts_of_this_model(file: Path, kind: str, model: ModelBundle) -> dict[str,
     return facts
 
 
-def as_table(result: dict[str, Any]) -> str:
-    """The result for people: the protocol, then one line a measure."""
-    lines = [f"{name}: {value}" for name, value in result["protocol"].items()]
-    for space, values in result["spaces"].items():
-        lines += ["", f"space {space}"] + [f"  {name:18} {value}" for name, value in values.items()]
-    for variant, values in result.get("edits", {}).items():
-        lines += ["", f"edits {variant}"] + [f"  {name:18} {value}" for name, value in values.items()]
-    if "alignment" in result:
-        lines += ["", "alignment"] + [f"  {name:18} {value}" for name, value in result["alignment"].items()]
-    return "\n".join(lines)
+def as_table(result: Mapping[str, Any]) -> str:
+    """The result for people: a line a value, indented under its owner; short groups share a line."""
+    blocks = [_indented(values, f"{name}:") for name, values in result.items()]
+    return "\n\n".join("\n".join(lines) for lines in blocks)
+
+
+def _indented(values: Mapping[str, Any], heading: str) -> list[str]:
+    width = max((len(name) for name in values), default=0)
+    lines = [heading]
+    for name, value in values.items():
+        if not isinstance(value, Mapping):
+            lines.append(f"  {name:{width}}  {_shown(value)}")
+            continue
+        line = f"  {name:{width}}  " + ", ".join(f"{key} {_shown(found)}" for key, found in value.items())
+        nested = len(line) > TABLE_WIDTH or any(isinstance(found, Mapping) for found in value.values())
+        lines += [f"  {each}" for each in _indented(value, f"{name}:")] if nested else [line]
+    return lines
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 (any value of the result)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
