@@ -13,7 +13,7 @@ ALLOWED = {
     "inversion": {"stylegan2"},
     "editor": {"inversion", "stylegan2"},
     "editor.ui": {"editor", "inversion", "stylegan2"},
-    "train": {"inversion", "stylegan2"},
+    "train": {"editor", "inversion", "stylegan2"},
     "benchmarks": {"inversion", "stylegan2", "train"},
     "app": {"editor.ui", "editor", "stylegan2"},
 }

@@ -208,7 +208,10 @@ def refused(capsys, *arguments):
 def test_what_cannot_be_evaluated_is_said_in_words(bundle, faces, tmp_path, capsys):
     assert "no such file or folder" in refused(capsys, "--data", tmp_path / "none.tar", "--bundle", bundle)
     assert "must be at least 1" in refused(capsys, "--data", faces, "--bundle", bundle, "--limit", 0)
-    assert "must be at least 0" in refused(capsys, "--data", faces, "--bundle", bundle, "--edit-faces", -1)
+    for option in ("--edit-faces", "--retention-faces"):
+        assert f"{option}: -1; must be at least 0" in refused(
+            capsys, "--data", faces, "--bundle", bundle, option, -1
+        )
     arguments = ("--data", faces, "--bundle", bundle, "--encoder")
     assert "no such file; expected an encoder" in refused(capsys, *arguments, tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")

@@ -22,8 +22,11 @@ from stylegan2.image import shrink
 from train.alignment_report import report_alignment
 from train.checkpoint import training_facts
 from train.data import find_images, read_images
-from train.edit_truth import FACES, measure_edits
+from train.edit_truth import FACES as EDIT_FACES
+from train.edit_truth import measure_edits
 from train.measure import BATCH, IDENTITY_FILE, Reconstruct, load_metric_networks, measure, summarise
+from train.retention import FACES as RETENTION_FACES
+from train.retention import report_retention
 
 TABLE_WIDTH = 110  # characters
 
@@ -52,7 +55,8 @@ def evaluate(
     encoder: str | Path | None = None,
     aligner: str | Path | None = None,
     refiners: str | Path | None = None,
-    edit_faces: int = FACES,
+    edit_faces: int = EDIT_FACES,
+    retention_faces: int = RETENTION_FACES,
     limit: int | None = None,
     metrics_dir: Path,
     device: str = "auto",
@@ -66,13 +70,16 @@ def evaluate(
         aligner: Aligner file; None takes the bundle's, if it has one.
         refiners: File of the refiners of W+ and F; None takes the bundle's, if it has one.
         edit_faces: Generated faces whose edits are measured, 0 for none.
+        retention_faces: Generated faces, and real ones, whose attributes are measured under edits, 0 for
+            none.
         limit: At most so many faces; None takes all.
-        metrics_dir: Folder of the measuring networks.
+        metrics_dir: Folder of the networks that measure identity, age and gender.
         device: "auto", "cpu", "cuda" or "mps".
 
     Returns:
-        {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}}, ready for JSON; the edits as
-        `train.edit_truth.measure_edits` gives them; with an aligner also "alignment", as
+        {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
+        JSON; the edits as `train.edit_truth.measure_edits` gives them, the retention as
+        `train.retention.report_retention`; with an aligner also "alignment", as
         `train.alignment_report.report_alignment` gives it.
 
     Raises:
@@ -125,14 +132,27 @@ def evaluate(
     measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
     result: dict[str, Any] = {"protocol": protocol}
     result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
+    directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
+    pixels = torch.cat(batches)
     if edit_faces:
-        directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
         result["edits"] = measure_edits(
             generator, synthesis, network, chain, directions, networks.identity, faces=edit_faces
         )
+    if retention_faces:
+        result["retention"] = report_retention(
+            generator,
+            synthesis,
+            network,
+            chain,
+            directions,
+            pixels,
+            identity=networks.identity,
+            folder=metrics_dir,
+            faces=retention_faces,
+        )
     if aligner_file is not None:
         loaded = load_aligner(aligner_file).to(chosen)
-        result["alignment"] = report_alignment(loaded, generator, network, torch.cat(batches))
+        result["alignment"] = report_alignment(loaded, generator, network, pixels)
     return result
 
 
