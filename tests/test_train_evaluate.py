@@ -182,14 +182,15 @@ def test_the_table_indents_what_is_nested_and_keeps_short_groups_together():
     smile, long = {"attribute": "smile", "retention": 0.9}, {f"measure{i}": i for i in range(20)}
     table = as_table(
         {
-            "protocol": {"faces": 2, "edits": ["a", "b"]},
+            "protocol": {"faces": 2, "edits": ["a", "b"], "left_out": []},
             "retention": {"f": {"by_edit": {"smile": smile}, "long": long}},
         }
     )
     assert table.splitlines() == [
         "protocol:",
-        "  faces  2",
-        "  edits  a, b",
+        "  faces     2",
+        "  edits     a, b",
+        "  left_out  none",
         "",
         "retention:",
         "  f:",

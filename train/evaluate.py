@@ -28,7 +28,7 @@ from train.measure import BATCH, IDENTITY_FILE, Reconstruct, load_metric_network
 from train.retention import FACES as RETENTION_FACES
 from train.retention import report_retention
 
-TABLE_WIDTH = 110  # characters
+TABLE_WIDTH = 150  # characters
 
 
 def spaces_of(
@@ -183,4 +183,4 @@ def _indented(values: Mapping[str, Any], heading: str) -> list[str]:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 (any value of the result)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
