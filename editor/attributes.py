@@ -43,7 +43,7 @@ def load_networks(folder: str | Path) -> AttributeNetworks:
     """Compile the two networks in `folder`.
 
     Raises:
-        CheckpointError: A file is missing.
+        CheckpointError: A file is missing or damaged.
         EngineError: OpenVINO is missing.
     """
     core = import_openvino().Core()
@@ -54,7 +54,10 @@ def load_networks(folder: str | Path) -> AttributeNetworks:
             raise CheckpointError(
                 f"{file}: no such file; discovery measures age and gender with this network"
             )
-        compiled[name] = core.compile_model(str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        try:
+            compiled[name] = core.compile_model(str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        except RuntimeError as error:
+            raise CheckpointError(f"{file}: OpenVINO cannot read it; expected an ONNX file") from error
     return AttributeNetworks(**compiled)
 
 

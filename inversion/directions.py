@@ -144,4 +144,5 @@ def _read_direction(name: str, entry: Mapping[str, Any], vector: Tensor, num_ws:
         sigma=float(entry["sigma"]),
         range=(float(low), float(high)),
         layers=(int(first), int(last)),
+        effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
     )

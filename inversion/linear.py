@@ -1,7 +1,8 @@
 """Linear edits: move styles along a direction."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ class EditDirection:
     sigma: float  # standard deviation of w along n: one unit of strength
     range: tuple[float, float]  # allowed strengths, in standard deviations
     layers: tuple[int, int]  # styles that move: first, and one past the last
+    # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.
+    effects: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 def check_strength(direction: EditDirection, strength: float) -> float:

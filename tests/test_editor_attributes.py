@@ -73,6 +73,13 @@ def test_missing_networks_are_named(tmp_path):
         load_networks(tmp_path)
 
 
+def test_damaged_networks_are_named(tmp_path):
+    pytest.importorskip("openvino")
+    (tmp_path / "age-v1.onnx").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"age-v1\.onnx: OpenVINO cannot read it"):
+        load_networks(tmp_path)
+
+
 def test_networks_tell_an_adult_woman(shared, crop):
     networks = load_networks(shared / "models" / "metrics")
     with FaceDetector() as detector:

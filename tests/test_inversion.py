@@ -1,3 +1,4 @@
+import copy
 from itertools import pairwise
 
 import pytest
@@ -134,6 +135,20 @@ def test_refinement_never_returns_worse_than_its_start(tiny_generator, pixels):
     found = optimise_latents(tiny_generator, target, w, 1, config=OptimiseConfig(lr_w=100.0))
     start = pixel_loss(tiny_generator.synthesis(tiny_generator.broadcast(w)), target)
     assert pixel_loss(tiny_generator.synthesis(found.ws), target) <= start
+
+
+def test_pictures_that_are_refined_together_end_as_each_would_alone(tiny_generator, pixels):
+    generator = copy.deepcopy(tiny_generator).double()  # so that only a real difference shows
+    found = generator.sample_w(1, seed=5)  # drawn already: stops at once, while the other goes on
+    target = torch.cat([generator.synthesis(generator.broadcast(found)), from_uint8(pixels).double()])
+    start = torch.cat([found, generator.sample_w(1, seed=9)])
+    config = OptimiseConfig(w_fraction=1.0, patience=2)
+    together = optimise_latents(generator, target, start, 12, config=config)
+    for i in range(2):
+        alone = optimise_latents(generator, target[i : i + 1], start[i : i + 1], 12, config=config)
+        torch.testing.assert_close(together.w[i], alone.w[0])
+        torch.testing.assert_close(together.ws[i], alone.ws[0])
+        assert alone.steps < 12 if i == 0 else alone.steps == together.steps == 12
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2001])

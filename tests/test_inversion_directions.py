@@ -89,6 +89,13 @@ def test_a_folder_is_read(tmp_path):
     assert abs(bank["smile"].direction.norm().item() - 1) < 1e-6
 
 
+def test_effects_are_read_where_they_are_known(tmp_path):
+    write_folder(tmp_path / "with", entry={"effects": {"smile": 3.8, "age": -1}})
+    write_folder(tmp_path / "without")
+    assert load_directions(tmp_path / "with", SHA, 32, 8)["smile"].effects == {"smile": 3.8, "age": -1.0}
+    assert load_directions(tmp_path / "without", SHA, 32, 8)["smile"].effects == {}
+
+
 def test_directions_of_another_generator_are_refused(tmp_path):
     write_folder(tmp_path)
     with pytest.raises(DirectionError, match=r"made for generator abababababab\.\.\., not for cdcdcdcdcdcd"):
@@ -105,7 +112,15 @@ def test_vectors_that_are_not_unit_are_refused(tmp_path, vector):
 
 
 @pytest.mark.parametrize(
-    "entry", [{"range": [1, 3]}, {"range": [3]}, {"sigma": 0}, {"sigma": "wide"}, {"layers": [0, 9]}]
+    "entry",
+    [
+        {"range": [1, 3]},
+        {"range": [3]},
+        {"sigma": 0},
+        {"sigma": "wide"},
+        {"layers": [0, 9]},
+        {"effects": {"age": "old"}},
+    ],
 )
 def test_entries_out_of_bounds_are_refused(tmp_path, entry):
     write_folder(tmp_path, entry=entry)

@@ -17,6 +17,7 @@ from stylegan2.image import from_uint8
 from tests.pictures import write_shard
 from train.__main__ import main
 from train.edit_truth import measure_edits, truth_edits
+from train.evaluate import as_table
 from train.measure import MetricNetworks, measure, summarise
 from train.metrics import mean_squared_error, psnr, ssim
 from train.pairs import UNSEEN_PAIRS
@@ -176,6 +177,29 @@ def test_without_json_a_table_is_printed_and_the_json_can_go_to_a_file(bundle, f
     assert json.loads((tmp_path / "measured.json").read_text())["spaces"]["w"]["count"] == 2
 
 
+def test_the_table_indents_what_is_nested_and_keeps_short_groups_together():
+    smile, long = {"attribute": "smile", "retention": 0.9}, {f"measure{i}": i for i in range(20)}
+    table = as_table(
+        {
+            "protocol": {"faces": 2, "edits": ["a", "b"], "left_out": []},
+            "retention": {"f": {"by_edit": {"smile": smile}, "long": long}},
+        }
+    )
+    assert table.splitlines() == [
+        "protocol:",
+        "  faces     2",
+        "  edits     a, b",
+        "  left_out  none",
+        "",
+        "retention:",
+        "  f:",
+        "    by_edit:",
+        "      smile  attribute smile, retention 0.9",
+        "    long:",
+        *(f"      {f'measure{i}':9}  {i}" for i in range(20)),
+    ]
+
+
 def refused(capsys, *arguments):
     assert main(["evaluate", *map(str, arguments)]) == 2
     return capsys.readouterr().err
@@ -184,7 +208,10 @@ def refused(capsys, *arguments):
 def test_what_cannot_be_evaluated_is_said_in_words(bundle, faces, tmp_path, capsys):
     assert "no such file or folder" in refused(capsys, "--data", tmp_path / "none.tar", "--bundle", bundle)
     assert "must be at least 1" in refused(capsys, "--data", faces, "--bundle", bundle, "--limit", 0)
-    assert "must be at least 0" in refused(capsys, "--data", faces, "--bundle", bundle, "--edit-faces", -1)
+    for option in ("--edit-faces", "--retention-faces"):
+        assert f"{option}: -1; must be at least 0" in refused(
+            capsys, "--data", faces, "--bundle", bundle, option, -1
+        )
     nowhere = ("--out", tmp_path / "none" / "measured.json")
     assert "its folder is not there" in refused(capsys, "--data", faces, "--bundle", bundle, *nowhere)
     arguments = ("--data", faces, "--bundle", bundle, "--encoder")

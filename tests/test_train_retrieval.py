@@ -127,6 +127,13 @@ def test_tied_candidates_count_as_their_mean_over_all_orders():
         assert found.recall(k) == pytest.approx(sum(place <= k for place in places) / len(places))
 
 
+def test_the_median_rank_does_not_follow_an_outlier():
+    scores = torch.tensor([[9.0, 1, 2, 3], [9.0, 1, 2, 3], [2.0, 2, 1, 1], [0.0, 1, 2, 3]])
+    found = rank(scores, torch.zeros(4, dtype=torch.int64))  # ranks 1, 1, 1.5 (tied), 4
+    assert found.median() == pytest.approx(1.25)
+    assert found.mean() == pytest.approx(1.875)
+
+
 def test_perfect_constant_and_reversed_embeddings_are_measured_as_such():
     a, _ = embeddings(8)
     assert retrieval(a, a) == {way: {"r1": 1.0, "r5": 1.0} for way in ("image_to_w", "w_to_image")}
@@ -213,9 +220,10 @@ def test_evaluation_reports_the_bundles_aligner(model, few, capsys):
     assert set(found) == {"pairs", "psi", "image_to_w", "w_to_image", "real"}
     assert (found["pairs"], found["psi"]) == (40, [0.7, 1.0])
     assert set(found["image_to_w"]) == set(found["w_to_image"]) == {"r1", "r5"}
-    assert set(found["real"]) == {"faces", "candidates", "mean_rank", "r1"}
+    assert set(found["real"]) == {"faces", "candidates", "mean_rank", "median_rank", "r1"}
     assert (found["real"]["faces"], found["real"]["candidates"]) == (4, 20)
     assert 1 <= found["real"]["mean_rank"] <= 20
+    assert 1 <= found["real"]["median_rank"] <= 20
     assert evaluated(capsys, model, "--limit", 2)["alignment"]["real"]["faces"] == 2
 
 

@@ -12,13 +12,14 @@ from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
 from train.config import ContrastiveConfig, InversionConfig
 from train.directions_config import DirectionsConfig
-from train.edit_truth import FACES
+from train.edit_truth import FACES as EDIT_FACES
 from train.evaluate import as_table, evaluate
 from train.generator_config import GeneratorTrainingConfig
 from train.logbook import REPOSITORY
 from train.loop import Stage, training_loop
 from train.processes import leaving_together
 from train.refinement_config import RefinementConfig
+from train.retention import FACES as RETENTION_FACES
 
 DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
 SIGNAL_EXIT = 128  # added to the number of the signal that stopped a run, as shells do
@@ -65,7 +66,13 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--aligner", type=Path, help="aligner file instead of the bundle's, if it has one")
     measure.add_argument("--refiners", type=Path, help="refiners file instead of the bundle's")
     measure.add_argument(
-        "--edit-faces", type=int, default=FACES, help="generated faces to edit, 0 for none [%(default)s]"
+        "--edit-faces", type=int, default=EDIT_FACES, help="generated faces to edit, 0 for none [%(default)s]"
+    )
+    measure.add_argument(
+        "--retention-faces",
+        type=int,
+        default=RETENTION_FACES,
+        help="faces whose attributes are measured under edits, 0 for none [%(default)s]",
     )
     measure.add_argument("--limit", type=int, help="at most so many faces")
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
@@ -120,6 +127,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise ConfigError(f"--limit: {options.limit}; must be at least 1")
     if options.edit_faces < 0:
         raise ConfigError(f"--edit-faces: {options.edit_faces}; must be at least 0")
+    if options.retention_faces < 0:
+        raise ConfigError(f"--retention-faces: {options.retention_faces}; must be at least 0")
     if options.out is not None and not options.out.parent.is_dir():
         raise ConfigError(f"--out: {options.out}; its folder is not there")
     result = evaluate(
@@ -129,6 +138,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         aligner=options.aligner,
         refiners=options.refiners,
         edit_faces=options.edit_faces,
+        retention_faces=options.retention_faces,
         limit=options.limit,
         metrics_dir=options.metrics_dir,
         device=options.device,

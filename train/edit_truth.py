@@ -74,10 +74,10 @@ def measure_edits(
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         truth_ws = generator.broadcast(part)
-        img = from_uint8(to_uint8(_draw(synthesis, truth_ws)))
-        variants = _variants(generator, synthesis, encoder, chain, img)
+        img = from_uint8(to_uint8(draw_styles(synthesis, truth_ws)))
+        variants = variants_of(generator, synthesis, encoder, chain, img)
         for name, edit in edits.items():
-            truth = to_uint8(_draw(synthesis, edit(truth_ws)))
+            truth = to_uint8(draw_styles(synthesis, edit(truth_ws)))
             who = None if identity is None else identity(from_uint8(truth))
             for variant, render in variants.items():
                 pixels = to_uint8(render(edit))
@@ -89,23 +89,32 @@ def measure_edits(
     return {"protocol": protocol, **{v: _summary(values[v], found.get(v)) for v in values}}
 
 
-def _draw(synthesis: Synthesis, ws: Tensor) -> Tensor:
+def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
+    """G(ws): img [N, 3, R, R]."""
     return synthesis.upper(*synthesis.lower(ws, 4), ws)
 
 
-def _variants(
+def variants_of(
     generator: Generator, synthesis: Synthesis, encoder: WEncoder, chain: Chain | None, img: Tensor
 ) -> dict[str, Callable[[Edit], Tensor]]:
-    """What draws each variant under an edit."""
+    """What draws an inverted picture under an edit, per space; beside them "none", the picture itself.
+
+    Args:
+        generator: Broadcasts w.
+        synthesis: Draws for it.
+        encoder: Finds w.
+        chain: Finds ws and f; None stops at w.
+        img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
+    """
     latents = None if chain is None else chain.invert(img)
     w = encoder(shrink(img, encoder.config.in_resolution)) if latents is None else latents.w
     foundation = generator.broadcast(w)
     variants: dict[str, Callable[[Edit], Tensor]] = {
         "none": lambda edit: img,
-        "w": lambda edit: _draw(synthesis, edit(foundation)),
+        "w": lambda edit: draw_styles(synthesis, edit(foundation)),
     }
     if chain is not None and latents is not None:
-        variants["w+"] = lambda edit: _draw(synthesis, edit(latents.ws))
+        variants["w+"] = lambda edit: draw_styles(synthesis, edit(latents.ws))
         variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws))
     return variants
 

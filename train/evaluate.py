@@ -1,6 +1,7 @@
 """Measure reconstructions of aligned faces, per latent space, and the alignment of pictures and W."""
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,13 @@ from stylegan2.image import shrink
 from train.alignment_report import report_alignment
 from train.checkpoint import training_facts
 from train.data import find_images, read_images
-from train.edit_truth import FACES, measure_edits
+from train.edit_truth import FACES as EDIT_FACES
+from train.edit_truth import measure_edits
 from train.measure import BATCH, IDENTITY_FILE, Reconstruct, load_metric_networks, measure, summarise
+from train.retention import FACES as RETENTION_FACES
+from train.retention import report_retention
+
+TABLE_WIDTH = 150  # characters
 
 
 def spaces_of(
@@ -50,7 +56,8 @@ def evaluate(
     encoder: str | Path | None = None,
     aligner: str | Path | None = None,
     refiners: str | Path | None = None,
-    edit_faces: int = FACES,
+    edit_faces: int = EDIT_FACES,
+    retention_faces: int = RETENTION_FACES,
     limit: int | None = None,
     metrics_dir: Path,
     device: str = "auto",
@@ -64,13 +71,16 @@ def evaluate(
         aligner: Aligner file; None takes the bundle's, if it has one.
         refiners: File of the refiners of W+ and F; None takes the bundle's, if it has one.
         edit_faces: Generated faces whose edits are measured, 0 for none.
+        retention_faces: Generated faces, and real ones, whose attributes are measured under edits, 0 for
+            none.
         limit: At most so many faces; None takes all.
-        metrics_dir: Folder of the measuring networks.
+        metrics_dir: Folder of the networks that measure identity, age and gender.
         device: "auto", "cpu", "cuda" or "mps".
 
     Returns:
-        {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}}, ready for JSON; the edits as
-        `train.edit_truth.measure_edits` gives them; with an aligner also "alignment", as
+        {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
+        JSON; the edits as `train.edit_truth.measure_edits` gives them, the retention as
+        `train.retention.report_retention`; with an aligner also "alignment", as
         `train.alignment_report.report_alignment` gives it.
 
     Raises:
@@ -123,14 +133,27 @@ def evaluate(
     measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
     result: dict[str, Any] = {"protocol": protocol}
     result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
+    directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
+    pixels = torch.cat(batches)
     if edit_faces:
-        directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
         result["edits"] = measure_edits(
             generator, synthesis, network, chain, directions, networks.identity, faces=edit_faces
         )
+    if retention_faces:
+        result["retention"] = report_retention(
+            generator,
+            synthesis,
+            network,
+            chain,
+            directions,
+            pixels,
+            identity=networks.identity,
+            folder=metrics_dir,
+            faces=retention_faces,
+        )
     if aligner_file is not None:
         loaded = load_aligner(aligner_file).to(chosen)
-        result["alignment"] = report_alignment(loaded, generator, network, torch.cat(batches))
+        result["alignment"] = report_alignment(loaded, generator, network, pixels)
     return result
 
 
@@ -141,13 +164,24 @@ def _facts_of_this_model(file: Path, kind: str, model: ModelBundle) -> dict[str,
     return facts
 
 
-def as_table(result: dict[str, Any]) -> str:
-    """The result for people: the protocol, then one line a measure."""
-    lines = [f"{name}: {value}" for name, value in result["protocol"].items()]
-    for space, values in result["spaces"].items():
-        lines += ["", f"space {space}"] + [f"  {name:18} {value}" for name, value in values.items()]
-    for variant, values in result.get("edits", {}).items():
-        lines += ["", f"edits {variant}"] + [f"  {name:18} {value}" for name, value in values.items()]
-    if "alignment" in result:
-        lines += ["", "alignment"] + [f"  {name:18} {value}" for name, value in result["alignment"].items()]
-    return "\n".join(lines)
+def as_table(result: Mapping[str, Any]) -> str:
+    """The result for people: a line a value, indented under its owner; short groups share a line."""
+    blocks = [_indented(values, f"{name}:") for name, values in result.items()]
+    return "\n\n".join("\n".join(lines) for lines in blocks)
+
+
+def _indented(values: Mapping[str, Any], heading: str) -> list[str]:
+    width = max((len(name) for name in values), default=0)
+    lines = [heading]
+    for name, value in values.items():
+        if not isinstance(value, Mapping):
+            lines.append(f"  {name:{width}}  {_shown(value)}")
+            continue
+        line = f"  {name:{width}}  " + ", ".join(f"{key} {_shown(found)}" for key, found in value.items())
+        nested = len(line) > TABLE_WIDTH or any(isinstance(found, Mapping) for found in value.values())
+        lines += [f"  {each}" for each in _indented(value, f"{name}:")] if nested else [line]
+    return lines
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 (any value of the result)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

@@ -26,7 +26,14 @@ class Ranks:
 
     def mean(self) -> float:
         """Mean rank; 1 is the best."""
-        return float((self.above + (self.tied + 1) / 2).double().mean())
+        return float(self._expected().mean())
+
+    def median(self) -> float:
+        """Median over the queries of their expected rank; 1 is the best."""
+        return float(self._expected().quantile(0.5))
+
+    def _expected(self) -> Tensor:
+        return (self.above + (self.tied + 1) / 2).double()
 
 
 def rank(scores: Tensor, target: Tensor) -> Ranks:
