@@ -236,7 +236,7 @@ def test_a_bundle_without_an_encoder_asks_for_one(bundle, faces, capsys):
 SIZES = {"width": 8, "heads": 2, "f_width": 8, "f_blocks": 1, "f_hidden": 8, "code": 8, "carry_width": 4}
 
 
-def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys):
+def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys, monkeypatch):
     torch.manual_seed(3)
     refiners = Refiners(
         RefinerConfig(
@@ -263,6 +263,14 @@ def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys):
     assert len({values["psnr_median"] for values in found["spaces"].values()}) == 3
     assert set(found["edits"]) == {"protocol", "none", "w", "w+", "f"}
     assert found["edits"]["protocol"]["faces"] == 2
+    # Compiling is torch's business and takes a minute; what is around it is looked at here.
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
+    fast = evaluated(capsys, *arguments, "--refiners", tmp_path / "refiners.safetensors", "--fast")
+    assert fast["protocol"]["edits_drawn_in"] in {"bfloat16", "float32"}
+    assert fast["spaces"]["f"]["psnr_median"] == found["spaces"]["f"]["psnr_median"]
+    for space in ("w", "w+", "f"):
+        expected = found["edits"][space]["psnr_median"]
+        assert fast["edits"][space]["psnr_median"] == pytest.approx(expected, abs=0.5)
 
 
 def test_a_perfect_inversion_has_no_error_under_any_edit(tiny_generator, tiny_directions):

@@ -77,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--limit", type=int, help="at most so many faces")
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
+    measure.add_argument(
+        "--fast", action="store_true", help="draw edits compiled, in bfloat16 where that is native"
+    )
     measure.add_argument("--json", action="store_true", help="print JSON, as the last line")
     measure.add_argument("--out", type=Path, help="file to write the JSON to, besides")
     measure.set_defaults(run=_evaluate)
@@ -142,6 +145,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         limit=options.limit,
         metrics_dir=options.metrics_dir,
         device=options.device,
+        fast=options.fast,
     )
     if options.out is not None:
         options.out.write_text(json.dumps(result) + "\n", encoding="utf-8")

@@ -16,11 +16,12 @@ from stylegan2 import Generator
 from stylegan2.image import from_uint8, shrink, to_uint8
 from train.edits import principal_components
 from train.identity import IdentityEmbedder
-from train.measure import BATCH, number
+from train.measure import number
 from train.metrics import psnr
 from train.pairs import UNSEEN_PAIRS
 
 FACES = 200
+BATCH = 8  # faces at once; divides FACES, since compiled code is made for every number of pictures
 PSI = 0.8  # truncation of the generated faces
 STRENGTH = 1.5  # standard deviations of w along the edit
 COMPONENTS = 4  # principal ones, beside the model's directions

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from inversion.chain import Chain, Synthesis
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
-from inversion.directions import find_directions
+from inversion.contrastive import ContrastiveAligner
+from inversion.directions import DirectionBank, find_directions
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.bundle import ModelBundle, load_bundle
@@ -22,6 +24,7 @@ from stylegan2.image import shrink
 from train.alignment_report import report_alignment
 from train.checkpoint import training_facts
 from train.data import find_images, read_images
+from train.drawing import CompiledSynthesis
 from train.edit_truth import FACES as EDIT_FACES
 from train.edit_truth import measure_edits
 from train.measure import BATCH, IDENTITY_FILE, Reconstruct, load_metric_networks, measure, summarise
@@ -29,6 +32,7 @@ from train.retention import FACES as RETENTION_FACES
 from train.retention import report_retention
 
 TABLE_WIDTH = 150  # characters
+KINDS = {"encoder": "an encoder", "aligner": "an aligner", "refiners": "refiners"}
 
 
 def spaces_of(
@@ -61,6 +65,7 @@ def evaluate(
     limit: int | None = None,
     metrics_dir: Path,
     device: str = "auto",
+    fast: bool = False,
 ) -> dict[str, Any]:
     """Measure a model on aligned faces.
 
@@ -76,6 +81,7 @@ def evaluate(
         limit: At most so many faces; None takes all.
         metrics_dir: Folder of the networks that measure identity, age and gender.
         device: "auto", "cpu", "cuda" or "mps".
+        fast: Draw edits with `CompiledSynthesis`; reconstructions are drawn in float32 all the same.
 
     Returns:
         {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
@@ -88,35 +94,94 @@ def evaluate(
         DatasetError: No faces, or a damaged or unaligned one.
         EngineError: The device is not there.
     """
-    model, chosen = load_bundle(bundle), choose_device(device)
-    file = Path(encoder) if encoder is not None else model.encoder_path
-    if file is None:
-        raise CheckpointError(f"{model.folder}: the bundle has no encoder; name one with --encoder")
-    training = _facts_of_this_model(file, "an encoder", model)
-    aligner_file = Path(aligner) if aligner is not None else model.aligner_path
-    if aligner_file is not None:
-        _facts_of_this_model(aligner_file, "an aligner", model)
-    refiners_file = Path(refiners) if refiners is not None else model.refiners_path
-    if refiners_file is not None:
-        _facts_of_this_model(refiners_file, "refiners", model)
-    generator = load_generator(model.generator_path).to(chosen)
-    network = load_encoder(file).to(chosen)
-    synthesis = FoldedSynthesis(generator.synthesis).to(chosen)
-    chain = None
-    if refiners_file is not None:
-        loaded_refiners = load_refiners(refiners_file).fold_attention().to(chosen)
-        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded_refiners)
-    spaces = spaces_of(generator, synthesis, network, chain)
+    subject = _open_subject(load_bundle(bundle), choose_device(device), encoder, aligner, refiners)
+    generator, chosen = subject.generator, subject.device
     source = find_images(data)
     batches = list(read_images(source, generator.img_resolution, BATCH, limit=limit))
-    networks = load_metric_networks(metrics_dir, model, chosen)
-    losses = training.get("losses")
-    protocol = {
-        "data": data,
-        "faces": sum(map(len, batches)),
-        "resolution": generator.img_resolution,
-        "bundle": model.name,
-        "encoder": str(file),
+    networks = load_metric_networks(metrics_dir, subject.model, chosen)
+    pixels, directions = torch.cat(batches), subject.directions()
+    drawing = CompiledSynthesis(subject.synthesis, chosen) if fast else None
+    edited = subject if drawing is None else subject.drawn_by(drawing)
+    result: dict[str, Any] = {"protocol": {"data": data, "faces": len(pixels), **_protocol(subject)}}
+    if drawing is not None:
+        result["protocol"]["edits_drawn_in"] = str(drawing.dtype).removeprefix("torch.")
+    spaces = spaces_of(generator, subject.synthesis, subject.encoder, subject.chain)
+    measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
+    result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
+    parts = (generator, edited.synthesis, edited.encoder, edited.chain, directions)
+    if edit_faces:
+        result["edits"] = measure_edits(*parts, networks.identity, faces=edit_faces)
+    if retention_faces:
+        result["retention"] = report_retention(
+            *parts, pixels, identity=networks.identity, folder=metrics_dir, faces=retention_faces
+        )
+    if subject.aligner is not None:
+        result["alignment"] = report_alignment(subject.aligner, generator, subject.encoder, pixels)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """What is measured."""
+
+    model: ModelBundle
+    device: torch.device
+    generator: Generator
+    synthesis: Synthesis
+    encoder: WEncoder
+    chain: Chain | None
+    aligner: ContrastiveAligner | None
+    files: dict[str, str]
+    losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
+
+    def directions(self) -> DirectionBank:
+        generator = self.generator
+        return find_directions(self.model.generator_sha256, generator.w_dim, generator.num_ws)
+
+    def drawn_by(self, synthesis: Synthesis) -> "_Subject":
+        chain = None if self.chain is None else replace(self.chain, synthesis=synthesis)
+        return replace(self, synthesis=synthesis, chain=chain)
+
+
+def _open_subject(
+    model: ModelBundle,
+    device: torch.device,
+    encoder: str | Path | None,
+    aligner: str | Path | None,
+    refiners: str | Path | None,
+) -> _Subject:
+    named = {"encoder": encoder, "aligner": aligner, "refiners": refiners}
+    bundled = {"encoder": model.encoder_path, "aligner": model.aligner_path, "refiners": model.refiners_path}
+    files = {role: Path(file) for role in named if (file := named[role] or bundled[role]) is not None}
+    if "encoder" not in files:
+        raise CheckpointError(f"{model.folder}: the bundle has no encoder; name one with --encoder")
+    facts = {role: _facts_of_this_model(file, KINDS[role], model) for role, file in files.items()}
+    losses = [facts[role].get("losses") for role in files if role != "aligner"]
+    generator = load_generator(model.generator_path).to(device)
+    synthesis = FoldedSynthesis(generator.synthesis).to(device)
+    network, chain = load_encoder(files["encoder"]).to(device), None
+    if "refiners" in files:
+        loaded = load_refiners(files["refiners"]).fold_attention().to(device)
+        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded)
+    return _Subject(
+        model=model,
+        device=device,
+        generator=generator,
+        synthesis=synthesis,
+        encoder=network,
+        chain=chain,
+        aligner=load_aligner(files["aligner"]).to(device) if "aligner" in files else None,
+        files={role: str(file) for role, file in files.items()},
+        losses=None if None in losses else {name for names in losses for name in names or ()},
+    )
+
+
+def _protocol(subject: _Subject) -> dict[str, Any]:
+    losses = subject.losses
+    return {
+        "resolution": subject.generator.img_resolution,
+        "bundle": subject.model.name,
+        **subject.files,
         "psnr": "dB, 8-bit pictures, all channels of one face together",
         "l2": "mean squared error on [-1, 1], clamped",
         "ssim": "Gaussian window, sigma 1.5, mean of channels, 8-bit pictures",
@@ -128,33 +193,8 @@ def evaluate(
         "ms_per_face": "encoder and generator in torch float32",
         "batch": BATCH,
         "threads": torch.get_num_threads(),
-        "device": f"{chosen.type} ({platform.processor() or platform.machine()})",
+        "device": f"{subject.device.type} ({platform.processor() or platform.machine()})",
     }
-    measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
-    result: dict[str, Any] = {"protocol": protocol}
-    result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
-    directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
-    pixels = torch.cat(batches)
-    if edit_faces:
-        result["edits"] = measure_edits(
-            generator, synthesis, network, chain, directions, networks.identity, faces=edit_faces
-        )
-    if retention_faces:
-        result["retention"] = report_retention(
-            generator,
-            synthesis,
-            network,
-            chain,
-            directions,
-            pixels,
-            identity=networks.identity,
-            folder=metrics_dir,
-            faces=retention_faces,
-        )
-    if aligner_file is not None:
-        loaded = load_aligner(aligner_file).to(chosen)
-        result["alignment"] = report_alignment(loaded, generator, network, pixels)
-    return result
 
 
 def _facts_of_this_model(file: Path, kind: str, model: ModelBundle) -> dict[str, Any]:

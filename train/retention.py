@@ -20,7 +20,7 @@ from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.errors import CheckpointError, EngineError
 from stylegan2.image import from_uint8, to_uint8
-from train.edit_truth import Edit, draw_styles, variants_of
+from train.edit_truth import BATCH, Edit, draw_styles, variants_of
 from train.identity import IdentityEmbedder
 from train.measure import number
 from train.pairs import UNSEEN_PAIRS
@@ -28,7 +28,6 @@ from train.pairs import UNSEEN_PAIRS
 FACES = 64  # generated ones, and as many real ones
 PSI = 0.8  # truncation of the generated faces
 STRENGTH = 2.0  # standard deviations of w along the edit, to either side
-BATCH = 4  # pictures drawn at once: larger batches leave a CPU's caches, and each is measured alone anyway
 
 MeasureFace = Callable[
     [NDArray[np.uint8]], Mapping[str, float] | None
