@@ -28,6 +28,7 @@ SIZES = {
     "f_hidden": 16,
     "code": 8,
     "carry_width": 8,
+    "second_look": True,
     "look_channels": [8, 8, 8, 8, 16],
 }
 LOSS = {

@@ -108,7 +108,7 @@ class RefinerSizes:
     f_hidden: int = 160
     code: int = 96
     carry_width: int = 32
-    second_look: bool = True
+    second_look: bool = False
     look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)
     attention: Attention = "tokens"
 

@@ -42,26 +42,24 @@ read -r device compile <<<"$machine"
 
 # Minutes. A GPU draws and measures what takes a CPU longest, and has room for larger batches.
 if [[ $device == cuda ]]; then
-    starting=3 drawing=1 aligning=2 latents=1 pixels=5 styling=3 refining=5 searching=2 measuring=2
+    starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=6 searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 styling=25 refining=45 searching=5 measuring=15
+    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=60 searching=5 measuring=15
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
 contrastive=(--set "phases.0.max_minutes=$(scaled $aligning)")
-aligner=(--set "aligner=$runs/contrastive/aligner.safetensors")
-inversion=("${aligner[@]}" --set phases.1.loss.align=0.1 --set "data.images=$data" --set "phases.0.max_minutes=$(scaled $latents)"
+inversion=(--set "aligner=$runs/contrastive/aligner.safetensors" --set phases.1.loss.align=0.1
+    --set "data.images=$data" --set "phases.0.max_minutes=$(scaled $latents)"
     --set "phases.1.max_minutes=$(scaled $pixels)")
-refiners=("${aligner[@]}" --set "data.images=$data" --set "phases.0.max_minutes=$(scaled $styling)"
-    --set "phases.1.max_minutes=$(scaled $refining)"
+refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refining)"
     --set "encoder=$runs/inversion/encoder.safetensors")
 if [[ $device == cuda ]]; then
     every+=(--set run.validate_every=1000 --set run.checkpoint_every=1000)
     contrastive+=(--set phases.0.pair_batch=512)
     inversion+=(--set data.workers=4 --set phases.0.pair_batch=128 --set phases.1.real_batch=32
         --set phases.1.pair_batch=16)
-    refiners+=(--set data.workers=4 --set phases.0.real_batch=32 --set phases.0.pair_batch=8
-        --set phases.1.real_batch=16 --set phases.1.pair_batch=16)
+    refiners+=(--set data.workers=4 --set phases.0.real_batch=16 --set phases.0.pair_batch=16)
 fi
 identity=$metrics/mobilefacenet_id.onnx
 if [[ -f $identity ]]; then
@@ -69,7 +67,7 @@ if [[ -f $identity ]]; then
     refiners+=(--set "identity_weights=$identity")
 else
     inversion+=(--set identity_weights=null --set phases.1.loss.identity=0)
-    refiners+=(--set identity_weights=null --set phases.0.loss.ws.identity=0 --set phases.1.loss.f.identity=0)
+    refiners+=(--set identity_weights=null --set phases.0.loss.f.identity=0)
     echo "$identity is not there: identity is neither learnt nor measured"
 fi
 searches=yes
@@ -137,7 +135,7 @@ plan 'start and compile' "$starting" "$runs/evaluation.json"
 plan 'draw pairs' "$(scaled $drawing)" "$runs/contrastive/finished"
 plan contrastive "$(scaled $aligning)" "$runs/contrastive/finished"
 plan inversion "$(scaled $((latents + pixels)))" "$runs/inversion/finished"
-plan refiners "$(scaled $((styling + refining)))" "$runs/refiners/finished"
+plan refiners "$(scaled $refining)" "$runs/refiners/finished"
 if [[ $searches ]]; then
     plan directions "$(scaled $searching)" "$runs/directions/finished"
 fi
