@@ -18,7 +18,7 @@ from train.retrieval import rank, retrieval
 
 PAIRS = 2000  # synthetic pairs, every one sought among all
 PSI = (0.7, 1.0)  # of these pairs, drawn uniformly
-FACES = 32  # real faces at most
+FACES = 16  # real faces at most
 STEPS = 60  # of the search for a face's w
 CANDIDATES = 1000  # latents among which a face's w is sought
 SEED = 2 * UNSEEN_PAIRS  # of pairs and candidates: neither training nor its validation draws these

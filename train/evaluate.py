@@ -66,6 +66,7 @@ def evaluate(
     metrics_dir: Path,
     device: str = "auto",
     fast: bool = False,
+    alignment: bool = True,
 ) -> dict[str, Any]:
     """Measure a model on aligned faces.
 
@@ -81,6 +82,7 @@ def evaluate(
         limit: At most so many faces; None takes all.
         metrics_dir: Folder of the networks that measure identity, age and gender.
         device: "auto", "cpu", "cuda" or "mps".
+        alignment: Measure the aligner, if there is one.
         fast: Draw edits with `CompiledSynthesis`; reconstructions are drawn in float32 all the same.
 
     Returns:
@@ -115,7 +117,7 @@ def evaluate(
         result["retention"] = report_retention(
             *parts, pixels, identity=networks.identity, folder=metrics_dir, faces=retention_faces
         )
-    if subject.aligner is not None:
+    if alignment and subject.aligner is not None:
         result["alignment"] = report_alignment(subject.aligner, generator, subject.encoder, pixels)
     return result
 
