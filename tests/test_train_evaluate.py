@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from inversion.checkpoint import save_encoder, save_refiners
@@ -265,7 +266,12 @@ def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys, mo
     assert found["edits"]["protocol"]["faces"] == 2
     # Compiling is torch's business and takes a minute; what is around it is looked at here.
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
-    fast = evaluated(capsys, *arguments, "--refiners", tmp_path / "refiners.safetensors", "--fast")
+    grid = tmp_path / "grid.png"
+    added = ("--refiners", tmp_path / "refiners.safetensors", "--fast", "--grid", grid)
+    fast = evaluated(capsys, *arguments, *added)
+    picture = np.array(Image.open(grid))
+    assert picture.shape == (20 + 8 * 32, 96 + 6 * 32, 3)
+    assert picture[20:, 96:].std() > 5
     assert fast["protocol"]["edits_drawn_in"] in {"bfloat16", "float32"}
     assert fast["spaces"]["f"]["psnr_median"] == found["spaces"]["f"]["psnr_median"]
     for space in ("w", "w+", "f"):

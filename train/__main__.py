@@ -77,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--limit", type=int, help="at most so many faces")
     measure.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS, help="networks [%(default)s]")
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
+    measure.add_argument("--grid", type=Path, help="save invented faces, inversions and edits as a picture")
     measure.add_argument("--no-alignment", action="store_true", help="leave the aligner out")
     measure.add_argument(
         "--fast", action="store_true", help="draw edits compiled, in bfloat16 where that is native"
@@ -147,6 +148,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         metrics_dir=options.metrics_dir,
         device=options.device,
         fast=options.fast,
+        grid=options.grid,
         alignment=not options.no_alignment,
     )
     if options.out is not None:

@@ -67,6 +67,7 @@ def evaluate(
     device: str = "auto",
     fast: bool = False,
     alignment: bool = True,
+    grid: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a model on aligned faces.
 
@@ -83,6 +84,7 @@ def evaluate(
         metrics_dir: Folder of the networks that measure identity, age and gender.
         device: "auto", "cpu", "cuda" or "mps".
         alignment: Measure the aligner, if there is one.
+        grid: Where to save `train.edit_grid.edit_grid` as a JPEG or PNG.
         fast: Draw edits with `CompiledSynthesis`; reconstructions are drawn in float32 all the same.
 
     Returns:
@@ -111,6 +113,11 @@ def evaluate(
     measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
     result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
     parts = (generator, edited.synthesis, edited.encoder, edited.chain, directions)
+    if grid is not None:
+        # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
+        from train.edit_grid import edit_grid, save_grid
+
+        save_grid(grid, edit_grid(*parts))
     if edit_faces:
         result["edits"] = measure_edits(*parts, networks.identity, faces=edit_faces)
     if retention_faces:
