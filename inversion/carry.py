@@ -8,6 +8,8 @@ from inversion.attention import to_map, to_tokens
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
 
+SIZE_SCALE = 4.0  # a change by a quarter opens an untrained gate by half
+
 
 class FeatureCarrier(nn.Module):
     """f = a + offset(code, a), and after an edit f_hat = a_hat + what of the offset still belongs there.
@@ -20,8 +22,13 @@ class FeatureCarrier(nn.Module):
         moved = softmax(q(a_hat) k(a)^T / sqrt(d)) code
         code_hat = (1 - m) code + m moved,   f_hat = a_hat + (1 - g) offset(code_hat, a_hat)
 
-    and two gates m and g, `1 - exp(-relu(conv |a_hat - a|))`, open where the edit changes the activation:
-    m chooses the carried code, g lets go of the offset. Without an edit both are 0 and f_hat is f, exactly.
+    and two gates m and g open where the edit changes the activation: m chooses the carried code, g lets go of
+    the offset. With `size` the mean change around a place, as a share of the mean activation,
+
+        (m, g) = 1 - exp(-SIZE_SCALE size softplus(net(|a_hat - a|, code)))
+
+    Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. A softplus and no ReLU: a gate that
+    training once shuts must be able to open again.
     """
 
     def __init__(self, config: RefinerConfig) -> None:
@@ -35,9 +42,9 @@ class FeatureCarrier(nn.Module):
         self.match = nn.Conv2d(channels, width, 1)
         self.row = nn.Parameter(torch.randn(width, side, 1) * 0.5)
         self.column = nn.Parameter(torch.randn(width, 1, side) * 0.5)
-        self.gates = nn.Conv2d(channels, 2, 3, 1, 1, bias=False)
-        # Positive, so that the gates react to any change from the first step on.
-        nn.init.constant_(self.gates.weight, 0.1 / (channels * 9))
+        self.gates = nn.Sequential(
+            nn.Conv2d(channels + config.code, width, 3, 1, 1), nn.SiLU(), nn.Conv2d(width, 2, 3, 1, 1)
+        )
 
     def forward(self, code: Tensor, a: Tensor) -> Tensor:
         """F of the unedited picture.
@@ -71,7 +78,11 @@ class FeatureCarrier(nn.Module):
         """
         self._check(code, a)
         check_shape("a_hat", a_hat, *a.shape)
-        gates = 1 - torch.exp(-F.relu(self.gates((a_hat - a).abs())))
+        change = (a_hat - a).abs()
+        around = F.avg_pool2d(change.mean(1, keepdim=True), 5, 1, 2)
+        size = around / a.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
+        eager = F.softplus(self.gates(torch.cat([change, code], 1)))
+        gates = 1 - torch.exp(-SIZE_SCALE * size * eager)
         m, g = gates[:, :1], gates[:, 1:]
         code = code + m * (self._moved(code, a, a_hat) - code)
         return a_hat + (1 - g) * self._offset(code, a_hat)

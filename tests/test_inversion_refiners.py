@@ -75,6 +75,23 @@ def test_where_the_edit_changes_nothing_the_code_stays():
     assert not torch.allclose(f_hat[..., :4, :4] - a_hat[..., :4, :4], (f - a)[..., :4, :4])
 
 
+def test_the_gates_open_further_the_more_changes_and_can_always_learn():
+    torch.manual_seed(0)
+    carrier, code, a = FeatureCarrier(CONFIG), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
+    carrier.offset.bias.data.fill_(1.0)
+    kept = []
+    for strength in (0.0, 0.2, 1.0, 5.0):
+        a_hat = a + strength * torch.ones_like(a)
+        kept.append((carrier.carry(code, a, a_hat) - a_hat).mean().item())
+    assert kept == sorted(kept, reverse=True)
+    assert kept[0] == pytest.approx(1)
+    assert kept[-1] < 0.1
+    torch.nn.init.normal_(carrier.offset.weight)
+    carrier.gates[2].bias.data.fill_(-5.0)  # shut
+    carrier.carry(code, a, a + 0.2).sum().backward()
+    assert carrier.gates[2].bias.grad.abs().min() > 0
+
+
 def test_a_shifted_activation_fetches_its_code_from_where_it_was():
     """With sharp matching and no place in it, the carried code of a shifted map is the shifted code."""
     carrier = FeatureCarrier(RefinerConfig(**{**vars(CONFIG), "carry_width": 8}))

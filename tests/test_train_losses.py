@@ -6,7 +6,7 @@ from stylegan2.errors import ShapeError
 from train.augment import flip, jitter
 from train.config import LossWeights
 from train.inversion import weighted_sum
-from train.losses import identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
+from train.losses import focused_l2, identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
 from train.seeds import positioned_generator
 
 
@@ -30,6 +30,21 @@ def test_pixel_l2_equals_the_sum_over_all_values():
     )
     assert pixel_l2(a, b).item() == pytest.approx(expected)
     assert pixel_l2(a, a).item() == 0
+
+
+def test_focused_l2_weighs_what_an_edit_changes():
+    (a, b), (before, _) = pictures(size=16), pictures(size=16)
+    assert focused_l2(a, b, b, 5.0).item() == pytest.approx(pixel_l2(a, b).item())  # nothing changed
+    assert focused_l2(a, b, before, 0.0).item() == pytest.approx(pixel_l2(a, b).item())
+    everywhere = b - 2  # far beyond what counts in full; a border of 4 pixels averages zeros in
+    inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    expected = 6 * (a - b)[inner].square().sum() / a.numel()
+    outer = torch.ones_like(a)
+    outer[inner] = 0
+    found = focused_l2(a, torch.where(outer.bool(), a, b), everywhere, 5.0)
+    assert found.item() == pytest.approx(expected.item())
+    with pytest.raises(ShapeError, match="before"):
+        focused_l2(a, b, before[:1], 1.0)
 
 
 def test_pooled_l2_compares_block_means():

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from inversion.chain import Chain
 from inversion.checkpoint import load_encoder, load_refiners, save_encoder
 from inversion.config import EncoderConfig
+from inversion.directions import DirectionBank
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
@@ -14,7 +16,7 @@ from tests.pictures import write_shard
 from tests.training import assert_equal, interrupting, tiny_generator, write_aligner, write_bundle
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
-from train.edits import COMPONENTS, EditSampler, principal_components
+from train.edits import COMPONENTS, STRONGEST, EditSampler, principal_components
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
@@ -325,14 +327,21 @@ def test_principal_components_are_those_of_w():
     torch.testing.assert_close(found.sigma, total, rtol=0.05, atol=0)
 
 
-def test_random_edits_are_a_few_standard_deviations_long():
+@pytest.mark.parametrize("own", [False, True])
+def test_random_edits_are_a_few_standard_deviations_long(own, tiny_directions):
     generator = tiny_generator()
-    sampler = EditSampler(generator)
+    unit = torch.nn.functional.normalize(torch.ones(16), dim=0)
+    bank = DirectionBank({"own": replace(next(iter(tiny_directions.values())), direction=unit, sigma=0.5)})
+    sampler = EditSampler(generator, bank if own else None)
     d = sampler.sample(400, torch.Generator().manual_seed(1))
     assert torch.equal(d, sampler.sample(400, torch.Generator().manual_seed(1)))
     every = principal_components(generator, 16)
-    half = d[:200] / d[:200].norm(dim=1, keepdim=True)
-    assert ((half @ every.directions[:COMPONENTS].T).abs().max(1).values > 0.999).all()
-    spread = ((d @ every.directions.T) / every.sigma).norm(dim=1)
-    assert 0.3 < spread[:200].mean() < 1.5
-    assert spread[:200].max() <= 2.001
+    along = d / d.norm(dim=1, keepdim=True) @ every.directions[:COMPONENTS].T
+    assert (along.abs().max(1).values > 0.999)[200 if own else 0 :].all()
+    spread = ((d @ every.directions.T) / every.sigma).norm(dim=1)[200:]
+    assert 0.8 < spread.mean() < 1.7
+    assert spread.max() <= STRONGEST + 1e-3
+    if own:
+        strengths = d[:200] @ unit / 0.5
+        torch.testing.assert_close(d[:200], 0.5 * strengths[:, None] * unit)
+        assert 2 < strengths.abs().max() <= STRONGEST

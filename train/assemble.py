@@ -11,6 +11,7 @@ from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.config import EncoderConfig, RefinerConfig
 from inversion.contrastive import ContrastiveAligner
+from inversion.directions import find_directions
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
@@ -126,6 +127,7 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         perceptual=load_perceptual(config.perceptual_weights).to(device),
         identity=identity,
         alignment=_alignment(config, bundle, device) if any(p.loss.align for p in config.phases) else None,
+        directions=find_directions(bundle.generator_sha256, generator.w_dim, generator.num_ws),
     )
     if config.hardware.channels_last:
         for network in vars(networks).values():

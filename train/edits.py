@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inversion.directions import DirectionBank
 from stylegan2 import Generator
 from train.seeds import positioned_generator
 
 COMPONENT_STREAM = 4  # of `positioned_generator`
 SAMPLES = 8192  # latents behind the components
-STRONGEST = 2.0  # standard deviations, of random edits
-COMPONENTS = 16  # principal ones that random edits choose from
+STRONGEST = 2.5  # standard deviations, of random edits
+COMPONENTS = 8  # principal ones that random edits choose from
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,33 @@ def principal_components(generator: Generator, count: int, *, seed: int = 0) -> 
 
 
 class EditSampler:
-    """Random edits d of w: half along a principal component, half along the way from one random w to another.
+    """Random edits d of w: half along the model's own directions, half along its principal components.
 
-    Strengths are uniform in +-`STRONGEST` standard deviations of w along the edit's direction.
+    Strengths are uniform in +-`STRONGEST` standard deviations of w along the edit's direction. A model
+    without directions gets principal components alone.
 
     Args:
         generator: Frozen.
+        directions: The model's edits, if it has some.
         seed: Of the components.
     """
 
-    def __init__(self, generator: Generator, *, seed: int = 0) -> None:
-        self._generator = generator
-        self._components = principal_components(generator, COMPONENTS, seed=seed)
-        every = principal_components(generator, generator.w_dim, seed=seed)
-        self._root = every.directions * every.sigma[:, None]  # rows: sqrt of W's covariance
+    def __init__(
+        self, generator: Generator, directions: DirectionBank | None = None, *, seed: int = 0
+    ) -> None:
+        found = principal_components(generator, COMPONENTS, seed=seed)
+        self._principal = found.directions * found.sigma[:, None]  # one standard deviation each
+        own = [edit.direction * edit.sigma for edit in (directions or {}).values()]
+        self._own = torch.stack(own).to(self._principal) if own else self._principal
 
     @torch.no_grad()
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         """Edits [count, w_dim] on the generator's device; `rng` is a CPU generator."""
-        device = self._generator.w_avg.device
+        device = self._principal.device
         strength = ((2 * torch.rand(count, 1, generator=rng) - 1) * STRONGEST).to(device)
-        chosen = torch.randint(COMPONENTS, (count,), generator=rng).to(device)
-        principal = self._components.directions[chosen] * self._components.sigma[chosen, None]
-        z = torch.randn(2, count, self._generator.z_dim, generator=rng).to(device)
-        way = self._generator.mapping(z[0]) - self._generator.mapping(z[1])
-        way = way / way.norm(dim=1, keepdim=True)
-        way = way * (way @ self._root.T).norm(dim=1, keepdim=True)  # the spread of w along it
-        first = torch.arange(count, device=device)[:, None] < count // 2
-        return strength * torch.where(first, principal, way)
+        half = count // 2
+        chosen = [
+            bank[torch.randint(len(bank), (n,), generator=rng).to(device)]
+            for bank, n in ((self._own, half), (self._principal, count - half))
+        ]
+        return strength * torch.cat(chosen)

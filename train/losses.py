@@ -9,6 +9,8 @@ from torch.distributed.nn.functional import all_gather
 from stylegan2.checks import check_shape
 from stylegan2.errors import ShapeError
 
+CHANGED = 0.25  # difference of two pixels on [-1, 1] that counts as a change in full
+
 
 def pixel_l2(img: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference of pictures (CLCAE section 3.3, L_2).
@@ -44,6 +46,28 @@ def pooled_l2(img: Tensor, target: Tensor, factor: int) -> Tensor:
         raise ShapeError("img", tuple(img.shape), f"[N, C, H, W] with H and W multiples of {factor}")
     check_shape("target", target, *img.shape)
     return F.mse_loss(F.avg_pool2d(img, factor), F.avg_pool2d(target, factor))
+
+
+def focused_l2(img: Tensor, target: Tensor, before: Tensor, focus: float) -> Tensor:
+    """`pixel_l2` that weighs more where an edit has changed the picture.
+
+        mean (1 + focus m) (img - target)^2,  m = min(1, |target - before| / 0.25), averaged over 9 x 9 pixels
+
+    Args:
+        img: Edited pictures [N, C, H, W] in [-1, 1].
+        target: What they should be, the same shape and range.
+        before: `target` without the edit, the same shape and range.
+        focus: At least 0.
+
+    Raises:
+        ShapeError: The shapes differ.
+    """
+    check_shape("img", img, "N", "C", "H", "W")
+    check_shape("target", target, *img.shape)
+    check_shape("before", before, *img.shape)
+    changed = ((target - before).abs().mean(1, keepdim=True) / CHANGED).clamp(max=1)
+    m = F.avg_pool2d(changed, 9, 1, 4)
+    return ((1 + focus * m) * (img - target).square()).mean()
 
 
 def latent_regression(w: Tensor, target: Tensor, w_std: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class RefinementLoss:
     ws: PictureWeights  # G(ws) against a real face
     f: PictureWeights  # G(ws, f) against a real face
     edit: PictureWeights  # G(ws_hat, f_hat) of an inverted G(w) against G(w + d)
+    focus: float = 0.0  # how much more edit.l2 weighs where the edit changes the true picture
     align: float = 0.0  # w against its picture, see `train.alignment_loss`
     latent: float = 0.1  # ws of an inverted G(w) against w, in standard deviations of W
     spread: float = 0.005  # |ws - w|^2 of real faces, in the same unit: keeps ws near the foundation

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inversion.directions import DirectionBank
 from inversion.refiners import Levels, Refiners, Seen
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
@@ -16,7 +17,7 @@ from train.augment import Mirrored
 from train.edits import EditSampler
 from train.hardware import autocast, choose_precision
 from train.identity import IdentityEmbedder
-from train.losses import identity_loss, latent_regression, pixel_l2, pooled_l2
+from train.losses import focused_l2, identity_loss, latent_regression, pixel_l2, pooled_l2
 from train.pairs import Pairs
 from train.perceptual import PerceptualDistance
 from train.refinement_config import PictureWeights, RefinementConfig, RefinementPhase
@@ -32,6 +33,7 @@ class RefinementNetworks:
     perceptual: PerceptualDistance | None = None
     identity: IdentityEmbedder | None = None
     alignment: AlignmentLoss | None = None
+    directions: DirectionBank | None = None
 
 
 class RefinementTerms:
@@ -52,7 +54,7 @@ class RefinementTerms:
         self._device = generator.w_avg.device
         self.dtype = choose_precision(self._device, config.hardware.precision)
         self._resolution = refiners.config.f_resolution
-        self.sampler = EditSampler(generator, seed=config.seed)
+        self.sampler = EditSampler(generator, networks.directions, seed=config.seed)
         self._encode: Callable[[Tensor], tuple[Tensor, Any]] = networks.encoder.encode
         self._lower: Callable[[Tensor], Any] = self._lowered
         self._upper: Callable[[Tensor, Tensor, Tensor], Tensor] = generator.synthesis.upper
@@ -97,7 +99,7 @@ class RefinementTerms:
         if loss.weighs_ws:
             terms |= self._styles(phase, w.float(), ws, drawn, target, pairs)
         if loss.weighs_f:
-            edited = None if pairs is None else self._edit(ws.detach()[n:], pairs.w.to(self._device), rng)
+            edited = None if pairs is None else self._edit(ws.detach()[n:], pairs, rng)
             found = _Found(img=img, levels=levels, ws=ws.detach(), a=a.detach(), below=below.detach())
             terms |= self._features(phase, found, drawn.detach().clamp(-1, 1), target, edited, fraction)
         terms["total"] = self._weighted(terms, phase)
@@ -175,6 +177,8 @@ class RefinementTerms:
         terms |= self._compare("f", out[:n], target, loss.f)
         if edited is not None:
             terms |= self._compare("edit", out[n:], edited.target, loss.edit)
+            if loss.edit.l2 and loss.focus:
+                terms["edit/l2"] = focused_l2(out[n:], edited.target, edited.before, loss.focus)
         return terms
 
     def entered(
@@ -193,14 +197,14 @@ class RefinementTerms:
             return self._upper(a, below, ws).float()
 
     @torch.no_grad()
-    def _edit(self, ws: Tensor, true_w: Tensor, rng: torch.Generator) -> "_Edited":
+    def _edit(self, ws: Tensor, pairs: Pairs, rng: torch.Generator) -> "_Edited":
         d = self.sampler.sample(len(ws), rng)
         ws_hat = ws + d[:, None]
         with autocast(self._device, self.dtype):
             a, below = self._lower(torch.cat([ws, ws_hat]))
             m = len(ws)
             drawn = self._upper(a[:m], below[:m], ws).float().clamp(-1, 1)
-            target = self.draw(true_w + d)
+            target = self.draw(pairs.w.to(self._device) + d)
         return _Edited(
             a=a[:m].clone(),
             a_hat=a[m:].clone(),
@@ -208,6 +212,7 @@ class RefinementTerms:
             ws_hat=ws_hat,
             drawn=drawn.clone(),
             target=target,
+            before=pairs.img.to(self._device),
         )
 
     def _compare(self, name: str, out: Tensor, target: Tensor, weights: PictureWeights) -> dict[str, Tensor]:
@@ -273,3 +278,4 @@ class _Edited:
     ws_hat: Tensor
     drawn: Tensor  # G(ws)
     target: Tensor  # G(w + d)
+    before: Tensor  # G(w)
