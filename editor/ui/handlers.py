@@ -193,13 +193,16 @@ class Handlers:
             yield gr.skip(), gr.skip(), ended
         elif isinstance(news, EditSession):
             done = "Stopped" if news.inversion.stopped else "Refined"
-            before = cv2.PSNR(session.crop, self.editor.reconstruct(session))
-            after = cv2.PSNR(session.crop, self.editor.reconstruct(news))
-            text = f"{done} after {news.inversion.steps} steps: {before:.1f} dB became {after:.1f} dB."
+            before, after = self._psnr_of_ws(session), self._psnr_of_ws(news)
+            text = f"{done} after {news.inversion.steps} steps: {before:.1f} dB became {after:.1f} dB in W+."
             yield *self._show(visit, news, text), ended
         else:
             error = news or StyleGANError("The refinement failed; the server's log says why")
             yield gr.skip(), problem(error), ended
+
+    def _psnr_of_ws(self, session: EditSession) -> float:
+        """Fidelity in W+, which is what the optimisation improves: F follows, and may lose by it."""
+        return cv2.PSNR(session.crop, self.editor.reconstruct(self.editor.enter(session, "w+")))
 
     def _refine_aside(
         self, session: EditSession, steps: int, stop: threading.Event

@@ -80,7 +80,7 @@ function offer(views, chosen) {
     label.className = "space";
     const choice = Object.assign(document.createElement("input"), { type: "radio", name: "space", value: view.space });
     choice.checked = view.space === chosen;
-    const picture = Object.assign(document.createElement("img"), { src: view.src, alt: "" });
+    const picture = Object.assign(document.createElement("img"), { src: view.src, alt: `reconstruction in ${view.label}` });
     const words = document.createElement("span");
     words.append(
       Object.assign(document.createElement("strong"), { textContent: view.label }),
