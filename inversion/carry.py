@@ -87,6 +87,10 @@ class FeatureCarrier(nn.Module):
         code = code + m * (self._moved(code, a, a_hat) - code)
         return a_hat + (1 - g) * self._offset(code, a_hat)
 
+    def extra_repr(self) -> str:
+        """What no tensor tells: converted graphs are told apart by it."""
+        return f"size_scale={SIZE_SCALE}"
+
     def _moved(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         place, side = self.row + self.column, self.config.f_resolution
         q, k = to_tokens(self.match(a_hat) + place), to_tokens(self.match(a) + place)
