@@ -1,9 +1,13 @@
 """CrossAttentionBlock: tokens look at a context."""
 
+from typing import TypeVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Levels = tuple[Tensor, Tensor, Tensor]  # fine, middle, coarse, as `Backbone` returns them
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 class CrossAttentionBlock(nn.Module):
@@ -55,3 +59,11 @@ def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
     """Tokens [N, height * width, C] -> feature map [N, C, height, width]."""
     n, _, channels = tokens.shape
     return tokens.transpose(1, 2).reshape(n, channels, height, width)
+
+
+def zero_started(layer: Layer) -> Layer:
+    """`layer`, whose output is zero until it is trained."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

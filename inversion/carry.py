@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.attention import to_map, to_tokens
+from inversion.attention import to_map, to_tokens, zero_started
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
 
@@ -36,9 +36,8 @@ class FeatureCarrier(nn.Module):
         self.config = config
         channels, side, width = config.f_channels, config.f_resolution, config.carry_width
         self.mix = nn.Conv2d(config.code + channels, config.f_hidden, 3, 1, 1)
-        self.offset = nn.Conv2d(config.f_hidden, channels, 3, 1, 1)
-        self.offset.weight.data.zero_()  # an untrained carrier leaves f as G_k(ws)
-        self.offset.bias.data.zero_()  # type: ignore[union-attr]
+        # An untrained carrier leaves f as G_k(ws).
+        self.offset = zero_started(nn.Conv2d(config.f_hidden, channels, 3, 1, 1))
         self.match = nn.Conv2d(channels, width, 1)
         self.row = nn.Parameter(torch.randn(width, side, 1) * 0.5)
         self.column = nn.Parameter(torch.randn(width, 1, side) * 0.5)

@@ -55,9 +55,12 @@ class Chain:
         w, levels = self.encoder.encode(img)
         if look is None:
             return Seen(w, levels, w.new_zeros(len(w), self.refiners.config.width))
-        drawn = self.draw_ws(w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous())
-        seen: Seen = look(img, shrink(drawn.clamp(-1, 1), side), w, levels)
+        seen: Seen = look(img, shrink(self.draw_w(w).clamp(-1, 1), side), w, levels)
         return seen
+
+    def draw_w(self, w: Tensor) -> Tensor:
+        """G(w), the same style in every layer: img [N, 3, R, R]."""
+        return self.draw_ws(w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous())
 
     def draw_ws(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R]."""

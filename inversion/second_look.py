@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.attention import Levels
+from inversion.attention import Levels, zero_started
 from inversion.backbone import Backbone, residual_stage
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
@@ -39,13 +39,13 @@ class SecondLook(nn.Module):
         channels, r = config.look_channels, config.in_resolution
         self.backbone = Backbone(channels[:4], (1, 1, 2), in_channels=6)
         self.project = nn.ModuleList(
-            _zero_started(nn.Conv2d(theirs, ours, 1))
+            zero_started(nn.Conv2d(theirs, ours, 1))
             for theirs, ours in zip(channels[1:4], config.level_channels, strict=True)
         )
         self.tail = residual_stage(channels[3], channels[4], 1)
         self.norm = nn.BatchNorm2d(channels[4])
         self.missing = nn.Linear(channels[4] * (r // 32) ** 2, config.width)
-        self.head = _zero_started(nn.Linear(config.width, config.w_dim))
+        self.head = zero_started(nn.Linear(config.width, config.w_dim))
         self.register_buffer("w_std", torch.ones([]))
 
     def forward(self, img: Tensor, drawn: Tensor, w: Tensor, levels: Levels) -> Seen:
@@ -70,10 +70,3 @@ class SecondLook(nn.Module):
         )
         missing = F.silu(self.missing(F.silu(self.norm(self.tail(found[2]))).flatten(1)))
         return Seen(w + self.w_std * self.head(missing), (fine, middle, coarse), missing)
-
-
-def _zero_started(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer

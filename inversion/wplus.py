@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.attention import CrossAttentionBlock, Levels, to_tokens
+from inversion.attention import CrossAttentionBlock, Levels, to_tokens, zero_started
 from inversion.config import RefinerConfig
 from inversion.reference_attention import ReferenceCrossAttention
 from stylegan2.checks import check_shape
@@ -81,7 +81,7 @@ class TokensWPlus(WPlusRefiner):
             CrossAttentionBlock(width, width, config.heads, 2 * width) for _ in range(config.blocks)
         )
         self.norm = nn.LayerNorm(width)
-        self.head = _zero_started(nn.Linear(width, config.w_dim))
+        self.head = zero_started(nn.Linear(width, config.w_dim))
 
     def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
         placed = zip(levels, self.project, self.rows, self.columns, strict=True)
@@ -114,7 +114,7 @@ class ReferenceWPlus(WPlusRefiner):
         self.blocks = nn.ModuleList(
             ReferenceCrossAttention(width, config.heads, 2 * width) for _ in range(config.num_ws)
         )
-        self.head = _zero_started(nn.Linear(width, config.w_dim))
+        self.head = zero_started(nn.Linear(width, config.w_dim))
 
     def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
         means, base = _means(levels), (self.ask(normalised) + missing)[:, None]  # [N, 1, width]
@@ -132,7 +132,7 @@ class PlainWPlus(WPlusRefiner):
         width = config.width
         self.read = _perceptron(sum(config.level_channels), 2 * width, width)
         self.norm = nn.LayerNorm(width)
-        self.head = _zero_started(nn.Linear(width, config.num_ws * config.w_dim))
+        self.head = zero_started(nn.Linear(width, config.num_ws * config.w_dim))
 
     def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
         x = self.norm(self.read(torch.cat(_means(levels), 1)) + missing)
@@ -158,12 +158,6 @@ def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 def _means(levels: Levels) -> list[Tensor]:
     return [level.mean((2, 3)) for level in levels]  # [N, C]
-
-
-def _zero_started(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 _VARIANTS: dict[str, type[WPlusRefiner]] = {

@@ -18,7 +18,7 @@ from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from stylegan2.image import to_uint8
 from stylegan2.settings import read_settings
 from tests.pictures import write_shard
-from tests.training import tiny_generator, write_bundle
+from tests.training import TINY_REFINERS, tiny_generator, write_bundle
 from train.__main__ import build_parser
 from train.config import ContrastiveConfig, InversionConfig
 from train.directions_config import DirectionsConfig
@@ -50,17 +50,7 @@ SETTINGS = {
     },
     "refiners": {
         "data": {"validation_fraction": 0.2},
-        "refiners": {
-            "f_resolution": 16,
-            "width": 16,
-            "heads": 2,
-            "blocks": 1,
-            "f_width": 16,
-            "f_blocks": 1,
-            "f_hidden": 16,
-            "code": 8,
-            "carry_width": 8,
-        },
+        "refiners": TINY_REFINERS,
         "phases": [
             {
                 "name": "refine",

@@ -13,26 +13,21 @@ from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 from tests.pictures import write_shard
-from tests.training import assert_equal, interrupting, tiny_generator, write_aligner, write_bundle
+from tests.training import (
+    TINY_REFINERS,
+    assert_equal,
+    interrupting,
+    tiny_generator,
+    write_aligner,
+    write_bundle,
+)
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
 from train.edits import COMPONENTS, STRONGEST, EditSampler, principal_components
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
-SIZES = {
-    "f_resolution": 16,
-    "width": 16,
-    "heads": 2,
-    "blocks": 1,
-    "f_width": 16,
-    "f_blocks": 1,
-    "f_hidden": 16,
-    "code": 8,
-    "carry_width": 8,
-    "second_look": True,
-    "look_channels": [8, 8, 8, 8, 16],
-}
+SIZES = {**TINY_REFINERS, "second_look": True, "look_channels": [8, 8, 8, 8, 16]}
 LOSS = {
     "ws": {"l2": 4.0, "pooled_l2": 2.0},
     "f": {"l2": 6.0},

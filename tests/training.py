@@ -13,6 +13,18 @@ from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.checkpoint import file_sha256
 from train.assemble import frame_network
 
+TINY_REFINERS = {
+    "f_resolution": 16,
+    "width": 16,
+    "heads": 2,
+    "blocks": 1,
+    "f_width": 16,
+    "f_blocks": 1,
+    "f_hidden": 16,
+    "code": 8,
+    "carry_width": 8,
+}
+
 
 def tiny_generator():
     torch.manual_seed(0)

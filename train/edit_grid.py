@@ -13,17 +13,13 @@ from inversion.directions import DirectionBank
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, to_uint8
-from train.edit_truth import PSI, draw_styles, truth_edits, variants_of
+from train.edit_truth import PSI, draw_styles, truth_edits, unedited, variants_of
 from train.pairs import UNSEEN_PAIRS
 
 COLUMNS = 6  # faces, each with another edit
 MARGIN = 96  # pixels at the left, for the rows' names
 QUALITY = 92  # of the JPEG
 INK, PAPER = (40, 40, 40), 255
-
-
-def _unedited(ws: Tensor) -> Tensor:
-    return ws
 
 
 @torch.no_grad()
@@ -59,7 +55,7 @@ def edit_grid(
         return torch.cat([edits[name](ws[i : i + 1]) for i, name in enumerate(names)])
 
     rows = {"face": face}
-    rows |= {space: to_uint8(render(_unedited)) for space, render in variants.items()}
+    rows |= {space: to_uint8(render(unedited)) for space, render in variants.items()}
     rows["true edit"] = to_uint8(draw_styles(synthesis, each(truth_ws)))
     rows |= {f"edited {space}": to_uint8(render(each)) for space, render in variants.items()}
     pixels = torch.stack(list(rows.values())).cpu()  # [rows, faces, R, R, 3]

@@ -95,6 +95,11 @@ def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
     return synthesis.upper(*synthesis.lower(ws, 4), ws)
 
 
+def unedited(ws: Tensor) -> Tensor:
+    """The edit that changes nothing."""
+    return ws
+
+
 def variants_of(
     generator: Generator, synthesis: Synthesis, encoder: WEncoder, chain: Chain | None, img: Tensor
 ) -> dict[str, Callable[[Edit], Tensor]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -176,9 +177,8 @@ class RefinementTerms:
         terms = {"offset": offset.float().square().mean()}
         terms |= self._compare("f", out[:n], target, loss.f)
         if edited is not None:
-            terms |= self._compare("edit", out[n:], edited.target, loss.edit)
-            if loss.edit.l2 and loss.focus:
-                terms["edit/l2"] = focused_l2(out[n:], edited.target, edited.before, loss.focus)
+            l2 = partial(focused_l2, before=edited.before, focus=loss.focus)
+            terms |= self._compare("edit", out[n:], edited.target, loss.edit, l2)
         return terms
 
     def entered(
@@ -215,11 +215,18 @@ class RefinementTerms:
             before=pairs.img.to(self._device),
         )
 
-    def _compare(self, name: str, out: Tensor, target: Tensor, weights: PictureWeights) -> dict[str, Tensor]:
+    def _compare(
+        self,
+        name: str,
+        out: Tensor,
+        target: Tensor,
+        weights: PictureWeights,
+        l2: Callable[[Tensor, Tensor], Tensor] = pixel_l2,
+    ) -> dict[str, Tensor]:
         networks = self._networks
         terms: dict[str, Tensor] = {}
         if weights.l2:
-            terms[f"{name}/l2"] = pixel_l2(out, target)
+            terms[f"{name}/l2"] = l2(out, target)
         if weights.pooled_l2:
             terms[f"{name}/pooled_l2"] = pooled_l2(out, target, self._config.pool_factor)
         with autocast(self._device, self.dtype):

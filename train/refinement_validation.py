@@ -88,10 +88,9 @@ class RefinementValidation:
             latents = chain.invert(from_uint8(pixels).to(self._device))
             ws_hat = None if d is None else latents.ws + d[:, None]
             w = latents.w if d is None else latents.w + d
-            foundation = w[:, None].expand(-1, latents.ws.shape[1], -1).contiguous()
             plain = latents.ws if ws_hat is None else ws_hat
             drawn = {
-                "w": chain.draw_ws(foundation),
+                "w": chain.draw_w(w),
                 "ws": chain.draw_ws(plain),
                 "f": chain.draw(latents, ws_hat),
             }

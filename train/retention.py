@@ -20,7 +20,7 @@ from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.errors import CheckpointError, EngineError
 from stylegan2.image import from_uint8, to_uint8
-from train.edit_truth import BATCH, Edit, draw_styles, variants_of
+from train.edit_truth import BATCH, Edit, draw_styles, unedited, variants_of
 from train.identity import IdentityEmbedder
 from train.measure import number
 from train.pairs import UNSEEN_PAIRS
@@ -204,10 +204,6 @@ def _drawing(synthesis: Synthesis, ws: Tensor) -> Callable[[Edit], Tensor]:
     return lambda edit: draw_styles(synthesis, edit(ws))
 
 
-def _unedited(ws: Tensor) -> Tensor:
-    return ws
-
-
 def _add(
     columns: dict[str, dict[str, _Column]],
     edits: Mapping[str, EditDirection],
@@ -218,7 +214,7 @@ def _add(
 ) -> None:
     """Measure a batch under every edit; photo: its embeddings, None for those of the unedited pictures."""
     for variant, render in variants.items():
-        own = None if identity is None else identity(from_uint8(to_uint8(render(_unedited))))
+        own = None if identity is None else identity(from_uint8(to_uint8(render(unedited))))
         for name, direction in edits.items():
             attribute = own_attribute(direction) or ""
             column = columns.setdefault(variant, {}).setdefault(name, _Column(attribute=attribute))
