@@ -1,0 +1,1 @@
+"""Generators in the layouts of other projects: recognised, translated to ours, and written back."""

@@ -1,0 +1,1 @@
+"""Weights files of any origin as inert data: nothing that a file holds is ever run."""
