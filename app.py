@@ -18,7 +18,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--host", help=f"address to listen on (default {DEFAULT_HOST}, or GRADIO_SERVER_NAME)"
     )
     parser.add_argument("--port", help=f"port to listen on (default {DEFAULT_PORT}, or GRADIO_SERVER_PORT)")
-    parser.add_argument("--bundle", help="folder of the model bundle (default: the bundled one)")
+    parser.add_argument(
+        "--model", help="a bundle's folder, or a StyleGAN2 weights file (default: the bundled model)"
+    )
     parser.add_argument(
         "--face-model", help="a MediaPipe FaceLandmarker .task file instead of the bundled one"
     )
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         editor = open_editor(
-            args.bundle or DEFAULT_BUNDLE,
+            args.model or DEFAULT_BUNDLE,
             device=args.device,
             engine=args.engine,
             face_model=args.face_model,

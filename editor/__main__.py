@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 
 from editor.export import save_png
-from editor.pipeline import open_editor
+from editor.pipeline import OPTIMISATION_STEPS, open_editor
 from inversion.errors import StrengthError
 from inversion.optimise import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE
@@ -32,12 +32,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--crop", metavar="CROP.png", help="where to write the aligned face that was inverted"
     )
     parser.add_argument(
-        "--steps", type=int, default=0, help="optimisation steps after the encoder (default 0)"
+        "--steps",
+        type=int,
+        default=0,
+        help=f"optimisation steps after the encoder (default 0; without an encoder {OPTIMISATION_STEPS})",
     )
     parser.add_argument(
         "--space", choices=("w", "w+", "f"), help="latents to draw and edit (default: the most faithful)"
     )
-    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the model bundle")
+    parser.add_argument("--model", default=DEFAULT_BUNDLE, help="a bundle's folder, or a weights file")
     parser.add_argument("--identity", help="an ONNX face network (ArcFace family): reports the identity")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
@@ -77,14 +80,15 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     edits = parse_edits(args.edits)
     # A single picture is drawn before another engine would be ready.
     engine = "torch" if args.engine == "auto" else args.engine
-    editor = open_editor(args.bundle, device=args.device, engine=engine, identity=args.identity)
+    editor = open_editor(args.model, device=args.device, engine=engine, identity=args.identity)
     editor.directions.check(edits)
     with editor.detector:
         session = editor.edit(editor.invert(args.photo), edits)
     if args.space:
         session = editor.enter(session, args.space)
-    if args.steps:
-        session = editor.refine(session, args.steps, show_progress)
+    steps = args.steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
+    if steps:
+        session = editor.refine(session, steps, show_progress)
     reconstruction = editor.reconstruct(session)
     likeness = editor.likeness(session, reconstruction)
     save_png(args.out, editor.render(session), session.strengths)

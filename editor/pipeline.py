@@ -17,6 +17,7 @@ from editor.landmarks import FaceDetector
 from editor.photo import load_photo
 from editor.session import EditSession, Space
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.components import discover_directions
 from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
 from inversion.feature_renderer import FeatureRenderer
@@ -27,6 +28,8 @@ from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.renderer import Renderer
+
+OPTIMISATION_STEPS = 100  # of a photo's first fit where the model has no encoder
 
 Pixels = NDArray[np.uint8]
 PhotoSource = str | Path | bytes | Image.Image | Pixels
@@ -88,8 +91,19 @@ class Editor:
         """Side of every crop and picture in pixels."""
         return self.renderer.img_resolution
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether photos are inverted at once; without, they take `refine`, see `awaits_fit`."""
+        return self.inverter.engine is not None
+
+    def awaits_fit(self, session: EditSession) -> bool:
+        """Whether the session's latents are a mere start, so that `refine` has to find the face."""
+        return not self.has_encoder and not session.invented and session.inversion.steps == 0
+
     def invert(self, photo: PhotoSource) -> EditSession:
         """Find the largest face in a photo, align it, and invert it with the encoder.
+
+        Without an encoder the session starts from the mean face: see `awaits_fit`.
 
         Args:
             photo: A path, the bytes of an image file, a PIL image, or pixels [H, W, 3] uint8.
@@ -148,7 +162,8 @@ class Editor:
         """A face that the generator invents, with its true latent; the same for the same seed."""
         w = self.generator.sample_w(1, seed=seed, truncation_psi=truncation_psi).cpu()
         inversion = Inversion(w=w, ws=self.generator.broadcast(w).clone())
-        return EditSession(crop=self.renderer.render(inversion.ws)[0].numpy(), inversion=inversion)
+        crop = self.renderer.render(inversion.ws)[0].numpy()
+        return EditSession(crop=crop, inversion=inversion, invented=True)
 
     def refine(
         self, session: EditSession, steps: int, progress: Callable[[Progress], bool] | None = None
@@ -195,7 +210,10 @@ def open_editor(
     face_model: str | Path | None = None,
     identity: str | Path | None = None,
 ) -> Editor:
-    """Load everything that the model bundle in a folder needs; `Editor.prepare` then makes it fast.
+    """Load everything that a model needs; `Editor.prepare` then makes it fast.
+
+    What a model lacks is made up for: photos of one without an encoder are found by optimisation, and one
+    without directions is edited along its principal components.
 
     Args:
         bundle: Folder with `bundle.yaml`.
@@ -210,20 +228,19 @@ def open_editor(
         EngineError: A device or engine that cannot be used.
     """
     model = load_bundle(bundle)
-    if model.encoder_path is None:
-        raise CheckpointError(f"{model.folder}: the bundle has no encoder; photos cannot be inverted")
     generator = load_generator(model.generator_path)
     if generator.img_resolution != model.resolution:
         raise CheckpointError(
             f"{model.generator_path}: draws {generator.img_resolution} px, "
             f"the bundle says {model.resolution} px"
         )
-    encoder = load_encoder(model.encoder_path)
     renderer = Renderer(generator, device=device, engine=engine, cache=cache)
-    refiners, features = None, None
-    if model.refiners_path is not None:
-        refiners = load_refiners(model.refiners_path).fold_attention()
-        features = FeatureRenderer(generator, refiners, device=device, engine=engine, cache=cache)
+    encoder, refiners, features = None, None, None
+    if model.encoder_path is not None:
+        encoder = load_encoder(model.encoder_path)
+        if model.refiners_path is not None:
+            refiners = load_refiners(model.refiners_path).fold_attention()
+            features = FeatureRenderer(generator, refiners, device=device, engine=engine, cache=cache)
     inverter = Inverter(
         generator,
         encoder,
@@ -237,6 +254,7 @@ def open_editor(
     gauge = None
     if model.aligner_path is not None:
         gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer)
+    directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
     return Editor(
         generator=generator,
         gauge=gauge,
@@ -245,6 +263,6 @@ def open_editor(
         features=features,
         inverter=inverter,
         detector=FaceDetector(face_model),
-        directions=find_directions(model.generator_sha256, generator.w_dim, generator.num_ws),
+        directions=directions if len(directions) else discover_directions(generator),
         alignment=model.alignment,
     )

@@ -18,6 +18,7 @@ class EditSession:
 
     crop: NDArray[np.uint8]  # aligned face [R, R, 3]
     inversion: Inversion
+    invented: bool = False  # by the generator, so that the latents are the true ones
     space: Space = "w+"  # which of the latents are drawn and edited
     strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> standard deviations
     transform: NDArray[np.float64] | None = (

@@ -12,6 +12,7 @@ from inversion.optimise import OptimiseConfig, Progress, optimise_latents
 from inversion.refiners import FeatureRefiner, Levels, Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
+from stylegan2.engine import choose_device
 from stylegan2.generator import Generator
 from stylegan2.image import from_uint8, shrink
 from stylegan2.live_engine import LiveEngine
@@ -118,7 +119,8 @@ class Inverter:
 
     Args:
         generator: Used by the optimisation; moved to the device.
-        encoder: Trained for `generator`.
+        encoder: Trained for `generator`. Without one `invert` answers with the mean of W, from where `refine`
+            finds the picture.
         refiners: Trained for `encoder`; None inverts into W alone.
         renderer: Draws for `generator`; needed with `refiners`.
         features: The same for (ws, f).
@@ -133,7 +135,7 @@ class Inverter:
     def __init__(
         self,
         generator: Generator,
-        encoder: WEncoder,
+        encoder: WEncoder | None,
         *,
         refiners: Refiners | None = None,
         renderer: Renderer | None = None,
@@ -148,15 +150,18 @@ class Inverter:
         def open_engine(module: nn.Module, examples: tuple[Tensor, ...]) -> LiveEngine:
             return LiveEngine(module, examples, device=device, engine=engine, cache=cache)
 
-        self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
-        self._generator = generator.to(self.engine.device)
+        self.engine: LiveEngine | None = None
         self._path: _RefinerPath | None = None
-        if refiners is not None and renderer is not None and features is not None:
-            self._path = _RefinerPath(refiners, renderer, features, self.engine(pixels), open_engine)
+        if encoder is not None:
+            self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
+            if refiners is not None and renderer is not None and features is not None:
+                self._path = _RefinerPath(refiners, renderer, features, self.engine(pixels), open_engine)
+        self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""
-        self.engine.prepare()
+        if self.engine is not None:
+            self.engine.prepare()
         if self._path is not None:
             self._path.prepare()
 
@@ -173,7 +178,10 @@ class Inverter:
             ShapeError: `pixels` has another shape.
         """
         self._check(pixels)
-        w, *levels = self.engine(pixels)
+        if self.engine is None:
+            w, levels = self._generator.w_avg[None].cpu(), []
+        else:
+            w, *levels = self.engine(pixels)
         if self._path is None:
             return Inversion(w=w, ws=self._generator.broadcast(w).clone())
         w, ws, seen = self._path.styles(pixels, w, *levels)
@@ -214,7 +222,7 @@ class Inverter:
             self._generator, from_uint8(pixels), start.w, steps, progress=progress, config=config
         )
         f = None
-        if self._path is not None:
+        if self._path is not None and self.engine is not None:
             _, _, levels = self._path.styles(pixels, *self.engine(pixels))
             f = self._path.feature(pixels, found.ws, levels)
         return replace(start, w=found.w, ws=found.ws, f=f, steps=found.steps, stopped=found.stopped)

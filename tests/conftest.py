@@ -8,6 +8,7 @@ import torch
 
 from editor.landmarks import FaceDetector
 from editor.pipeline import Editor
+from inversion.components import discover_directions
 from inversion.config import EncoderConfig
 from inversion.directions import DirectionBank
 from inversion.feature_renderer import FeatureRenderer
@@ -123,5 +124,19 @@ def tiny_editor(tiny_generator, tiny_encoder, tiny_directions):
             inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
             detector=detector,
             directions=tiny_directions,
+            alignment=AlignmentConfig(scale=0.66, center=0.48),
+        )
+
+
+@pytest.fixture
+def lone_editor(tiny_generator):
+    """A generator and nothing else: no encoder, and of directions only those that are found in it."""
+    with FaceDetector() as detector:
+        yield Editor(
+            generator=tiny_generator,
+            renderer=Renderer(tiny_generator, engine="torch"),
+            inverter=Inverter(tiny_generator, None, engine="torch"),
+            detector=detector,
+            directions=discover_directions(tiny_generator),
             alignment=AlignmentConfig(scale=0.66, center=0.48),
         )

@@ -71,7 +71,7 @@ def test_a_free_port_is_taken_as_it_is(taken_port):
 
 def test_a_folder_without_a_bundle_is_named():
     assert_refused(
-        start("--bundle", "no/such/folder", "--port", free_port()), "no/such/folder", "bundle.yaml"
+        start("--model", "no/such/folder", "--port", free_port()), "no/such/folder", "bundle.yaml"
     )
 
 
@@ -88,7 +88,7 @@ def test_help_needs_no_model():
     start_time = time.perf_counter()
     done = start("--help")
     assert done.returncode == 0
-    assert "--bundle" in done.stdout
+    assert "--model" in done.stdout
     assert time.perf_counter() - start_time < 10  # torch and Gradio alone take that long on a busy machine
 
 

@@ -12,6 +12,7 @@ from editor.errors import FaceError, ImageInputError
 from editor.export import edit_note, encode_png, save_png
 from editor.pipeline import open_editor
 from inversion.checkpoint import save_encoder
+from inversion.components import OFFERED, discover_directions
 from inversion.errors import DirectionError, StrengthError
 from stylegan2.checkpoint import file_sha256, save_generator
 from stylegan2.errors import CheckpointError
@@ -128,7 +129,7 @@ def test_a_bundle_of_another_size_needs_no_code(tiny_generator, tiny_encoder, tm
     with editor.detector:
         session = editor.invert(astronaut)
     assert editor.render(session).shape == (32, 32, 3)
-    assert not len(editor.directions)  # none were made for this generator
+    assert next(iter(editor.directions)) == "component-1"  # none were made for this generator
 
     (tmp_path / "bundle.yaml").write_text(yaml.safe_dump({**manifest, "resolution": 64}))
     with pytest.raises(CheckpointError, match=r"g\.safetensors: draws 32 px, the bundle says 64 px"):
@@ -136,8 +137,34 @@ def test_a_bundle_of_another_size_needs_no_code(tiny_generator, tiny_encoder, tm
 
     without = {**manifest, "files": {"generator": files["generator"]}}
     (tmp_path / "bundle.yaml").write_text(yaml.safe_dump(without))
-    with pytest.raises(CheckpointError, match="the bundle has no encoder; photos cannot be inverted"):
-        open_editor(tmp_path)
+    assert not open_editor(tmp_path, engine="torch").has_encoder
+
+
+def test_without_an_encoder_a_photo_is_found_by_optimisation(lone_editor, astronaut):
+    session = lone_editor.invert(astronaut)
+    assert lone_editor.awaits_fit(session)
+    assert torch.equal(session.inversion.w[0], lone_editor.generator.w_avg)
+    fitted = lone_editor.refine(session, 40)
+    assert not lone_editor.awaits_fit(fitted)
+    before, after = (cv2.PSNR(session.crop, lone_editor.reconstruct(s)) for s in (session, fitted))
+    assert after > before + 1
+    assert not lone_editor.awaits_fit(lone_editor.sample(3))  # its latent is the true one
+
+
+def test_an_editor_with_an_encoder_never_awaits_a_fit(tiny_editor, astronaut):
+    assert not tiny_editor.awaits_fit(tiny_editor.invert(astronaut))
+
+
+def test_components_are_offered_where_no_direction_has_a_name(tiny_generator):
+    bank = discover_directions(tiny_generator)
+    assert list(bank) == [f"component-{number}" for number in range(1, OFFERED + 1)]
+    sigmas = [edit.sigma for edit in bank.values()]
+    assert sigmas == sorted(sigmas, reverse=True)
+    w = tiny_generator.mapping(torch.randn(20000, 32))
+    for edit in bank.values():
+        assert (w @ edit.direction).std().item() == pytest.approx(edit.sigma, rel=0.05)
+    again = discover_directions(tiny_generator)
+    assert all(torch.equal(again[name].direction, edit.direction) for name, edit in bank.items())
 
 
 def test_each_space_is_drawn_and_edited_by_itself(refined_editor, astronaut):

@@ -7,6 +7,7 @@ import torch
 
 from inversion.chain import Chain
 from inversion.checkpoint import load_encoder, load_refiners, save_encoder
+from inversion.components import principal_components
 from inversion.config import EncoderConfig
 from inversion.directions import DirectionBank
 from inversion.w_encoder import WEncoder
@@ -23,7 +24,7 @@ from tests.training import (
 )
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
-from train.edits import COMPONENTS, STRONGEST, EditSampler, partly_refined, principal_components
+from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng, partly_refined
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
@@ -330,7 +331,7 @@ def test_impossible_phases_are_refused(settings, change, message):
 
 def test_principal_components_are_those_of_w():
     generator = tiny_generator()
-    found = principal_components(generator, 4)
+    found = principal_components(generator, 4, component_rng())
     torch.testing.assert_close(found.directions @ found.directions.T, torch.eye(4), atol=1e-5, rtol=0)
     w = generator.mapping(torch.randn(20000, 16))
     torch.testing.assert_close((w @ found.directions.T).std(0), found.sigma, rtol=0.05, atol=0)
@@ -346,7 +347,7 @@ def test_random_edits_are_a_few_standard_deviations_long(own, tiny_directions):
     sampler = EditSampler(generator, bank if own else None)
     d = sampler.sample(400, torch.Generator().manual_seed(1))
     assert torch.equal(d, sampler.sample(400, torch.Generator().manual_seed(1)))
-    every = principal_components(generator, 16)
+    every = principal_components(generator, 16, component_rng())
     along = d / d.norm(dim=1, keepdim=True) @ every.directions[:COMPONENTS].T
     assert (along.abs().max(1).values > 0.999)[200 if own else 0 :].all()
     spread = ((d @ every.directions.T) / every.sigma).norm(dim=1)[200:]

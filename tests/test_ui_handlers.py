@@ -331,3 +331,23 @@ def test_the_app_has_a_slider_for_each_direction_with_its_range(tiny_editor):
 
 def test_only_the_documented_function_is_offered_to_programs(tiny_editor):
     assert set(build_demo(tiny_editor).get_api_info()["named_endpoints"]) == {"/edit"}
+
+
+def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path):
+    handlers = Handlers(lone_editor, make_examples(lone_editor))
+    token, stage, _ = enter(handlers)
+    assert np.abs(pixels_of(json.loads(stage)["crop"]).astype(int) - handlers.examples[1].picture).mean() < 8
+    assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]  # an invented face has its true latent
+    _, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
+    assert "no encoder" in status
+    *_, (stage, status, _) = handlers.fit_new(token, 20)
+    assert json.loads(stage)["token"] == token
+    assert status.startswith("Refined after 20 steps")
+    assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
+    photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
+    assert set(handlers.edit_photo(photo, {"component-1": 1.0})) == {"edited", "reconstruction"}
+
+
+def test_with_an_encoder_nothing_follows_a_new_face(handlers, token, tmp_path):
+    handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
+    assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]

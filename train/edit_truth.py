@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from inversion.chain import Chain, Synthesis
+from inversion.components import principal_components
 from inversion.directions import DirectionBank
 from inversion.linear import apply_direction
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, shrink, to_uint8
-from train.edits import principal_components
+from train.edits import component_rng
 from train.identity import IdentityEmbedder
 from train.measure import number
 from train.metrics import psnr
@@ -31,7 +32,7 @@ Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same s
 
 def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Edit]:
     """Every edit that is measured, by name: both signs of each direction and of the principal components."""
-    found = principal_components(generator, COMPONENTS)
+    found = principal_components(generator, COMPONENTS, component_rng())
     edits: dict[str, Edit] = {}
     for sign, strength in (("+", STRENGTH), ("-", -STRENGTH)):
         for name, direction in directions.items():

@@ -1,41 +1,21 @@
-"""Random edits of W, its principal components, and latents as refined: what edited pairs are made with."""
-
-from dataclasses import dataclass
+"""Random edits of W, and latents as refined: what edited pairs are made with."""
 
 import torch
 from torch import Tensor
 
+from inversion.components import principal_components
 from inversion.directions import DirectionBank
 from stylegan2 import Generator
 from train.seeds import positioned_generator
 
 COMPONENT_STREAM = 4  # of `positioned_generator`
-SAMPLES = 8192  # latents behind the components
 STRONGEST = 2.5  # standard deviations, of random edits
 COMPONENTS = 8  # principal ones that random edits choose from
 
 
-@dataclass(frozen=True)
-class Components:
-    """Principal components of W, strongest first."""
-
-    directions: Tensor  # [K, w_dim], unit L2 norm
-    sigma: Tensor  # standard deviation of w along each [K]
-
-
-@torch.no_grad()
-def principal_components(generator: Generator, count: int, *, seed: int = 0) -> Components:
-    """The first `count` principal components of w (GANSpace, arXiv:2004.02546), on the generator's device.
-
-    Signs are fixed: the largest entry of a direction is positive.
-    """
-    rng = positioned_generator(seed, COMPONENT_STREAM)
-    w = generator.mapping(torch.randn(SAMPLES, generator.z_dim, generator=rng).to(generator.w_avg))
-    values, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
-    directions = vectors.T.flip(0)[:count]
-    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    directions = directions * largest.sign()
-    return Components(directions.to(w), values.flip(0)[:count].clamp(min=0).sqrt().to(w))
+def component_rng(seed: int = 0) -> torch.Generator:
+    """What draws the latents that components are found from: the same in training and evaluation."""
+    return positioned_generator(seed, COMPONENT_STREAM)
 
 
 class EditSampler:
@@ -53,7 +33,7 @@ class EditSampler:
     def __init__(
         self, generator: Generator, directions: DirectionBank | None = None, *, seed: int = 0
     ) -> None:
-        found = principal_components(generator, COMPONENTS, seed=seed)
+        found = principal_components(generator, COMPONENTS, component_rng(seed))
         self._principal = found.directions * found.sigma[:, None]  # one standard deviation each
         own = [edit.direction * edit.sigma for edit in (directions or {}).values()]
         self._own = torch.stack(own).to(self._principal) if own else self._principal
@@ -85,4 +65,5 @@ def partly_refined(ws: Tensor, w: Tensor, share: float, rng: torch.Generator) ->
     if not share:
         return ws
     chosen, way = torch.rand(2, len(ws), 1, 1, generator=rng).to(ws)
-    return ws + (chosen < share) * way * (w.to(ws)[:, None] - ws)
+    moved: Tensor = ws + (chosen < share) * way * (w.to(ws)[:, None] - ws)
+    return moved

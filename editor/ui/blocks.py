@@ -139,17 +139,19 @@ def build_demo(editor: Editor) -> gr.Blocks:
         }
         shown = [stage, status]
         demo.load(handlers.enter, None, [token, *shown], **heavy)
-        photo.input(handlers.open_photo, [photo, token], shown, **heavy)
-        examples.select(handlers.open_example, token, shown, **heavy)
-        refine.click(
-            handlers.refine,
-            [token, steps],
-            [*shown, stop],
-            concurrency_limit=1,
-            concurrency_id="refine",
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        photo_came = photo.input(handlers.open_photo, [photo, token], shown, **heavy)
+        example_came = examples.select(handlers.open_example, token, shown, **heavy)
+        refinement: dict[str, Any] = {
+            "inputs": [token, steps],
+            "outputs": [*shown, stop],
+            "concurrency_limit": 1,
+            "concurrency_id": "refine",
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+        for arrived in (photo_came, example_came):
+            arrived.then(handlers.fit_new, **refinement)
+        refine.click(handlers.refine, **refinement)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)
         gr.api(handlers.edit_photo, api_name="edit", concurrency_id="model")  # type: ignore[attr-defined]

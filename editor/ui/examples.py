@@ -27,6 +27,7 @@ class Example:
     label: str
     picture: NDArray[np.uint8]  # [H, H, 3]; without a photo this is the aligned crop itself
     photo: Path | None = None  # to be aligned first
+    seed: int = 0  # of `Editor.sample`, where there is no photo
 
 
 def make_examples(editor: Editor) -> list[Example]:
@@ -36,7 +37,7 @@ def make_examples(editor: Editor) -> list[Example]:
         box = [round(part * side) for part, side in zip(ASTRONAUT_FACE, sides, strict=True)]
         face = np.asarray(photo.convert("RGB").crop((box[0], box[1], box[2], box[3])))
     invented = [
-        Example(label=f"Invented face {number}", picture=editor.sample(seed).crop)
+        Example(label=f"Invented face {number}", picture=editor.sample(seed).crop, seed=seed)
         for number, seed in enumerate(SEEDS, 1)
     ]
     return [Example(label="Eileen Collins, astronaut (NASA)", picture=face, photo=ASTRONAUT), *invented]

@@ -16,7 +16,7 @@ import gradio as gr
 
 from editor.errors import ImageInputError
 from editor.export import encode_png
-from editor.pipeline import Editor
+from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.examples import Example
 from editor.ui.stage import SpaceView, data_uri, face_value, jpeg_uri
@@ -82,7 +82,7 @@ class Handlers:
         visit = self.store.open(request.session_hash)
         first = next(example for example in self.examples if example.photo is None)
         hint = "Upload a photo, take one, or move the sliders on this invented face."
-        return visit.token, *self._show(visit, self.editor.invert_crop(first.picture), hint)
+        return visit.token, *self._show(visit, self._invented(first), hint)
 
     def leave(self, request: gr.Request) -> None:
         """A page was closed or reloaded: forget its visit."""
@@ -109,7 +109,14 @@ class Handlers:
         example = self.examples[int(chosen.index)]
         if example.photo is not None:
             return self._open(visit, str(example.photo))
-        return self._show(visit, self.editor.invert_crop(example.picture), f"Inverted: {example.label}.")
+        verb = "Inverted" if self.editor.has_encoder else "Drawn"
+        return self._show(visit, self._invented(example), f"{verb}: {example.label}.")
+
+    def _invented(self, example: Example) -> EditSession:
+        """An invented face, as the encoder sees it; as it was drawn where there is no encoder."""
+        if self.editor.has_encoder:
+            return self.editor.invert_crop(example.picture)
+        return self.editor.sample(example.seed)
 
     def _open(self, visit: Visit, path: str) -> Updates:
         try:
@@ -117,7 +124,10 @@ class Handlers:
         except StyleGANError as error:
             gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
             return gr.skip(), problem(error)
-        return self._show(visit, session, " ".join(["Found, aligned and inverted the face.", *session.notes]))
+        done = "Found, aligned and inverted the face."
+        if self.editor.awaits_fit(session):
+            done = "Found and aligned the face. This model has no encoder: its latents are searched for."
+        return self._show(visit, session, " ".join([done, *session.notes]))
 
     def _show(self, visit: Visit, session: EditSession, status: str) -> Updates:
         views = [self._view(session, space) for space in self.editor.spaces(session)]
@@ -171,6 +181,14 @@ class Handlers:
             raise StyleGANError(NO_FACE_YET)
         session = self.editor.enter(visit.session, str(asked.get("space", visit.session.space)))
         return self.editor.edit(session, check_strengths(asked.get("strengths")))
+
+    def fit_new(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
+        """`refine` for a face that has just arrived and that no encoder inverted; nothing for any other."""
+        visit = self.store.find(token)
+        if visit is not None and visit.session is not None and self.editor.awaits_fit(visit.session):
+            yield from self.refine(token, steps)
+        else:
+            yield gr.skip(), gr.skip(), gr.skip()
 
     def refine(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
         """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.
@@ -238,7 +256,10 @@ class Handlers:
         Nothing is remembered, and nothing touches the disk.
         """
         try:
-            session = self.editor.edit(self.editor.invert(decode_photo(photo)), check_strengths(strengths))
+            session = self.editor.invert(decode_photo(photo))
+            if self.editor.awaits_fit(session):
+                session = self.editor.refine(session, OPTIMISATION_STEPS)
+            session = self.editor.edit(session, check_strengths(strengths))
             return {
                 "edited": data_uri(encode_png(self.editor.render(session), session.strengths), "png"),
                 "reconstruction": data_uri(encode_png(self.editor.reconstruct(session), {}), "png"),
