@@ -9,3 +9,7 @@ class ImageInputError(StyleGANError, ValueError):
 
 class FaceError(ImageInputError):
     """A picture is fine but shows no face that can be used."""
+
+
+class ModelSourceError(StyleGANError, OSError):
+    """A model that was asked for by path or by name cannot be had."""

@@ -70,9 +70,7 @@ def test_a_free_port_is_taken_as_it_is(taken_port):
 
 
 def test_a_folder_without_a_bundle_is_named():
-    assert_refused(
-        start("--model", "no/such/folder", "--port", free_port()), "no/such/folder", "bundle.yaml"
-    )
+    assert_refused(start("--model", "no/such/folder", "--port", free_port()), "no/such/folder", "bundle.yaml")
 
 
 def test_an_unknown_engine_is_named_with_the_allowed_ones():
