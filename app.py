@@ -1,6 +1,7 @@
 """Start the app: flags, editor, demo, launch."""
 
 import argparse
+import ipaddress
 import os
 import signal
 import socket
@@ -19,7 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", help=f"port to listen on (default {DEFAULT_PORT}, or GRADIO_SERVER_PORT)")
     parser.add_argument(
-        "--model", help="a bundle's folder, or a StyleGAN2 weights file (default: the bundled model)"
+        "--model",
+        help="a bundle's folder, a weights file, or owner/name of Hugging Face (default: the bundled model)",
     )
     parser.add_argument(
         "--face-model", help="a MediaPipe FaceLandmarker .task file instead of the bundled one"
@@ -57,6 +59,14 @@ def check_address(host: str, port: str) -> int:
     return int(port)
 
 
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 2 where a flag, the weights or the port is at fault."""
     args = build_parser().parse_args(argv)
@@ -67,20 +77,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     # Imported here, as they take seconds that neither --help nor a taken port should cost.
-    from editor.pipeline import open_editor
+    from editor.hub import Report
+    from editor.model_source import BUNDLED, resolve_model
+    from editor.pipeline import Editor, open_editor
     from editor.ui.blocks import LAUNCH_OPTIONS, build_demo
-    from stylegan2.bundle import DEFAULT_BUNDLE
     from stylegan2.errors import StyleGANError
 
     try:
-        editor = open_editor(
-            args.model or DEFAULT_BUNDLE,
-            device=args.device,
-            engine=args.engine,
-            face_model=args.face_model,
-            identity=args.identity,
-        )
-        demo = build_demo(editor)
+        options = {"device": args.device, "engine": args.engine, "identity": args.identity}
+        model = resolve_model(args.model or BUNDLED, lambda text: print(text, file=sys.stderr))
+        editor = open_editor(model, face_model=args.face_model, **options)
+
+        def open_model(name: str, report: Report) -> Editor:
+            path = resolve_model(name, report)
+            report(f"Opening {path.name}")
+            another = open_editor(path, detector=editor.detector, **options)
+            another.prepare()
+            return another
+
+        # Whoever may choose may also read files of this machine: for people on it, not for visitors.
+        demo = build_demo(editor, open_model if is_local(host) else None)
         demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_OPTIONS)
         print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
         editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time

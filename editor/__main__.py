@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 
 from editor.export import save_png
+from editor.model_source import resolve_model
 from editor.pipeline import OPTIMISATION_STEPS, open_editor
 from inversion.errors import StrengthError
 from inversion.optimise import Progress
@@ -40,7 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--space", choices=("w", "w+", "f"), help="latents to draw and edit (default: the most faithful)"
     )
-    parser.add_argument("--model", default=DEFAULT_BUNDLE, help="a bundle's folder, or a weights file")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_BUNDLE,
+        help="a bundle's folder, a weights file, or owner/name of Hugging Face",
+    )
     parser.add_argument("--identity", help="an ONNX face network (ArcFace family): reports the identity")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
@@ -80,7 +85,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     edits = parse_edits(args.edits)
     # A single picture is drawn before another engine would be ready.
     engine = "torch" if args.engine == "auto" else args.engine
-    editor = open_editor(args.model, device=args.device, engine=engine, identity=args.identity)
+    model = resolve_model(args.model)
+    editor = open_editor(model, device=args.device, engine=engine, identity=args.identity)
     editor.directions.check(edits)
     with editor.detector:
         session = editor.edit(editor.invert(args.photo), edits)

@@ -66,7 +66,7 @@ class Repository:
     def _download(self, name: str, partial: Path) -> None:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         url = hf_hub_url(self.repo_id, name, revision=self._commit, endpoint=self._endpoint)
         headers = build_hf_headers()
@@ -112,13 +112,13 @@ def _reporting_bar(report: Report) -> type[Any]:
     """A progress bar that draws nothing and tells `report` instead."""
     from tqdm.auto import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[type-arg,misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
             kwargs.pop("name", None)
             super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
 
         def update(self, n: float | None = 1) -> bool | None:
-            drawn = super().update(n)
+            drawn: bool | None = super().update(n)
             if self.total:
                 report(f"Downloading: {self.n / 1e6:.0f} of {self.total / 1e6:.0f} MB")
             return drawn

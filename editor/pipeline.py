@@ -14,6 +14,7 @@ from editor.alignment import find_and_align
 from editor.fit import FitGauge
 from editor.identity import IdentityMeter
 from editor.landmarks import FaceDetector
+from editor.model_card import ModelCard, describe_model
 from editor.photo import load_photo
 from editor.session import EditSession, Space
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
@@ -50,6 +51,7 @@ class Editor:
         gauge: Tells how well a face fits the model; None where the model has no aligner.
         identity: Tells whether two faces are the same person; None where no network was named.
         alignment: Where `generator` expects the face.
+        card: What the model is, for people.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Editor:
         features: FeatureRenderer | None = None,
         gauge: FitGauge | None = None,
         identity: IdentityMeter | None = None,
+        card: ModelCard | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -74,6 +77,7 @@ class Editor:
         self.features = features
         self.gauge = gauge
         self.identity = identity
+        self.card = card or ModelCard(name="a model", text="")
 
     def prepare(self) -> None:
         """Load the face model, and start building faster engines in the background.
@@ -209,6 +213,7 @@ def open_editor(
     cache: Path | None = None,
     face_model: str | Path | None = None,
     identity: str | Path | None = None,
+    detector: FaceDetector | None = None,
 ) -> Editor:
     """Load everything that a model needs; `Editor.prepare` then makes it fast.
 
@@ -216,12 +221,13 @@ def open_editor(
     without directions is edited along its principal components.
 
     Args:
-        bundle: Folder with `bundle.yaml`.
+        bundle: Folder with `bundle.yaml`, or a weights file.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
         face_model: A MediaPipe FaceLandmarker `.task` file instead of the bundled one.
         identity: A face network for `IdentityMeter`; None leaves identity unmeasured.
+        detector: One that is open already, instead of one of its own.
 
     Raises:
         CheckpointError: Missing or damaged weights.
@@ -255,6 +261,8 @@ def open_editor(
     if model.aligner_path is not None:
         gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
+    if not len(directions):
+        directions = discover_directions(generator)
     return Editor(
         generator=generator,
         gauge=gauge,
@@ -262,7 +270,10 @@ def open_editor(
         renderer=renderer,
         features=features,
         inverter=inverter,
-        detector=FaceDetector(face_model),
-        directions=directions if len(directions) else discover_directions(generator),
+        detector=detector or FaceDetector(face_model),
+        directions=directions,
         alignment=model.alignment,
+        card=describe_model(
+            model, directions, has_encoder=encoder is not None, has_features=features is not None
+        ),
     )

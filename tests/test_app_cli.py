@@ -69,8 +69,28 @@ def test_a_free_port_is_taken_as_it_is(taken_port):
     assert app.check_address("0.0.0.0", str(port)) == port
 
 
-def test_a_folder_without_a_bundle_is_named():
-    assert_refused(start("--model", "no/such/folder", "--port", free_port()), "no/such/folder", "bundle.yaml")
+def test_a_folder_without_a_bundle_is_named(tmp_path):
+    assert_refused(start("--model", str(tmp_path), "--port", free_port()), str(tmp_path), "bundle.yaml")
+
+
+def test_a_model_that_is_not_there_is_named():
+    done = start("--model", "./no/such/folder", "--port", free_port())
+    assert_refused(done, "./no/such/folder: no such file or folder")
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+    ],
+)
+def test_only_people_on_this_machine_may_choose_a_model(host, local):
+    assert app.is_local(host) == local
 
 
 def test_an_unknown_engine_is_named_with_the_allowed_ones():

@@ -35,7 +35,7 @@ def test_a_photo_is_edited_from_the_shell(photo, tmp_path, capsys):
         (["--set", "smile=nan"], "error: strength of 'smile': nan is not a number"),
         (["--set", "smile"], "error: --set 'smile': must be NAME=NUMBER"),
         (["--identity", "nobody.onnx"], "error: nobody.onnx: no such file; name an ONNX network"),
-        (["--model", "nowhere"], "error: nowhere: no bundle.yaml there"),
+        (["--model", "nowhere"], "error: nowhere: no such file or folder; name one, or"),
     ],
 )
 def test_mistakes_are_named(photo, tmp_path, capsys, arguments, message):

@@ -1,5 +1,6 @@
 """build_demo: the widgets and how they are wired."""
 
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import gradio as gr
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
+from editor.ui.model_picker import ModelPicker, OpenModel
 from editor.ui.stage import ASSETS, build_stage
 from inversion.linear import EditDirection
 
@@ -41,13 +43,13 @@ def _build_photo() -> PhotoInput:
     )
 
 
-def _build_status() -> gr.HTML:
-    """One line of plain text; written as text, so that nothing in a message can become HTML."""
+def _build_text(value: str, elem_id: str) -> gr.HTML:
+    """Plain text; written as text, so that nothing in a message can become HTML."""
     return gr.HTML(
-        "Loading the model.",
+        value,
         html_template='<p role="status"></p>',
         js_on_load=(ASSETS / "status.js").read_text(encoding="utf-8"),
-        elem_id="status",
+        elem_id=elem_id,
     )
 
 
@@ -94,53 +96,73 @@ def _wire_sliders(sliders: dict[str, gr.Slider], reset: gr.Button) -> None:
         reset.click(None, None, list(sliders.values()), js=f"() => [{zeros}]", api_visibility="private")
 
 
-def build_demo(editor: Editor) -> gr.Blocks:
-    """The app around `editor`; launch it with `LAUNCH_OPTIONS`."""
+def _build_edits(editor: Editor) -> None:
+    """Sliders for the editor's directions, and the button that sets them back."""
+    sliders = _build_sliders(editor)
+    reset = gr.Button("Reset all", elem_id="reset-all", size="sm", visible=bool(sliders))
+    _wire_sliders(sliders, reset)
+
+
+def _build_refinement() -> tuple[gr.Slider, gr.Button, gr.Button]:
+    """Number of steps, the button that starts and the one that stops."""
+    with gr.Group(elem_classes="edit-group"):
+        steps = gr.Slider(
+            10,
+            300,
+            value=100,
+            step=10,
+            label="Refine",
+            info="steps",
+            elem_classes="edit-slider",
+            elem_id="steps",
+        )
+        with gr.Row(elem_id="refinement"):
+            refine = gr.Button("Refine", elem_id="refine", size="sm", variant="primary", min_width=80)
+            stop = gr.Button("Stop", elem_id="stop", size="sm", interactive=False, min_width=80)
+    return steps, refine, stop
+
+
+def _rebuilt(build: Callable[[], None], model: gr.State | None) -> None:
+    """Build now; where the model may change, again for every page that opens and after every change."""
+    if model is None:
+        build()
+    else:
+        gr.render(inputs=[model], show_progress="hidden")(lambda _: build())
+
+
+def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks:
+    """The app around `editor`; launch it with `LAUNCH_OPTIONS`.
+
+    Args:
+        editor: Of the model that the app starts with.
+        open_model: Lets those who look at the page choose another model, for all of them; None does not.
+            It opens what they name, also files of this machine.
+    """
     handlers = Handlers(editor, make_examples(editor))
     with gr.Blocks(
         title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
     ) as demo:
         token = gr.State(None)
+        model = gr.State(0) if open_model else None
         gr.Markdown("# Live face editor\nDrop in a photo; its face becomes editable.", elem_id="title")
         with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=250):
+            with gr.Column(scale=5, min_width=250) as left:
                 photo = _build_photo()
-                examples = build_examples(handlers.examples)
             with gr.Column(scale=14, min_width=320):
-                status = _build_status()
+                status = _build_text("Loading the model.", "status")
                 stage = build_stage(handlers.draw, handlers.save)
             with gr.Column(scale=7, min_width=320):
-                sliders = _build_sliders(editor)
-                reset = gr.Button("Reset all", elem_id="reset-all", size="sm", visible=bool(sliders))
-                with gr.Group(elem_classes="edit-group"):
-                    steps = gr.Slider(
-                        10,
-                        300,
-                        value=100,
-                        step=10,
-                        label="Refine",
-                        info="steps",
-                        elem_classes="edit-slider",
-                        elem_id="steps",
-                    )
-                    with gr.Row(elem_id="refinement"):
-                        refine = gr.Button(
-                            "Refine", elem_id="refine", size="sm", variant="primary", min_width=80
-                        )
-                        stop = gr.Button("Stop", elem_id="stop", size="sm", interactive=False, min_width=80)
-        gr.Markdown(_footer(editor), elem_id="footer")
+                _rebuilt(lambda: _build_edits(handlers.editor), model)
+                steps, refine, stop = _build_refinement()
+        footer = gr.Markdown(_footer(editor), elem_id="footer")
 
-        _wire_sliders(sliders, reset)
+        shown = [stage, status]
         heavy: dict[str, Any] = {
             "concurrency_limit": 1,
             "concurrency_id": "model",
             "show_progress_on": status,
             "api_visibility": "private",
         }
-        shown = [stage, status]
-        demo.load(handlers.enter, None, [token, *shown], **heavy)
-        photo_came = photo.input(handlers.open_photo, [photo, token], shown, **heavy)
-        example_came = examples.select(handlers.open_example, token, shown, **heavy)
         refinement: dict[str, Any] = {
             "inputs": [token, steps],
             "outputs": [*shown, stop],
@@ -149,13 +171,54 @@ def build_demo(editor: Editor) -> gr.Blocks:
             "show_progress": "hidden",
             "api_visibility": "private",
         }
-        for arrived in (photo_came, example_came):
-            arrived.then(handlers.fit_new, **refinement)
+
+        def build_example_strip() -> None:
+            examples = build_examples(handlers.examples)
+            chosen = examples.select(handlers.open_example, token, shown, **heavy)
+            chosen.then(handlers.fit_new, **refinement)
+
+        with left:
+            _rebuilt(build_example_strip, model)
+            if open_model is not None and model is not None:
+                picker = ModelPicker(handlers, open_model, _footer)
+                changed = _build_picker(picker, token, [model, footer, *shown], heavy)
+                demo.load(picker.told, None, changed, api_visibility="private")
+        demo.load(handlers.enter, None, [token, *shown], **heavy)
+        photo.input(handlers.open_photo, [photo, token], shown, **heavy).then(handlers.fit_new, **refinement)
         refine.click(handlers.refine, **refinement)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)
         gr.api(handlers.edit_photo, api_name="edit", concurrency_id="model")  # type: ignore[attr-defined]
     return demo  # type: ignore[no-any-return]
+
+
+def _build_picker(
+    picker: ModelPicker, token: gr.State, changed: list[gr.components.Component], heavy: dict[str, Any]
+) -> list[gr.components.Component]:
+    """What the model in use is, and a way to another.
+
+    Args:
+        picker: Opens it.
+        token: Of the visit.
+        changed: Generation, footer, stage and status line.
+        heavy: Options of events that keep the machine busy.
+
+    Returns:
+        What tells of the model: its card and the footer.
+    """
+    with gr.Accordion("Model", open=False, elem_id="model"):
+        card = _build_text("", "model-card")
+        name = gr.Textbox(
+            label="Another model",
+            info="bundled, a file or folder of this computer, or owner/name of Hugging Face",
+            max_lines=1,
+            elem_id="model-name",
+        )
+        button = gr.Button("Open model", elem_id="open-model", size="sm")
+    generation, footer, *shown = changed
+    for event in (button.click, name.submit):
+        event(picker.choose, [name, token], [generation, card, footer, *shown], **heavy)
+    return [card, footer]
 
 
 def _footer(editor: Editor) -> str:

@@ -4,10 +4,9 @@ import base64
 import binascii
 import html
 import itertools
-import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from editor.errors import ImageInputError
 from editor.export import encode_png
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
-from editor.ui.examples import Example
+from editor.ui.aside import Outcome, run_aside
+from editor.ui.examples import Example, make_examples
 from editor.ui.stage import SpaceView, data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
 from inversion.errors import StrengthError
@@ -27,6 +27,7 @@ from stylegan2.errors import StyleGANError
 
 Updates = tuple[Any, Any]  # stage, status line: plain text, which the page never reads as HTML
 VISIT_OVER = "This visit is over: reload the page."
+MODEL_CHANGED = "The model was changed: reload the page."
 NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
 
 
@@ -74,15 +75,32 @@ class Handlers:
 
     def __init__(self, editor: Editor, examples: list[Example]) -> None:
         self.editor, self.examples = editor, examples
+        self.generation = 0  # how often the model was changed
         self.store = VisitStore()
         self._versions = itertools.count()
 
     def enter(self, request: gr.Request) -> tuple[str, Any, Any]:
         """A page was opened: token, stage and status line, with the first invented face on show."""
         visit = self.store.open(request.session_hash)
-        first = next(example for example in self.examples if example.photo is None)
         hint = "Upload a photo, take one, or move the sliders on this invented face."
-        return visit.token, *self._show(visit, self._invented(first), hint)
+        return visit.token, *self.show_first(visit, hint)
+
+    def show_first(self, visit: Visit, status: str) -> Updates:
+        """Stage and status line with the first invented face on show."""
+        first = next(example for example in self.examples if example.photo is None)
+        return self._show(visit, self._invented(first), status)
+
+    def adopt(self, editor: Editor) -> int:
+        """Work with another model from now on; every visit loses its face, which means nothing there.
+
+        Returns:
+            How often the model was changed by now.
+        """
+        examples = make_examples(editor)
+        self.store.forget_sessions()
+        self.editor, self.examples = editor, examples
+        self.generation += 1
+        return self.generation
 
     def leave(self, request: gr.Request) -> None:
         """A page was closed or reloaded: forget its visit."""
@@ -136,7 +154,10 @@ class Handlers:
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
         version = next(self._versions)
         fit = self.editor.fit(session)
-        return face_value(visit.token, version, session.crop, views, session.space, times, fit), status
+        face = face_value(
+            visit.token, version, session.crop, views, session.space, times, fit, self.generation
+        )
+        return face, status
 
     def _view(self, session: EditSession, space: str) -> SpaceView:
         start = time.perf_counter()
@@ -178,7 +199,7 @@ class Handlers:
         if visit is None:
             raise StyleGANError(VISIT_OVER)
         if visit.session is None:
-            raise StyleGANError(NO_FACE_YET)
+            raise StyleGANError(MODEL_CHANGED if self.generation else NO_FACE_YET)
         session = self.editor.enter(visit.session, str(asked.get("space", visit.session.space)))
         return self.editor.edit(session, check_strengths(asked.get("strengths")))
 
@@ -201,48 +222,35 @@ class Handlers:
             yield gr.skip(), VISIT_OVER if visit is None else NO_FACE_YET, gr.skip()
             return
         session, visit.stop = visit.session, threading.Event()
-        reports = self._refine_aside(session, int(steps), visit.stop)
-        while isinstance(news := reports.get(), Progress):
+        stop = visit.stop
+
+        def work(tell: Callable[[Progress], None]) -> EditSession:
+            def report(progress: Progress) -> bool:
+                tell(progress)
+                return not stop.is_set()
+
+            return self.editor.refine(session, int(steps), report)
+
+        told = run_aside("refinement", work)
+        while not isinstance(news := told.get(), Outcome):
             if visit.session is session:  # no other photo came meanwhile
                 status = f"Refining: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
                 yield gr.skip(), status, gr.update(interactive=True)
         ended = gr.update(interactive=False)
         if visit.session is not session:
             yield gr.skip(), gr.skip(), ended
-        elif isinstance(news, EditSession):
-            done = "Stopped" if news.inversion.stopped else "Refined"
-            before, after = self._psnr_of_ws(session), self._psnr_of_ws(news)
-            text = f"{done} after {news.inversion.steps} steps: {before:.1f} dB became {after:.1f} dB in W+."
-            yield *self._show(visit, news, text), ended
-        else:
-            error = news or StyleGANError("The refinement failed; the server's log says why")
-            yield gr.skip(), problem(error), ended
+        elif news.result is not None:
+            done = "Stopped" if news.result.inversion.stopped else "Refined"
+            before, after = self._psnr_of_ws(session), self._psnr_of_ws(news.result)
+            taken = news.result.inversion.steps
+            text = f"{done} after {taken} steps: {before:.1f} dB became {after:.1f} dB in W+."
+            yield *self._show(visit, news.result, text), ended
+        elif news.error is not None:
+            yield gr.skip(), problem(news.error), ended
 
     def _psnr_of_ws(self, session: EditSession) -> float:
         """Fidelity in W+, which is what the optimisation improves: F follows, and may lose by it."""
         return cv2.PSNR(session.crop, self.editor.reconstruct(self.editor.enter(session, "w+")))
-
-    def _refine_aside(
-        self, session: EditSession, steps: int, stop: threading.Event
-    ) -> "queue.SimpleQueue[Progress | EditSession | StyleGANError | None]":
-        """Refine in a thread; its reports, then the result, an error, or None where it broke."""
-        reports: queue.SimpleQueue[Progress | EditSession | StyleGANError | None] = queue.SimpleQueue()
-
-        def report(progress: Progress) -> bool:
-            reports.put(progress)
-            return not stop.is_set()
-
-        def work() -> None:
-            result: EditSession | StyleGANError | None = None
-            try:
-                result = self.editor.refine(session, steps, report)
-            except StyleGANError as error:
-                result = error
-            finally:
-                reports.put(result)
-
-        threading.Thread(target=work, name="refine", daemon=True).start()
-        return reports
 
     def stop(self, token: str | None) -> None:
         """Cancel a running refinement; the best latents so far are kept."""

@@ -52,6 +52,7 @@ def face_value(
     chosen: str,
     timing: str,
     fit: float | None,
+    generation: int,
 ) -> str:
     """What the stage shows for a newly inverted face, as the component's value.
 
@@ -63,6 +64,7 @@ def face_value(
         chosen: The space that edits start in.
         timing: What the inversion took.
         fit: How well the face fits the model, in [0, 1]; None shows no gauge.
+        generation: Which of the app's models drew it: sliders of another one mean nothing here.
     """
     spaces = [
         {
@@ -84,6 +86,7 @@ def face_value(
             "chosen": chosen,
             "timing": timing,
             "fit": fit,
+            "generation": generation,
         }
     )
 

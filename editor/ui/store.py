@@ -74,6 +74,13 @@ class VisitStore:
                 del self._visits[visit.token]
                 self._forget(visit)
 
+    def forget_sessions(self) -> None:
+        """Take the face from every visit, and cancel what is being refined."""
+        with self._lock:
+            for visit in self._visits.values():
+                visit.stop.set()
+                visit.session = None
+
     def __len__(self) -> int:
         """Number of open visits."""
         return len(self._visits)

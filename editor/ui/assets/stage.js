@@ -1,7 +1,7 @@
 // The live picture. One request is under way at most; while it is, only the newest slider values are remembered
 // ("newest wins"), so that a drag never builds a queue however slow the renderer is.
 const find = (name) => element.querySelector("." + name);
-const pump = { token: null, version: -1, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0 };
+const pump = { token: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0 };
 window.facePump = pump;
 
 const show = (name, source) => { if (source) find(name).src = source; };
@@ -100,6 +100,11 @@ function load() {
   pump.token = face.token;
   pump.version = face.version;
   pump.spaces = face.spaces;
+  if (pump.generation !== face.generation) { // another model, with other sliders
+    pump.strengths = pump.generation === null ? pump.strengths : {};
+    pump.wanted = null;
+    pump.generation = face.generation;
+  }
   for (const name of ["crop", "before"]) show(name, face.crop);
   // A visitor who chose a space keeps it where the next face has it.
   const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;

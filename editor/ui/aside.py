@@ -1,0 +1,47 @@
+"""Long work in a thread of its own, told about while it lasts."""
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from stylegan2.errors import StyleGANError
+
+News = TypeVar("News")
+Result = TypeVar("Result")
+
+
+class Outcome(Generic[Result]):
+    """How the work ended: with a result, or with an error."""
+
+    def __init__(self, result: Result | None, error: StyleGANError | None) -> None:
+        self.result, self.error = result, error
+
+
+def run_aside(
+    name: str, work: Callable[[Callable[[News], None]], Result]
+) -> "queue.SimpleQueue[News | Outcome[Result]]":
+    """Start `work` in a thread; it is given a function that passes news on.
+
+    Args:
+        name: Of the thread, and of the work in the message where it breaks.
+        work: Raises `StyleGANError` where the user is at fault.
+
+    Returns:
+        Its news as they come, and last the `Outcome`.
+    """
+    told: queue.SimpleQueue[News | Outcome[Result]] = queue.SimpleQueue()
+
+    def run() -> None:
+        outcome: Outcome[Result] = Outcome(
+            None, StyleGANError(f"The {name} failed; the server's log says why")
+        )
+        try:
+            outcome = Outcome(work(told.put), None)
+        except StyleGANError as error:
+            outcome = Outcome(None, error)
+        finally:
+            told.put(outcome)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return told
