@@ -11,10 +11,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import app
-from stylegan2.bundle import load_bundle
+from stylegan2 import AlignmentConfig, Generator, GeneratorConfig
+from stylegan2.bundle import load_bundle, save_bundle
 from tests.browser_visitor import CHROMIUM, FAKE_CAMERA, PATIENCE, QUIET, Visitor, files_in, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -325,3 +327,47 @@ def test_programs_edit_over_plain_http(url, uploads):
     with Image.open(io.BytesIO(base64.b64decode(pictures["edited"].partition(",")[2]))) as image:
         assert "smile +1" in image.info["Description"]
     assert set(files_in(uploads)) <= set(before)  # nothing was written down
+
+
+def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(visit, tmp_path):
+    channels = {4: 32, 8: 32, 16: 16, 32: 16, 64: 8}
+    config = GeneratorConfig(img_resolution=64, z_dim=64, w_dim=64, mapping_layers=2, channels=channels)
+    generator = Generator(config)
+    generator.mapping.w_avg.copy_(generator.mapping(torch.randn(256, 64)).mean(0).detach())
+    folder = tmp_path / "toy"
+    digest = save_bundle(
+        folder, generator, name="toy", alignment=AlignmentConfig(scale=0.66, center=0.48), licence="own"
+    )
+    visitor = visit()
+    page = visitor.page
+    visitor.range().focus()
+    page.keyboard.press("ArrowRight")
+    visitor.settle(0.05)  # a strength of an edit that the next model does not have
+    page.locator("#model button").first.click()
+
+    def open_model(name):
+        page.locator("#model-name textarea, #model-name input").fill(str(name))
+        page.locator("#open-model").click()
+
+    open_model("./nowhere")
+    assert "no such file or folder" in visitor.status("⚠")
+    open_model(folder)
+    visitor.status("Opened toy.")
+    card = page.locator("#model-card p").text_content()
+    assert digest[:16] in card
+    assert "fitted by optimisation" in card
+    page.locator("#slider-component-1 input[type=range]").wait_for()
+    assert page.locator("#slider-smile").count() == 0
+    before = visitor.source("edited")
+    visitor.range("component-1").focus()
+    page.keyboard.press("End")
+    assert visitor.settle(3, "component-1") == visitor.ask_directly({"component-1": 3}) != before
+    page.locator("#steps input[type=number]").fill("10")
+    visitor.upload(ASTRONAUT)
+    visitor.status("Refined after 10 steps")
+    open_model("bundled")
+    visitor.status("Opened faces128.")
+    visitor.range().wait_for()
+    visitor.range().focus()
+    page.keyboard.press("ArrowRight")
+    assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})

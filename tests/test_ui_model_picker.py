@@ -1,5 +1,6 @@
 import gc
 import json
+import threading
 import weakref
 from types import SimpleNamespace
 
@@ -81,6 +82,9 @@ def test_a_model_that_breaks_the_program_leaves_the_old_one_too(handlers):
 
     ((*_, status),) = picker_of(handlers, open_model).choose("x", enter(handlers)[0])
     assert "The opening of the model failed; the server's log says why" in status
+    for thread in threading.enumerate():
+        if thread.name == "opening of the model":
+            thread.join()
 
 
 def test_an_ended_visit_changes_nothing(handlers):
