@@ -1,6 +1,7 @@
 """Inversion networks after pSp, which keep `encoder.` and `decoder.` in one `state_dict`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -81,7 +82,13 @@ def decoder_of(state: Mapping[str, Tensor], latent_avg: Tensor | None) -> Transl
         return None
     if INPUT not in decoder:
         raise CheckpointError(f"no entry {DECODER + INPUT!r}; its decoder is not rosinality's StyleGAN2")
-    return from_rosinality(decoder, latent_avg)
+    found = from_rosinality(decoder, latent_avg)
+    return replace(
+        found,
+        missing=tuple(DECODER + name for name in found.missing),
+        misfits=tuple(DECODER + name for name in found.misfits),
+        left_over=tuple(DECODER + name for name in found.left_over),
+    )
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> State:

@@ -72,8 +72,9 @@ def _bare_state(
 ) -> Found:
     opts = plain_settings(tree.get("opts"))
     if kind := psp_family.contrastive_kind(state):
-        parts: dict[str, Any] = {"opts": opts, "encoder": state, "encoder_kind": kind}
-        return _found(document, "clcae-contrastive", left_over=left_over, **parts)
+        return _found(
+            document, "clcae-contrastive", left_over=left_over, opts=opts, encoder=state, encoder_kind=kind
+        )
     if not psp_family.is_family(state):
         return _generator_state(document, state, tree, left_over=left_over)
     layout = psp_family.family_layout(state, opts)
@@ -84,8 +85,16 @@ def _bare_state(
     if translation is None:
         notes = (*notes, "no decoder in it")
     kind = psp_family.ENCODER_KINDS.get(layout) if encoder else None
-    parts = {"opts": opts, "encoder": encoder, "encoder_kind": kind}
-    return _found(document, layout, translation, left_over=left_over, notes=notes, **parts)
+    return _found(
+        document,
+        layout,
+        translation,
+        left_over=left_over,
+        notes=notes,
+        opts=opts,
+        encoder=encoder,
+        encoder_kind=kind,
+    )
 
 
 def _generator_state(
@@ -99,7 +108,11 @@ def _generator_state(
 ) -> Found:
     """A generator's state dict, with `latent_avg` in it or beside it."""
     latent_avg, note = _latent_avg({"latent_avg": state.pop("latent_avg", tree.get("latent_avg"))})
-    options = {"left_over": left_over, "notes": (*notes, *note), "opts": plain_settings(tree.get("args"))}
+    options: dict[str, Any] = {
+        "left_over": left_over,
+        "notes": (*notes, *note),
+        "opts": plain_settings(tree.get("args")),
+    }
     if rosinality.INPUT in state:
         translation = rosinality.from_rosinality(state, latent_avg)
         return _found(document, layout or "rosinality", translation, **options)
