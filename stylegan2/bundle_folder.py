@@ -1,9 +1,11 @@
 """ModelBundle: a folder with a generator, the networks trained for it, its alignment and its licence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from stylegan2.checkpoint import file_sha256, save_generator
@@ -12,8 +14,6 @@ from stylegan2.generator import Generator
 
 BUNDLE_FILE = "bundle.yaml"
 GENERATOR_FILE = "generator.safetensors"
-# The one place outside weights/ that names the bundled model.
-DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "weights" / "faces128"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,12 @@ class ModelBundle:
     refiners_sha256: str | None = None
 
 
-def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
-    """Read `bundle.yaml` in the folder `path` and check every file that it names against its sha256.
+def read_bundle(folder: Path) -> ModelBundle:
+    """Read `bundle.yaml` in `folder` and check every file that it names against its sha256.
 
     Raises:
         CheckpointError: No such folder or file, a missing entry, or a file whose content differs.
     """
-    folder = Path(path)
     file = folder / BUNDLE_FILE
     if not file.is_file():
         raise CheckpointError(f"{folder}: no {BUNDLE_FILE} there; expected the folder of a model bundle")
@@ -85,31 +84,42 @@ def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
 
 
 def save_bundle(
-    folder: Path, generator: Generator, *, name: str, alignment: AlignmentConfig, licence: str
+    folder: Path,
+    generator: Generator,
+    *,
+    name: str,
+    alignment: AlignmentConfig,
+    licence: str,
+    dtype: torch.dtype = torch.float16,
+    source: Mapping[str, Any] | None = None,
 ) -> str:
     """Write a bundle that holds nothing but a generator; each file is replaced in one step.
 
     Args:
         folder: Made where missing.
-        generator: Stored in half precision.
+        generator: Stored as `dtype`.
         name: What people call the model.
         alignment: Of the pictures that it was trained on.
         licence: Of the weights.
+        dtype: Half precision halves the file; float32 loses nothing.
+        source: Where the weights came from, plain values; None for a model of our own.
 
     Returns:
         The generator file's sha256.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{GENERATOR_FILE}.partial"
-    save_generator(generator, partial)
+    save_generator(generator, partial, dtype)
     digest = file_sha256(partial)
-    description = {
+    description: dict[str, Any] = {
         "name": name,
         "resolution": generator.img_resolution,
         "alignment": {"scale": alignment.scale, "center": alignment.center},
         "licence": licence,
         "files": {"generator": {"file": GENERATOR_FILE, "sha256": digest}},
     }
+    if source is not None:
+        description["source"] = dict(source)
     listing = folder / f"{BUNDLE_FILE}.partial"
     listing.write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
     partial.replace(folder / GENERATOR_FILE)
