@@ -185,6 +185,19 @@ def test_another_multiplier_of_the_mapping_is_carried_over(source):
     assert loaded.facts["notes"] == ["mapping weights rescaled from multiplier 0.02"]
 
 
+def test_settings_of_tensorflow_that_change_nothing_are_accepted(source):
+    loaded = load(write.nvidia_tf(source, label_size=0, mapping_fmaps=None, use_noise=None), "pickle")
+    assert_same_pictures(loaded.generator, source)
+    assert loaded.facts["notes"] == []
+
+
+def test_a_clamp_of_activations_is_noted(source):
+    note = ["made for activations clamped to +-256; here they are not"]
+    module = write.nvidia_module(write.nvidia_state(source), synthesis_kwargs={"conv_clamp": 256})
+    assert load({"G_ema": module}, "pickle").facts["notes"] == note
+    assert load(write.nvidia_tf(source, conv_clamp=256), "pickle").facts["notes"] == note
+
+
 def test_old_files_without_noise_pictures_get_seeded_ones(source):
     state = {k: v for k, v in write.rosinality(source).items() if not k.startswith("noises.")}
     tree = {"g_ema": state, "latent_avg": source.w_avg}

@@ -80,6 +80,7 @@ def test_a_conditional_tensorflow_generator_is_named(source):
         ("LabelConcat/weight", torch.ones(1))
     )
     assert "a conditional generator" in refused(networks, "pickle")
+    assert "a conditional generator" in refused(write.nvidia_tf(source, label_size=10), "pickle")
 
 
 def test_a_tensorflow_network_without_styles_is_named():

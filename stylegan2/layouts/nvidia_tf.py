@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from stylegan2.layouts.found import State
 from stylegan2.layouts.translation import (
     Translation,
     check_settings,
+    clamp_notes,
     conv_layers,
     count_indices,
     positive_number,
@@ -26,6 +28,7 @@ _FIXED: Mapping[str, Any] = {
     "nonlinearity": "lrelu",
     "mapping_nonlinearity": "lrelu",
     "resample_kernel": [1, 3, 3, 1],
+    "use_noise": True,
 }
 _LEAVES = {
     "weight": "weight",
@@ -68,16 +71,17 @@ def from_nvidia_tf(network: Node) -> Translation:
         CheckpointError: StyleGAN1, a conditional generator, another architecture, or see `translate`.
     """
     state: State = dict(network_variables(network))
-    _refuse_others(state, network.state)
     settings = network.state.get("static_kwargs")
     settings = settings if isinstance(settings, Mapping) else {}
+    _refuse_others(state, network.state, settings)
     check_settings(settings, _FIXED)
     sizes = [int(m[1]) for name in state if (m := re.match(r"synthesis/(\d{1,4})x\1/", name))]
     depth = max(1, count_indices(state, r"mapping/Dense(\d{1,4})/weight"))
     names = tf_names(max(sizes, default=4), depth)
     w_avg = state.pop("dlatent_avg", None)
     multiplier = positive_number("mapping_lrmul", settings.get("mapping_lrmul", 0.01))
-    return translate(state, names, _to_ours, w_avg=w_avg, lr_multiplier=multiplier)
+    found = translate(state, names, _to_ours, w_avg=w_avg, lr_multiplier=multiplier)
+    return replace(found, notes=(*found.notes, *clamp_notes(settings)))
 
 
 def tf_names(resolution: int, mapping_layers: int) -> dict[str, str]:
@@ -103,12 +107,15 @@ def tf_names(resolution: int, mapping_layers: int) -> dict[str, str]:
     return names
 
 
-def _refuse_others(state: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+def _refuse_others(
+    state: Mapping[str, Tensor], header: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
     title = f"{CLASS} {str(header.get('name'))!r}, version {header.get('version')}"
     names = list(state)
-    if any("StyleMod" in name or "ToRGB_lod" in name for name in names):
+    if any("StyleMod" in name for name in names):
         raise CheckpointError(f"a StyleGAN1 generator ({title}): only StyleGAN2 runs here")
-    if any(name.startswith(("mapping/LabelConcat", "mapping/LabelEmbed")) for name in names):
+    labels = ("mapping/LabelConcat", "mapping/LabelEmbed")
+    if settings.get("label_size") or any(name.startswith(labels) for name in names):
         raise CheckpointError(f"a conditional generator ({title}): only unconditional ones run here")
     if any(re.search(r"\d+x\d+/Skip/", name) for name in names):
         raise CheckpointError(f"a generator of the 'resnet' architecture ({title}): only 'skip' runs here")

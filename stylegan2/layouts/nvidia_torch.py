@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from stylegan2.layouts.translation import (
     W_AVG,
     Translation,
     check_settings,
+    clamp_notes,
     conv_layers,
     count_indices,
     positive_number,
@@ -69,7 +71,8 @@ def from_nvidia_module(module: Node) -> Translation:
     for part in (settings, mapping, synthesis):
         check_settings(part, _FIXED)
     multiplier = positive_number("lr_multiplier", mapping.get("lr_multiplier", 0.01))
-    return from_nvidia_state(state, lr_multiplier=multiplier)
+    found = from_nvidia_state(state, lr_multiplier=multiplier)
+    return replace(found, notes=(*found.notes, *clamp_notes(synthesis)))
 
 
 def from_nvidia_state(

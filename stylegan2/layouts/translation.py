@@ -152,9 +152,15 @@ def check_settings(settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> Non
         CheckpointError: Another value.
     """
     for name, wanted in fixed.items():
-        found = settings.get(name, wanted)
-        if (list(found) if isinstance(found, tuple) else found) != wanted:
+        found = settings.get(name)
+        if found is not None and (list(found) if isinstance(found, tuple) else found) != wanted:
             raise CheckpointError(f"a generator with {name} {found!r}: only {wanted!r} runs here")
+
+
+def clamp_notes(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note where NVIDIA's code clamps activations, which keeps half precision from overflowing."""
+    limit = settings.get("conv_clamp")
+    return () if limit is None else (f"made for activations clamped to +-{limit}; here they are not",)
 
 
 def positive_number(name: str, value: object) -> float:
