@@ -28,20 +28,24 @@ def run_pickle(
     machine = _Machine(reading, persistent)
     try:
         # genops asks for nothing but these reads.
+        steps = 0
         for opcode, argument, position in genops(cast("IO[bytes]", window)):
-            reading.budget.step()
+            steps += 1
+            if steps % 256 == 0:
+                reading.budget.step(256)
             action = _ACTIONS.get(opcode.name)
             if action is None:
                 raise UnsafeFileError(
                     f"pickle opcode {opcode.name} at byte {position}; weights files have none"
                 )
             action(machine, argument)
+        reading.budget.step(steps % 256)
     except UnicodeError as error:
         raise UnreadableFileError("text that is none in a pickle; the file is damaged") from error
     except (ValueError, IndexError, KeyError, OverflowError, struct.error, AssertionError) as error:
         what = shown(str(error))
         raise UnreadableFileError(
-            f"not a whole pickle ({what}); not a known weights file, or damaged"
+            f"not a whole pickle ({what}); no weights file, or a damaged or truncated one"
         ) from error
     if machine.marks or len(machine.stack) != 1:
         raise UnreadableFileError("a pickle that leaves more or less than one value; the file is damaged")
@@ -216,5 +220,6 @@ _ACTIONS: dict[str, _Action] = {
     "OBJ": _Machine.call_marked,
     "INST": _Machine.call_named,
     "BUILD": _Machine.build,
-    **dict.fromkeys(("PERSID", "BINPERSID"), _Machine.refer),
+    "PERSID": _Machine.refer,
+    "BINPERSID": lambda machine, _: machine.refer(machine.stack.pop()),
 }

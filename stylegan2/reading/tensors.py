@@ -101,7 +101,7 @@ def _bytes_of(storage: Storage) -> memoryview:
         raise UnreadableFileError("a tensor whose numbers are not in the file; the file is truncated")
     if len(storage.data) != storage.numel * storage.dtype.itemsize:
         raise UnreadableFileError(
-            f"a storage that says {storage.numel} x {storage.dtype.itemsize} bytes and has {len(storage.data)}"
+            f"a storage that says {storage.numel} x {storage.dtype.itemsize} bytes, has {len(storage.data)}"
             "; the file is truncated or damaged"
         )
     return storage.data
