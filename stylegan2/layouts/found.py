@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
@@ -29,7 +29,6 @@ Layout = Literal[
     "clcae",
     "clcae-contrastive",
 ]
-LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True, kw_only=True)
