@@ -1,131 +1,22 @@
-"""ModelBundle: a folder with a generator, the networks trained for it, its alignment and its licence."""
+"""load_bundle: a model from a bundle's folder, or from a weights file of any layout."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
+from stylegan2.bundle_folder import AlignmentConfig, ModelBundle, read_bundle, save_bundle
+from stylegan2.conversion import cached_bundle
 
-from stylegan2.checkpoint import file_sha256, save_generator
-from stylegan2.errors import CheckpointError
-from stylegan2.generator import Generator
+__all__ = ["DEFAULT_BUNDLE", "AlignmentConfig", "ModelBundle", "load_bundle", "save_bundle"]
 
-BUNDLE_FILE = "bundle.yaml"
-GENERATOR_FILE = "generator.safetensors"
 # The one place outside weights/ that names the bundled model.
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "weights" / "faces128"
 
 
-@dataclass(frozen=True, kw_only=True)
-class AlignmentConfig:
-    """Where a model expects the face inside its square.
-
-    With `x` the FFHQ half-side vector, `ea` the middle of the eyes and `e2m` the way from there to the
-    mouth, the crop
-    is the square around `ea + center * e2m` with half-side `scale * |x|`. Official FFHQ models use 1.0 and
-    0.1.
-    """
-
-    scale: float = 1.0  # factor on the FFHQ half-side
-    center: float = 0.1  # fraction of the eye-to-mouth vector
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelBundle:
-    """What `bundle.yaml` says, with checked paths."""
-
-    folder: Path
-    name: str
-    resolution: int  # pixels a side
-    alignment: AlignmentConfig
-    licence: str
-    generator_path: Path
-    generator_sha256: str
-    encoder_path: Path | None = None
-    encoder_sha256: str | None = None
-    aligner_path: Path | None = None
-    aligner_sha256: str | None = None
-    refiners_path: Path | None = None
-    refiners_sha256: str | None = None
-
-
 def load_bundle(path: str | Path = DEFAULT_BUNDLE) -> ModelBundle:
-    """Read `bundle.yaml` in the folder `path` and check every file that it names against its sha256.
+    """Read the bundle in the folder `path`, or convert the weights file `path` to one, once.
 
     Raises:
-        CheckpointError: No such folder or file, a missing entry, or a file whose content differs.
+        CheckpointError: No such folder or file, a missing entry, a file whose content differs, or a weights
+            file without a generator that runs here.
     """
-    folder = Path(path)
-    file = folder / BUNDLE_FILE
-    if not file.is_file():
-        raise CheckpointError(f"{folder}: no {BUNDLE_FILE} there; expected the folder of a model bundle")
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-        paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
-        encoder = paths.get("encoder", (None, None))
-        aligner = paths.get("aligner", (None, None))
-        refiners = paths.get("refiners", (None, None))
-        return ModelBundle(
-            folder=folder,
-            name=str(data["name"]),
-            resolution=int(data["resolution"]),
-            alignment=AlignmentConfig(**data["alignment"]),
-            licence=str(data["licence"]),
-            generator_path=paths["generator"][0],
-            generator_sha256=paths["generator"][1],
-            encoder_path=encoder[0],
-            encoder_sha256=encoder[1],
-            aligner_path=aligner[0],
-            aligner_sha256=aligner[1],
-            refiners_path=refiners[0],
-            refiners_sha256=refiners[1],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
-
-
-def save_bundle(
-    folder: Path, generator: Generator, *, name: str, alignment: AlignmentConfig, licence: str
-) -> str:
-    """Write a bundle that holds nothing but a generator; each file is replaced in one step.
-
-    Args:
-        folder: Made where missing.
-        generator: Stored in half precision.
-        name: What people call the model.
-        alignment: Of the pictures that it was trained on.
-        licence: Of the weights.
-
-    Returns:
-        The generator file's sha256.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{GENERATOR_FILE}.partial"
-    save_generator(generator, partial)
-    digest = file_sha256(partial)
-    description = {
-        "name": name,
-        "resolution": generator.img_resolution,
-        "alignment": {"scale": alignment.scale, "center": alignment.center},
-        "licence": licence,
-        "files": {"generator": {"file": GENERATOR_FILE, "sha256": digest}},
-    }
-    listing = folder / f"{BUNDLE_FILE}.partial"
-    listing.write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
-    partial.replace(folder / GENERATOR_FILE)
-    listing.replace(folder / BUNDLE_FILE)
-    return digest
-
-
-def _checked(folder: Path, role: str, entry: dict[str, Any]) -> tuple[Path, str]:
-    path, wanted = folder / entry["file"], str(entry["sha256"])
-    if path.parent != folder:
-        raise CheckpointError(
-            f"{folder / BUNDLE_FILE}: {role} {entry['file']!r} is outside the bundle's folder"
-        )
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing; the bundle lists it as its {role}")
-    found = file_sha256(path)
-    if found != wanted:
-        raise CheckpointError(f"{path}: damaged: sha256 {found[:12]}..., the bundle says {wanted[:12]}...")
-    return path, found
+    path = Path(path)
+    return cached_bundle(path) if path.is_file() else read_bundle(path)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylegan2.cache import cache_folder
 from stylegan2.errors import EngineError
 
 # Part of the cache key: raise it when the conversion changes.
@@ -39,13 +40,6 @@ def import_openvino() -> ModuleType:
         raise EngineError(f"OpenVINO does not load on this machine ({error})") from error
     module: ModuleType = openvino
     return module
-
-
-def cache_folder() -> Path:
-    """Where converted graphs are kept: `CLCAE_CACHE_DIR`, else the user's cache folder."""
-    if chosen := os.environ.get("CLCAE_CACHE_DIR"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clcae-editor"
 
 
 def weights_hash(module: nn.Module, *examples: Tensor) -> str:

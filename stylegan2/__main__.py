@@ -1,0 +1,104 @@
+"""Commands on weights files: `python -m stylegan2 inspect|convert|export`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylegan2.bundle import AlignmentConfig, load_bundle
+from stylegan2.checkpoint import file_sha256, load_generator
+from stylegan2.conversion import ASSUMED_ALIGNMENT, UNKNOWN_LICENCE, bundle_around, convert_file
+from stylegan2.errors import StyleGANError
+from stylegan2.layouts.recognise import recognise
+from stylegan2.layouts.report import describe
+from stylegan2.layouts.rosinality import channel_multiplier
+from stylegan2.layouts.writing import save_rosinality
+from stylegan2.reading import read_document
+
+MISTAKE_EXIT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; a mistake of the user ends with one line on stderr."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except StyleGANError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return MISTAKE_EXIT
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of `python -m stylegan2`."""
+    parser = argparse.ArgumentParser(prog="python -m stylegan2", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    inspect = commands.add_parser("inspect", help="say what is in a weights file, without running it")
+    inspect.add_argument("file", type=Path, metavar="FILE")
+    inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser("convert", help="make a model bundle of a weights file of any layout")
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    convert.add_argument("--name", help="what people call the model [the file's name]")
+    convert.add_argument("--licence", default=UNKNOWN_LICENCE, help="of the weights [%(default)s]")
+    convert.add_argument("--force", action="store_true", help="write into a folder that is not empty")
+    convert.set_defaults(run=_convert)
+
+    export = commands.add_parser("export", help="write a generator for other projects' code")
+    export.add_argument("model", type=Path, metavar="BUNDLE_OR_FILE")
+    export.add_argument("--to", choices=["rosinality"], required=True, help="whose layout")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE.pt")
+    export.add_argument("--force", action="store_true", help="replace a file that is there")
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    found = recognise(read_document(options.file))
+    lines = [
+        ("file", f"{options.file} ({options.file.stat().st_size:,} bytes)"),
+        ("sha256", file_sha256(options.file)),
+        *describe(found),
+    ]
+    if found.config is not None:
+        home = bundle_around(options.file)
+        lines.append(
+            ("alignment", _alignment_words(ASSUMED_ALIGNMENT, "FFHQ's, assumed"))
+            if home is None
+            else ("alignment", _alignment_words(home.alignment, f"of the bundle {home.name!r}"))
+        )
+    for what, finding in lines:
+        print(f"{what + ':':14}{finding}")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    loaded = convert_file(
+        options.file, options.out, name=options.name, licence=options.licence, force=options.force
+    )
+    bundle = load_bundle(options.out)
+    print(f"{options.out}: {bundle.name}, {bundle.resolution} px, from {loaded.layout} layout")
+    print(f"w_avg: {loaded.w_avg_source}; licence: {bundle.licence}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    model: Path = options.model
+    generator = load_generator(load_bundle(model).generator_path if model.is_dir() else model)
+    save_rosinality(generator, options.out, force=options.force)
+    multiplier = channel_multiplier(generator.config)
+    size, depth = generator.img_resolution, generator.config.mapping_layers
+    fits = (
+        "its widths are not those of rosinality's own Generator, which must be changed to load it"
+        if multiplier is None
+        else f"loads into Generator({size}, {generator.w_dim}, {depth}, channel_multiplier={multiplier})"
+    )
+    print(f"{options.out}: {fits}")
+
+
+def _alignment_words(alignment: AlignmentConfig, origin: str) -> str:
+    return f"scale {alignment.scale:g}, center {alignment.center:g} ({origin})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""From a weights file of any layout to a model bundle."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+import yaml
+
+from stylegan2.bundle_folder import (
+    BUNDLE_FILE,
+    AlignmentConfig,
+    ModelBundle,
+    read_bundle,
+    save_bundle,
+)
+from stylegan2.cache import cache_folder
+from stylegan2.checkpoint import file_sha256
+from stylegan2.errors import CheckpointError
+from stylegan2.layouts.loading import Loaded, load_any_generator
+
+UNKNOWN_LICENCE = "unknown: see where the file came from"
+# No layout states how its training pictures were cropped, and published face models follow FFHQ.
+ASSUMED_ALIGNMENT = AlignmentConfig()
+# Part of the cache's key: raise it when a conversion gives other bundles than before.
+CONVERSION_VERSION = 1
+
+
+def convert_file(
+    path: str | Path,
+    folder: Path,
+    *,
+    name: str | None = None,
+    licence: str = UNKNOWN_LICENCE,
+    force: bool = False,
+) -> Loaded:
+    """Write the generator of `path` as a bundle, in float32. `bundle.yaml` comes last: without it, no bundle.
+
+    Args:
+        path: A weights file.
+        folder: Of the bundle; made where missing.
+        name: What people call the model; None for the file's name.
+        licence: Of the weights.
+        force: Write into a folder that is not empty.
+
+    Raises:
+        CheckpointError: See `load_any_generator`; or `folder` is not empty, or cannot be written.
+    """
+    path = Path(path)
+    _check_target(folder, force=force)
+    loaded = load_any_generator(path)
+    try:
+        save_bundle(
+            folder,
+            loaded.generator,
+            name=name or path.stem,
+            alignment=ASSUMED_ALIGNMENT,
+            licence=licence,
+            dtype=torch.float32,
+            source={**loaded.facts, "sha256": file_sha256(path)},
+        )
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error})") from error
+    return loaded
+
+
+def cached_bundle(path: Path) -> ModelBundle:
+    """The bundle of a weights file: the one that it is part of, else one converted into the cache, once.
+
+    Raises:
+        CheckpointError: See `convert_file`.
+    """
+    if (home := bundle_around(path)) is not None:
+        return home
+    shelf = cache_folder() / "bundles"
+    folder = shelf / f"{file_sha256(path)}-{CONVERSION_VERSION}"
+    if folder.is_dir():
+        try:
+            return read_bundle(folder)
+        except CheckpointError:  # damaged since: convert again
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        shelf.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=shelf, ignore_cleanup_errors=True) as aside:
+            convert_file(path, Path(aside) / folder.name)
+            _move(Path(aside) / folder.name, folder)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be converted into {shelf} ({error}); CLCAE_CACHE_DIR names another folder"
+        ) from error
+    return read_bundle(folder)
+
+
+def bundle_around(path: Path) -> ModelBundle | None:
+    """The bundle in whose folder `path` is the generator; None where it is no part of one.
+
+    Raises:
+        CheckpointError: It is, but the bundle is damaged.
+    """
+    try:
+        data = yaml.safe_load((path.parent / BUNDLE_FILE).read_text(encoding="utf-8"))
+        listed = data["files"]["generator"]["file"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return None
+    return read_bundle(path.parent) if listed == path.name else None
+
+
+def _check_target(folder: Path, *, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder}: is a file; a bundle is a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise CheckpointError(f"{folder}: not empty; --force writes into it all the same")
+
+
+def _move(fresh: Path, folder: Path) -> None:
+    try:
+        os.replace(fresh, folder)
+    except OSError:
+        # Another process may have converted the same file meanwhile: its folder is as good.
+        if not (folder / BUNDLE_FILE).is_file():
+            raise

@@ -1,0 +1,141 @@
+"""Generators of NVIDIA's TensorFlow code (StyleGAN2, and StyleGAN2-ADA for TensorFlow)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from stylegan2.errors import CheckpointError
+from stylegan2.layouts.found import State
+from stylegan2.layouts.translation import (
+    Translation,
+    check_settings,
+    clamp_notes,
+    conv_layers,
+    count_indices,
+    positive_number,
+    resolutions_up_to,
+    translate,
+)
+from stylegan2.reading.document import Node
+
+CLASS = "dnnlib.tflib.network.Network"
+_DEEPEST = 8  # components inside components; a real generator has two levels
+_FIXED: Mapping[str, Any] = {
+    "architecture": "skip",
+    "nonlinearity": "lrelu",
+    "mapping_nonlinearity": "lrelu",
+    "resample_kernel": [1, 3, 3, 1],
+    "use_noise": True,
+}
+_LEAVES = {
+    "weight": "weight",
+    "bias": "bias",
+    "affine.weight": "mod_weight",
+    "affine.bias": "mod_bias",
+    "noise_strength": "noise_strength",
+}
+
+
+def is_network(value: object) -> bool:
+    """Whether this is a pickled network of theirs."""
+    return isinstance(value, Node) and value.name == CLASS and isinstance(value.state, Mapping)
+
+
+def network_variables(network: Node, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Names ("synthesis/4x4/Const/const") and values of a network's variables and its components'.
+
+    Raises:
+        CheckpointError: Components are nested without end.
+    """
+    if depth > _DEEPEST:
+        raise CheckpointError(f"{network.name}: no end to its components")
+    for entry in network.state.get("variables") or ():
+        if isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[1], Tensor):
+            yield f"{prefix}{entry[0]}", entry[1]
+    components = network.state.get("components") or {}
+    for name, component in components.items() if isinstance(components, Mapping) else ():
+        if is_network(component):
+            yield from network_variables(component, f"{prefix}{name}/", depth + 1)
+
+
+def from_nvidia_tf(network: Node) -> Translation:
+    """Translate `Gs`, the average generator.
+
+    What its variables make is judged, not the version that the file states: every version from which a
+    complete StyleGAN2 comes is the same network.
+
+    Raises:
+        CheckpointError: StyleGAN1, a conditional generator, another architecture, or see `translate`.
+    """
+    state: State = dict(network_variables(network))
+    settings = network.state.get("static_kwargs")
+    settings = settings if isinstance(settings, Mapping) else {}
+    _refuse_others(state, network.state, settings)
+    check_settings(settings, _FIXED)
+    sizes = [int(m[1]) for name in state if (m := re.match(r"synthesis/(\d{1,4})x\1/", name))]
+    depth = max(1, count_indices(state, r"mapping/Dense(\d{1,4})/weight"))
+    names = tf_names(max(sizes, default=4), depth)
+    w_avg = state.pop("dlatent_avg", None)
+    multiplier = positive_number("mapping_lrmul", settings.get("mapping_lrmul", 0.01))
+    found = translate(state, names, _to_ours, w_avg=w_avg, lr_multiplier=multiplier)
+    return replace(found, notes=(*found.notes, *clamp_notes(settings)))
+
+
+def tf_names(resolution: int, mapping_layers: int) -> dict[str, str]:
+    """Our name -> theirs, for every tensor of a generator but `mapping.w_avg`."""
+    names = {
+        f"mapping.fc{i}.{leaf}": f"mapping/Dense{i}/{leaf}"
+        for i in range(mapping_layers)
+        for leaf in ("weight", "bias")
+    }
+    names["synthesis.b4.const"] = "synthesis/4x4/Const/const"
+    for index, ours in enumerate(conv_layers(resolution)):
+        _, block, conv = ours.split(".")
+        r = int(block[1:])
+        layer = "Conv" if r == 4 else {"conv0": "Conv0_up", "conv1": "Conv1"}[conv]
+        names |= {f"{ours}.{leaf}": f"synthesis/{r}x{r}/{layer}/{theirs}" for leaf, theirs in _LEAVES.items()}
+        names[f"{ours}.noise_const"] = f"synthesis/noise{index}"
+    for r in resolutions_up_to(resolution):
+        names |= {
+            f"synthesis.b{r}.torgb.{leaf}": f"synthesis/{r}x{r}/ToRGB/{theirs}"
+            for leaf, theirs in _LEAVES.items()
+            if leaf != "noise_strength"
+        }
+    return names
+
+
+def _refuse_others(
+    state: Mapping[str, Tensor], header: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    title = f"{CLASS} {str(header.get('name'))!r}, version {header.get('version')}"
+    names = list(state)
+    if any("StyleMod" in name for name in names):
+        raise CheckpointError(f"a StyleGAN1 generator ({title}): only StyleGAN2 runs here")
+    labels = ("mapping/LabelConcat", "mapping/LabelEmbed")
+    if settings.get("label_size") or any(name.startswith(labels) for name in names):
+        raise CheckpointError(f"a conditional generator ({title}): only unconditional ones run here")
+    if any(re.search(r"\d+x\d+/Skip/", name) for name in names):
+        raise CheckpointError(f"a generator of the 'resnet' architecture ({title}): only 'skip' runs here")
+    if not any(name.endswith("mod_weight") for name in names):
+        raise CheckpointError(f"no StyleGAN2 generator ({title}): no variable 'mod_weight' in it")
+
+
+def _to_ours(ours: str, value: Tensor) -> Tensor:
+    """Turn (in, out) and (height, width, in, out), put in the style's bias of one; misfits stay as is."""
+    leaf = ours.split(".", 2)[2]
+    if leaf == "const":
+        return value[0] if value.ndim == 4 and value.shape[0] == 1 else value
+    if leaf.endswith("noise_const"):
+        return value[0, 0] if value.ndim == 4 and value.shape[:2] == (1, 1) else value
+    if leaf.endswith("affine.bias"):
+        return value + 1
+    if value.ndim == 2:
+        return value.t()
+    if value.ndim == 4:
+        kernel = value.permute(3, 2, 0, 1)
+        # They convolve transposed by dilating and correlating, which sees the kernel from its other end.
+        return kernel.flip(2, 3) if leaf.startswith("conv0") else kernel
+    return value.reshape([]) if leaf.endswith("noise_strength") and value.numel() == 1 else value

@@ -1,0 +1,34 @@
+"""Write a generator so that other projects' code loads it."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from stylegan2.errors import CheckpointError
+from stylegan2.generator import Generator
+from stylegan2.layouts.rosinality import to_rosinality
+
+
+def save_rosinality(generator: Generator, path: str | Path, *, force: bool = False) -> None:
+    """Write `g_ema` and `latent_avg` as rosinality's code loads them, key for key; in one step.
+
+    Args:
+        generator: Its tensors are stored in float32.
+        path: The `.pt` file.
+        force: Replace a file that is there.
+
+    Raises:
+        CheckpointError: `path` is there already, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise CheckpointError(f"{path}: is there already; --force replaces it")
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(to_rosinality(generator.state_dict(), generator.config), file)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
