@@ -15,9 +15,7 @@ Tree: TypeAlias = Any
 class Node:
     """An object of a class that a file names: its name and its data. Its code was not even looked up."""
 
-    name: (
-        str  # as in the file, "module.Class"; of NVIDIA's persistent objects the name of the class they keep
-    )
+    name: str  # as in the file, "module.Class"; of NVIDIA's persistent objects the class name that they keep
     args: tuple[Tree, ...] = ()  # it was to be built with; NVIDIA's `init_args`
     kwargs: Mapping[str, Tree] = field(default_factory=dict)  # NVIDIA's `init_kwargs`
     state: Tree = None  # what was to be set on it
