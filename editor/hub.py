@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from editor.errors import ModelSourceError
+from stylegan2.cache import cache_folder
 from stylegan2.checkpoint import file_sha256
-from stylegan2.openvino_engine import cache_folder
 
 Report = Callable[[str], None]  # is told what goes on, in a few words
 
