@@ -5,7 +5,8 @@ from pathlib import Path
 
 from editor.errors import ModelSourceError
 from editor.hub import Report, Repository
-from stylegan2.bundle import BUNDLE_FILE, DEFAULT_BUNDLE
+from stylegan2.bundle import DEFAULT_BUNDLE
+from stylegan2.bundle_folder import BUNDLE_FILE
 
 BUNDLED = "bundled"
 WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt")  # endings that weights files have there
