@@ -224,6 +224,10 @@ def test_every_name_that_is_not_on_the_list_is_refused(tmp_path, module, attribu
         (name("collections", "OrderedDict") + b"](K\x01e\x85R", "odd arguments"),
         (name("torch.storage", "_load_from_bytes") + text("x") + b"\x85R", "odd arguments"),
         (name("torch._utils", "_rebuild_tensor_v2") + b")R", "odd arguments"),
+        (
+            name("torch._tensor", "_rebuild_from_type_v2") + b"(" + name("os", "system") + b"N)tR",
+            "odd arguments of torch._tensor._rebuild_from_type_v2",
+        ),
         (name("torch._utils", "_rebuild_tensor_v2") + b"]R", "odd arguments"),
         (name("x" * 300, "y"), "longer than 128"),
         (name("x" * 3000, "y"), "longer than 1024"),
