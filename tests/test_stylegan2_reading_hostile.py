@@ -35,10 +35,13 @@ def refused(path, data, text, error=UnsafeFileError):
     del data
     if STATUS.exists():
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    before, start = memory("VmRSS"), time.process_time()
-    with pytest.raises(error, match=text) as caught:
-        read_document(path)
-    assert time.process_time() - start < SECONDS
+    before, seconds = memory("VmRSS"), []
+    while min(seconds, default=SECONDS) >= SECONDS:
+        assert len(seconds) < 3, seconds  # a busy machine slows one try down, hardly three
+        start = time.process_time()
+        with pytest.raises(error, match=text) as caught:
+            read_document(path)
+        seconds.append(time.process_time() - start)
     assert memory("VmHWM") - before < MEBIBYTES
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 1000
