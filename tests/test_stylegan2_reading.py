@@ -249,6 +249,21 @@ def test_writing_to_a_tensor_does_not_reach_the_file(tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == before
 
 
+def test_aligned_tensors_are_views_of_the_file(tmp_path):
+    whole = torch.arange(4096.0)
+    torch.save([whole[:10], whole[5:]], tmp_path / "a.pt")
+    head, tail = read_document(tmp_path / "a.pt").tree
+    assert tail.data_ptr() - head.data_ptr() == 5 * 4
+
+
+def test_attributes_of_tensors_are_dropped(tmp_path):
+    weight = torch.ones(2)
+    weight.note = "kept nowhere"
+    torch.save({"a": weight}, tmp_path / "a.pt")
+    assert b"_rebuild_from_type_v2" in (tmp_path / "a.pt").read_bytes()
+    assert_same(read_document(tmp_path / "a.pt").tree, {"a": torch.ones(2)})
+
+
 def test_shared_parts_stay_shared(tmp_path):
     weight = torch.ones(2)
     torch.save([weight, weight], tmp_path / "a.pt")

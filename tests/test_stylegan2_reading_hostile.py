@@ -35,10 +35,13 @@ def refused(path, data, text, error=UnsafeFileError):
     del data
     if STATUS.exists():
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    before, start = memory("VmRSS"), time.process_time()
-    with pytest.raises(error, match=text) as caught:
-        read_document(path)
-    assert time.process_time() - start < SECONDS
+    before, seconds = memory("VmRSS"), []
+    while min(seconds, default=SECONDS) >= SECONDS:
+        assert len(seconds) < 3, seconds  # a busy machine slows one try down, hardly three
+        start = time.process_time()
+        with pytest.raises(error, match=text) as caught:
+            read_document(path)
+        seconds.append(time.process_time() - start)
     assert memory("VmHWM") - before < MEBIBYTES
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 1000
@@ -224,6 +227,10 @@ def test_every_name_that_is_not_on_the_list_is_refused(tmp_path, module, attribu
         (name("collections", "OrderedDict") + b"](K\x01e\x85R", "odd arguments"),
         (name("torch.storage", "_load_from_bytes") + text("x") + b"\x85R", "odd arguments"),
         (name("torch._utils", "_rebuild_tensor_v2") + b")R", "odd arguments"),
+        (
+            name("torch._tensor", "_rebuild_from_type_v2") + b"(" + name("os", "system") + b"N)tR",
+            "odd arguments of torch._tensor._rebuild_from_type_v2",
+        ),
         (name("torch._utils", "_rebuild_tensor_v2") + b"]R", "odd arguments"),
         (name("x" * 300, "y"), "longer than 128"),
         (name("x" * 3000, "y"), "longer than 1024"),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from stylegan2.reading.errors import UnsafeFileError
 
-MAX_STEPS = 300_000  # pickle opcodes and list items; a full training checkpoint takes about 200 000
+MAX_STEPS = 250_000  # pickle opcodes and list items; a tensor takes 50 to 60, one of a plain pickle 100
 MAX_NESTED = 4  # files within files; tensors in NVIDIA's pickles are at 1
 MAX_DEPTH = 128  # containers within containers; a whole pickled module reaches about 40
 MAX_NODES = 1_000_000  # values of the tree, those that are referred to twice counted twice

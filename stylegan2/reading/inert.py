@@ -122,6 +122,13 @@ def _tensor(
     return View(storage, offset, size, stride)  # type: ignore[arg-type]  # checked with the bytes at hand
 
 
+def _attributed(reading: Reading, function: object, _cls: object, args: object, *_state: object) -> object:
+    """A tensor with attributes of its own, or of a class of its own, neither of which is kept."""
+    if not isinstance(function, Name) or _CALLS.get(function.text) is not _tensor:
+        _refuse_arguments("torch._tensor._rebuild_from_type_v2")
+    return call(reading, function, args)
+
+
 def _parameter(_: Reading, data: object, *_rest: object) -> View:
     return data if isinstance(data, View) else _refuse_arguments("torch._utils._rebuild_parameter")
 
@@ -230,6 +237,7 @@ _CALLS: dict[str, _Call] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _attributed,
     "torch.storage._load_from_bytes": _nested,
     "torch.device": _device,
     "torch.Size": _fixed,

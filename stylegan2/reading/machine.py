@@ -106,6 +106,9 @@ class _Machine:
     def memoize(self, _: None) -> None:
         self.put(len(self.memo))
 
+    def tuple_of_one(self, _: None) -> None:
+        self.stack[-1] = (self.stack[-1],)
+
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
             raise IndexError("stack is empty")
@@ -192,7 +195,7 @@ _ACTIONS: dict[str, _Action] = {
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "EMPTY_SET": lambda machine, _: machine.push([]),
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE1": _Machine.tuple_of_one,
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_mark())),
