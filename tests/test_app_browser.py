@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,14 @@ def uploads(tmp_path_factory):
     return tmp_path_factory.mktemp("gradio")
 
 
-@pytest.fixture(scope="module")
-def url(uploads, tmp_path_factory):
-    """The running app's address."""
+@contextmanager
+def running_app(uploads, log, host="127.0.0.1"):
+    """Start the app; gives its address on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("log") / "app.log"
     quiet = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     environment = {**os.environ, **quiet, "GRADIO_TEMP_DIR": str(uploads)}
-    command = [sys.executable, "app.py", "--port", str(port), "--engine", "torch"]
+    command = [sys.executable, "app.py", "--host", host, "--port", str(port), "--engine", "torch"]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
     try:
@@ -55,6 +55,13 @@ def url(uploads, tmp_path_factory):
         process.terminate()
         process.wait(PATIENCE)
     assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def url(uploads, tmp_path_factory):
+    """The running app's address."""
+    with running_app(uploads, tmp_path_factory.mktemp("log") / "app.log") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -371,3 +378,17 @@ def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(vis
     visitor.range().focus()
     page.keyboard.press("ArrowRight")
     assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
+
+
+def test_visitors_from_elsewhere_get_the_same_app_without_a_choice_of_models(chromium, tmp_path):
+    with running_app(tmp_path / "uploads", tmp_path / "app.log", host="0.0.0.0") as address:
+        visitor = Visitor(chromium, address)
+        assert visitor.page.locator("#model").count() == 0
+        assert "Open model" not in visitor.page.content()
+        visitor.range().focus()
+        visitor.page.keyboard.press("ArrowRight")
+        assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
+        visitor.page.locator("#examples button").first.click()
+        visitor.status("Found, aligned and inverted")
+        assert visitor.errors == visitor.outside == []
+        visitor.context.close()
