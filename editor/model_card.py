@@ -1,7 +1,9 @@
 """ModelCard: what an editor's model is and can do, for people."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from editor.session import Space
 from inversion.components import GROUP
 from inversion.directions import DirectionBank
 from stylegan2.bundle import ModelBundle
@@ -18,19 +20,23 @@ class ModelCard:
 
 
 def describe_model(
-    bundle: ModelBundle, directions: DirectionBank, *, has_encoder: bool, has_features: bool
+    bundle: ModelBundle, directions: DirectionBank, *, spaces: Sequence[Space], encoder: str = ""
 ) -> ModelCard:
     """The card of a bundle as the editor uses it.
 
     Args:
         bundle: What was opened.
         directions: Edits on offer.
-        has_encoder: Whether photos are inverted at once.
-        has_features: Whether the space F is there.
+        spaces: What photos are inverted into at once; empty without an encoder.
+        encoder: Whose encoder that is, where it is another project's.
     """
     inverts = "photos are fitted by optimisation, for it has no encoder"
-    if has_encoder:
-        inverts = "photos are inverted into W, W+ and F" if has_features else "photos are inverted into W"
+    if spaces:
+        *others, last = (space.upper() for space in spaces)
+        by = f" by the {encoder} encoder" if encoder else ""
+        inverts = (
+            f"photos are inverted into {' and '.join([', '.join(others), last] if others else [last])}{by}"
+        )
     found = any(edit.group == GROUP for edit in directions.values())
     edits = f"{len(directions)} edits" + (
         ", its principal components, for none came with it" if found else ""

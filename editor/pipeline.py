@@ -13,16 +13,17 @@ from PIL import Image
 from editor.alignment import find_and_align
 from editor.fit import FitGauge
 from editor.identity import IdentityMeter
+from editor.inverters import open_inverter
 from editor.landmarks import FaceDetector
 from editor.model_card import ModelCard, describe_model
 from editor.photo import load_photo
 from editor.session import EditSession, Space
-from inversion.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.checkpoint import load_aligner
 from inversion.components import discover_directions
 from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
 from inversion.feature_renderer import FeatureRenderer
-from inversion.inverter import Inversion, Inverter
+from inversion.inverter import Inversion, InvertsPictures
 from inversion.optimise import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
 from stylegan2.checkpoint import load_generator
@@ -58,7 +59,7 @@ class Editor:
         self,
         *,
         generator: Generator,
-        inverter: Inverter,
+        inverter: InvertsPictures,
         renderer: Renderer,
         detector: FaceDetector,
         directions: DirectionBank,
@@ -148,7 +149,8 @@ class Editor:
 
     def spaces(self, session: EditSession) -> tuple[Space, ...]:
         """The spaces that the session can be drawn in, from the plainest to the most faithful."""
-        return ("w", "w+") if session.inversion.f is None else ("w", "w+", "f")
+        found = session.inversion
+        return (*(("w",) if found.has_w else ()), "w+", *(() if found.f is None else ("f",)))
 
     def enter(self, session: EditSession, space: str) -> EditSession:
         """Draw and edit the session in another space.
@@ -241,22 +243,7 @@ def open_editor(
             f"the bundle says {model.resolution} px"
         )
     renderer = Renderer(generator, device=device, engine=engine, cache=cache)
-    encoder, refiners, features = None, None, None
-    if model.encoder_path is not None:
-        encoder = load_encoder(model.encoder_path)
-        if model.refiners_path is not None:
-            refiners = load_refiners(model.refiners_path).fold_attention()
-            features = FeatureRenderer(generator, refiners, device=device, engine=engine, cache=cache)
-    inverter = Inverter(
-        generator,
-        encoder,
-        refiners=refiners,
-        renderer=renderer,
-        features=features,
-        device=device,
-        engine=engine,
-        cache=cache,
-    )
+    opened = open_inverter(model, generator, renderer, device=device, engine=engine, cache=cache)
     gauge = None
     if model.aligner_path is not None:
         gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer)
@@ -268,12 +255,10 @@ def open_editor(
         gauge=gauge,
         identity=None if identity is None else IdentityMeter(identity, model.alignment),
         renderer=renderer,
-        features=features,
-        inverter=inverter,
+        features=opened.features,
+        inverter=opened.inverter,
         detector=detector or FaceDetector(face_model),
         directions=directions,
         alignment=model.alignment,
-        card=describe_model(
-            model, directions, has_encoder=encoder is not None, has_features=features is not None
-        ),
+        card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )

@@ -36,6 +36,8 @@ class FeatureCarrier(nn.Module):
         code_hat = (1 - m) code + m moved + (1 - exp(-SIZE_SCALE size)) mend(code, moved, a, a_hat)
     """
 
+    colours_from_f = True
+
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
         self.config = config

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from inversion.carry import FeatureCarrier
-from inversion.refiners import Refiners
 from stylegan2.checks import check_shape
 from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
@@ -23,6 +22,45 @@ class Feature:
     a: Tensor  # G_k(ws) of the unedited picture [1, C, R, R]: the same however far the sliders move
 
 
+class Carrier(Protocol):
+    """A module that knows what of a picture's code belongs into f after an edit."""
+
+    @property
+    def colours_from_f(self) -> bool:
+        """Whether f's own block draws its colours from f too, and not from the activation it replaces."""
+
+    def carry(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
+        """See `FeatureCarrier.carry`."""
+
+
+class FeatureShapes(Protocol):
+    """Where f enters the generator, and how much is known of it."""
+
+    @property
+    def f_resolution(self) -> int:
+        """Side of code and activation."""
+
+    @property
+    def f_channels(self) -> int:
+        """Channels of the activation."""
+
+    @property
+    def code(self) -> int:
+        """Channels of the code."""
+
+
+class FeatureSpace(Protocol):
+    """How a model uses the space F: `Refiners`, or a published model."""
+
+    @property
+    def config(self) -> FeatureShapes:
+        """Its sizes."""
+
+    @property
+    def carrier(self) -> Carrier:
+        """Code and activations -> f_hat."""
+
+
 class _Activation(nn.Module):
     def __init__(self, synthesis: FoldedSynthesis, resolution: int) -> None:
         super().__init__()
@@ -36,13 +74,15 @@ class _Activation(nn.Module):
 
 
 class _FeatureSynthesis(nn.Module):
-    def __init__(self, synthesis: FoldedSynthesis, carrier: FeatureCarrier) -> None:
+    def __init__(self, synthesis: FoldedSynthesis, carrier: Carrier, resolution: int) -> None:
         super().__init__()
-        self.synthesis, self.carrier = synthesis, carrier
+        self.synthesis, self.carrier, self.resolution = synthesis, carrier, resolution
 
     def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
-        a_hat, below = self.synthesis.lower(ws_hat, self.carrier.config.f_resolution)
-        return to_uint8(self.synthesis.upper(self.carrier.carry(code, a, a_hat), below, ws_hat))
+        a_hat, below = self.synthesis.lower(ws_hat, self.resolution)
+        shown = None if self.carrier.colours_from_f else a_hat
+        f_hat = self.carrier.carry(code, a, a_hat)
+        return to_uint8(self.synthesis.upper(f_hat, below, ws_hat, shown=shown))
 
 
 class FeatureRenderer:
@@ -50,7 +90,7 @@ class FeatureRenderer:
 
     Args:
         generator: Its weights are folded into an inference graph; the generator itself is not changed.
-        refiners: Their `carrier` is used.
+        space: Its `carrier` is used.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino" (CPU only).
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -62,7 +102,7 @@ class FeatureRenderer:
     def __init__(
         self,
         generator: Generator,
-        refiners: Refiners,
+        space: FeatureSpace,
         *,
         device: str = "auto",
         engine: str = "auto",
@@ -70,7 +110,7 @@ class FeatureRenderer:
     ) -> None:
         self._shape = (generator.num_ws, generator.w_dim)
         folded = FoldedSynthesis(generator.synthesis).eval()
-        config = refiners.config
+        config = space.config
         ws = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
         side = config.f_resolution
         code = torch.zeros(1, config.code, side, side)
@@ -79,7 +119,7 @@ class FeatureRenderer:
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
         self._activation = LiveEngine(lower, (ws,), device=device, engine=engine, coarse=True, cache=cache)
         self.engine = LiveEngine(
-            _FeatureSynthesis(folded, refiners.carrier).eval(),
+            _FeatureSynthesis(folded, space.carrier, side).eval(),
             (ws, code, a),
             device=device,
             engine=engine,

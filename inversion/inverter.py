@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,31 @@ class Inversion:
     f: Feature | None = None
     steps: int = 0  # optimisation steps behind `ws`; 0 is the encoder's answer
     stopped: bool = False  # whether the optimisation was cancelled
+    has_w: bool = True  # whether `w` was found by itself; else it is the mean of `ws`, a start for refining
+
+
+class InvertsPictures(Protocol):
+    """What an editor needs of an inverter: `Inverter`, or `PublishedInverter`."""
+
+    @property
+    def engine(self) -> LiveEngine | None:
+        """Of the encoder; None where there is none."""
+
+    def prepare(self) -> None:
+        """See `Inverter.prepare`."""
+
+    def invert(self, pixels: Tensor) -> Inversion:
+        """See `Inverter.invert`."""
+
+    def refine(
+        self,
+        pixels: Tensor,
+        start: Inversion,
+        steps: int,
+        *,
+        progress: Callable[[Progress], bool] | None = None,
+    ) -> Inversion:
+        """See `Inverter.refine`."""
 
 
 class _PixelsToW(nn.Module):

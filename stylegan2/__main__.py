@@ -44,6 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("--name", help="what people call the model [the file's name]")
     convert.add_argument("--licence", default=UNKNOWN_LICENCE, help="of the weights [%(default)s]")
     convert.add_argument("--force", action="store_true", help="write into a folder that is not empty")
+    convert.add_argument(
+        "--generator-only", action="store_true", help="leave out an encoder that the file has"
+    )
     convert.set_defaults(run=_convert)
 
     export = commands.add_parser("export", help="write a generator for other projects' code")
@@ -75,11 +78,17 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     loaded = convert_file(
-        options.file, options.out, name=options.name, licence=options.licence, force=options.force
+        options.file,
+        options.out,
+        name=options.name,
+        licence=options.licence,
+        force=options.force,
+        generator_only=options.generator_only,
     )
     bundle = load_bundle(options.out)
     print(f"{options.out}: {bundle.name}, {bundle.resolution} px, from {loaded.layout} layout")
     print(f"w_avg: {loaded.w_avg_source}; licence: {bundle.licence}")
+    print(f"encoder: {'none' if bundle.inverter_path is None else bundle.inverter_path.name}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -11,9 +11,12 @@ import yaml
 from stylegan2.checkpoint import file_sha256, save_generator
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
+from stylegan2.layouts.found import Found
+from stylegan2.layouts.inverter_file import save_inverter
 
 BUNDLE_FILE = "bundle.yaml"
 GENERATOR_FILE = "generator.safetensors"
+INVERTER_FILE = "inverter.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class ModelBundle:
     aligner_sha256: str | None = None
     refiners_path: Path | None = None
     refiners_sha256: str | None = None
+    inverter_path: Path | None = None  # another project's encoder, see `save_inverter`
+    inverter_sha256: str | None = None
 
 
 def read_bundle(folder: Path) -> ModelBundle:
@@ -64,6 +69,7 @@ def read_bundle(folder: Path) -> ModelBundle:
         encoder = paths.get("encoder", (None, None))
         aligner = paths.get("aligner", (None, None))
         refiners = paths.get("refiners", (None, None))
+        inverter = paths.get("inverter", (None, None))
         return ModelBundle(
             folder=folder,
             name=str(data["name"]),
@@ -78,6 +84,8 @@ def read_bundle(folder: Path) -> ModelBundle:
             aligner_sha256=aligner[1],
             refiners_path=refiners[0],
             refiners_sha256=refiners[1],
+            inverter_path=inverter[0],
+            inverter_sha256=inverter[1],
         )
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
@@ -92,8 +100,11 @@ def save_bundle(
     licence: str,
     dtype: torch.dtype = torch.float16,
     source: Mapping[str, Any] | None = None,
+    inverter: Found | None = None,
 ) -> str:
-    """Write a bundle that holds nothing but a generator; each file is replaced in one step.
+    """Write a bundle of a generator, and of another project's encoder for it.
+
+    Each file is replaced in one step, `bundle.yaml` last.
 
     Args:
         folder: Made where missing.
@@ -103,6 +114,7 @@ def save_bundle(
         licence: Of the weights.
         dtype: Half precision halves the file; float32 loses nothing.
         source: Where the weights came from, plain values; None for a model of our own.
+        inverter: The file whose encoder to store, see `save_inverter`; None for a generator alone.
 
     Returns:
         The generator file's sha256.
@@ -111,18 +123,24 @@ def save_bundle(
     partial = folder / f"{GENERATOR_FILE}.partial"
     save_generator(generator, partial, dtype)
     digest = file_sha256(partial)
+    files = {"generator": {"file": GENERATOR_FILE, "sha256": digest}}
+    if inverter is not None:
+        save_inverter(inverter, folder / f"{INVERTER_FILE}.partial")
+        sha256 = file_sha256(folder / f"{INVERTER_FILE}.partial")
+        files["inverter"] = {"file": INVERTER_FILE, "sha256": sha256}
     description: dict[str, Any] = {
         "name": name,
         "resolution": generator.img_resolution,
         "alignment": {"scale": alignment.scale, "center": alignment.center},
         "licence": licence,
-        "files": {"generator": {"file": GENERATOR_FILE, "sha256": digest}},
+        "files": files,
     }
     if source is not None:
         description["source"] = dict(source)
     listing = folder / f"{BUNDLE_FILE}.partial"
     listing.write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
-    partial.replace(folder / GENERATOR_FILE)
+    for entry in files.values():
+        (folder / f"{entry['file']}.partial").replace(folder / entry["file"])
     listing.replace(folder / BUNDLE_FILE)
     return digest
 

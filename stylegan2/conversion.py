@@ -18,13 +18,16 @@ from stylegan2.bundle_folder import (
 from stylegan2.cache import cache_folder
 from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import CheckpointError
-from stylegan2.layouts.loading import Loaded, load_any_generator
+from stylegan2.layouts.loading import Loaded, build_generator
+from stylegan2.layouts.psp_family import OURS
+from stylegan2.layouts.recognise import recognise
+from stylegan2.reading import read_document
 
 UNKNOWN_LICENCE = "unknown: see where the file came from"
 # No layout states how its training pictures were cropped, and published face models follow FFHQ.
 ASSUMED_ALIGNMENT = AlignmentConfig()
 # Part of the cache's key: raise it when a conversion gives other bundles than before.
-CONVERSION_VERSION = 1
+CONVERSION_VERSION = 2
 
 
 def convert_file(
@@ -34,8 +37,11 @@ def convert_file(
     name: str | None = None,
     licence: str = UNKNOWN_LICENCE,
     force: bool = False,
+    generator_only: bool = False,
 ) -> Loaded:
-    """Write the generator of `path` as a bundle, in float32. `bundle.yaml` comes last: without it, no bundle.
+    """Write the generator of `path` as a bundle, in float32, with the encoder where it is one that runs here.
+
+    `bundle.yaml` comes last: without it, no bundle.
 
     Args:
         path: A weights file.
@@ -43,13 +49,16 @@ def convert_file(
         name: What people call the model; None for the file's name.
         licence: Of the weights.
         force: Write into a folder that is not empty.
+        generator_only: Leave an encoder out.
 
     Raises:
-        CheckpointError: See `load_any_generator`; or `folder` is not empty, or cannot be written.
+        CheckpointError: See `build_generator`; or `folder` is not empty, or cannot be written.
     """
     path = Path(path)
     _check_target(folder, force=force)
-    loaded = load_any_generator(path)
+    found = recognise(read_document(path))
+    loaded = build_generator(found)
+    inverts = found.layout in OURS and bool(found.encoder) and not generator_only
     try:
         save_bundle(
             folder,
@@ -59,6 +68,7 @@ def convert_file(
             licence=licence,
             dtype=torch.float32,
             source={**loaded.facts, "sha256": file_sha256(path)},
+            inverter=found if inverts else None,
         )
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error

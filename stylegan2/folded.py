@@ -95,10 +95,10 @@ class FoldedSynthesis(nn.Module):
             x = self._activation(i, x, ws)
         return x, img
 
-    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
+    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None) -> Tensor:
         """See `SynthesisNetwork.upper`."""
         first = self.resolutions.index(f.shape[-1])
-        img = self._draw(first, f, img, ws)
+        img = self._draw(first, f if shown is None else shown, img, ws)
         x = f
         for i in range(first + 1, len(self.resolutions)):
             x = self._activation(i, x, ws)

@@ -124,28 +124,41 @@ class SynthesisNetwork(nn.Module):
             below, below_styles = block, styles
         return x, img
 
-    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor, *, noise_mode: str = "const") -> Tensor:
+    def upper(
+        self,
+        f: Tensor,
+        img: Tensor | None,
+        ws: Tensor,
+        *,
+        shown: Tensor | None = None,
+        noise_mode: str = "const",
+    ) -> Tensor:
         """Go on from the activation of a block.
 
         Args:
             f: Activation [N, C, R, R] of the block of its resolution.
             img: Picture of the blocks below it, as `lower` returns it.
             ws: One style per layer [N, num_ws, w_dim].
+            shown: Activation that this block's own colours are drawn from, shaped as `f`; None for `f`. In
+                CLCAE's published code that is the activation which f replaces.
             noise_mode: See `forward`.
 
         Raises:
-            ShapeError: `f` fits no block.
+            ShapeError: `f` fits no block, or `shown` is shaped otherwise.
         """
         resolution = f.shape[-1]
         if resolution not in self.config.channels:
             raise ShapeError("f", tuple(f.shape), f"[N, C, R, R] with R one of {list(self.config.channels)}")
         check_shape("f", f, len(ws), self.config.channels[resolution], resolution, resolution)
+        if shown is not None:
+            check_shape("shown", shown, *f.shape)
         x = f
         for block, styles in self._styled(ws):
             if block.resolution < resolution:
                 continue
-            x = f if block.resolution == resolution else block.activation(x, styles, noise_mode)
-            img = block.draw(x, img, styles)
+            own = block.resolution == resolution
+            x = f if own else block.activation(x, styles, noise_mode)
+            img = block.draw(shown if own and shown is not None else x, img, styles)
         assert img is not None  # noqa: S101  (narrows the type for mypy: every resolution has its block)
         return img
 

@@ -33,7 +33,7 @@ ENCODER_KINDS: Mapping[Layout, str] = {
     "style-transformer": "Style Transformer encoder (not run here)",
     "sfe": "SFE encoder (not run here)",
 }
-_OURS = frozenset({"psp", "e4e", "clcae"})
+OURS: frozenset[Layout] = frozenset({"psp", "e4e", "clcae"})  # whose encoders run here
 _RESTYLE_CHANNELS = 6  # it sees the photo and its last reconstruction
 
 
@@ -98,5 +98,5 @@ def encoder_of(state: Mapping[str, Tensor]) -> State:
 
 def left_over_of(state: Mapping[str, Tensor], layout: Layout) -> tuple[str, ...]:
     """Entries that are neither decoder nor an encoder that has a use here."""
-    used = (ENCODER, DECODER) if layout in _OURS else (DECODER,)
+    used = (ENCODER, DECODER) if layout in OURS else (DECODER,)
     return tuple(name for name in state if not name.startswith(used))

@@ -9,6 +9,7 @@ from torch import Tensor
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts import nvidia_tf, nvidia_torch, psp_family, rosinality
 from stylegan2.layouts.found import Found, Layout, State
+from stylegan2.layouts.inverter_file import kept_entries, kept_layout, kept_settings
 from stylegan2.layouts.plain import plain_settings
 from stylegan2.layouts.translation import W_AVG, Translation, mean_row, unwrapped
 from stylegan2.reading.document import Document, Node, Tree
@@ -70,14 +71,14 @@ def _recognise_mapping(document: Document, tree: Mapping[str, Tree]) -> Found:
 def _bare_state(
     document: Document, state: State, tree: Mapping[str, Tree], *, left_over: tuple[str, ...]
 ) -> Found:
-    opts = plain_settings(tree.get("opts"))
+    opts = plain_settings(tree.get("opts")) or kept_settings(document.metadata)
     if kind := psp_family.contrastive_kind(state):
         return _found(
             document, "clcae-contrastive", left_over=left_over, opts=opts, encoder=state, encoder_kind=kind
         )
     if not psp_family.is_family(state):
         return _generator_state(document, state, tree, left_over=left_over)
-    layout = psp_family.family_layout(state, opts)
+    layout = kept_layout(document.metadata) or psp_family.family_layout(state, opts)
     latent_avg, notes = _latent_avg(tree)
     translation = psp_family.decoder_of(state, latent_avg)
     left_over = (*left_over, *psp_family.left_over_of(state, layout))
@@ -94,6 +95,7 @@ def _bare_state(
         opts=opts,
         encoder=encoder,
         encoder_kind=kind,
+        generator_entries=kept_entries(document.metadata),
     )
 
 
@@ -151,6 +153,7 @@ def _found(
         found,
         generator=translation.tensors,
         config=translation.config,
+        generator_entries=translation.entries,
         w_avg="file" if W_AVG in translation.tensors else None,
         missing=translation.missing,
         misfits=translation.misfits,

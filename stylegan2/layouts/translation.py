@@ -32,6 +32,7 @@ class Translation:
     misfits: tuple[str, ...]
     left_over: tuple[str, ...]
     notes: tuple[str, ...]
+    entries: int  # of the file that were used, constant filters included
 
 
 def count_indices(names: Iterable[str], pattern: str) -> int:
@@ -106,6 +107,7 @@ def translate(
         misfits=tuple(_misfits(tensors, expected, names)),
         left_over=tuple(name for name in state if name not in used),
         notes=tuple(notes),
+        entries=sum(name in used for name in state),
     )
 
 

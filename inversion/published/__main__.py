@@ -1,0 +1,38 @@
+"""Check a published file entry by entry: `python -m inversion.published FILE`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from inversion.published.loading import load_contrastive, load_published
+from stylegan2.errors import StyleGANError
+from stylegan2.layouts import build_generator, recognise
+from stylegan2.reading import read_document
+
+MISTAKE_EXIT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the report on a file; what does not fit ends with one line on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m inversion.published", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE", help="of CLCAE, pSp or e4e")
+    options = parser.parse_args(arguments)
+    try:
+        found = recognise(read_document(options.file))
+        if found.layout == "clcae-contrastive":
+            report = load_contrastive(found).report
+        else:
+            loaded = build_generator(found)
+            report = (
+                f"{load_published(found, loaded.generator).report}; generator's w_avg: {loaded.w_avg_source}"
+            )
+    except StyleGANError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return MISTAKE_EXIT
+    print("\n".join(report.split("; ")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
