@@ -1,4 +1,4 @@
-"""Commands on what inversion and editing need: `python -m inversion directions`."""
+"""Commands on what inversion and editing need: `python -m inversion directions|export`."""
 
 import argparse
 import sys
@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from inversion.checkpoint import load_encoder, load_refiners
 from inversion.direction_target import DirectionTarget
 from inversion.direction_writing import save_directions
 from inversion.directions import imported_root
 from inversion.errors import DirectionError
 from inversion.foreign_directions import read_directions
 from inversion.linear import EditDirection
+from inversion.onnx_graphs import inversion_graphs, inversion_guide
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
-from stylegan2.errors import ConfigError, StyleGANError
+from stylegan2.errors import CheckpointError, ConfigError, StyleGANError
+from stylegan2.onnx_files import OPSET, write_graphs
 
 MISTAKE_EXIT = 2
 
@@ -51,6 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     directions.add_argument("--out", type=Path, metavar="FOLDER", help="[in the cache, where the app looks]")
     directions.add_argument("--force", action="store_true", help="take what seems to be another generator's")
     directions.set_defaults(run=_directions)
+
+    export = commands.add_parser("export", help="write a model's networks as ONNX files")
+    export.add_argument("model", type=Path, metavar="BUNDLE")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument("--force", action="store_true", help="write into a folder that is not empty")
+    export.set_defaults(run=_export)
     return parser
 
 
@@ -86,6 +95,20 @@ def _directions(options: argparse.Namespace) -> None:
     for (path, _), edit in zip(found, edits, strict=True):
         print(f"{edit.name}: {_words(edit)}, from {path.name}")
     print(f"{folder}: {len(edits)} directions for {model.name} ({model.generator_sha256[:12]})")
+
+
+def _export(options: argparse.Namespace) -> None:
+    model = load_bundle(options.model)
+    if model.encoder_path is None:
+        raise CheckpointError(
+            f"{options.model}: no encoder in it; python -m stylegan2 export --to onnx writes the generator"
+        )
+    generator, encoder = load_generator(model.generator_path), load_encoder(model.encoder_path)
+    refiners = None if model.refiners_path is None else load_refiners(model.refiners_path)
+    graphs = inversion_graphs(generator, encoder, refiners)
+    guide = inversion_guide(generator, encoder, refiners)
+    for name, difference in write_graphs(options.out, graphs, guide, force=options.force).items():
+        print(f"{options.out / name}.onnx: opset {OPSET}, within {difference:.1g} of torch")
 
 
 def _changed(edit: EditDirection, options: argparse.Namespace, num_ws: int) -> EditDirection:
