@@ -164,7 +164,7 @@ def _refiner_graphs(
         ),
         Graph(
             name="feature_synthesis",
-            about="Edited styles and the code, carried along, to pictures in [-1, 1]; unedited if ws_hat is ws.",
+            about="Edited styles and the code, which is carried along, to pictures in [-1, 1].",
             module=_FeatureSynthesis(folded, refiners.carrier).eval(),
             inputs={"ws_hat": ws, "code": code(*inputs.values()), "a": a},
             outputs=("img",),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -123,15 +124,15 @@ def _samples(graph: Graph, count: int) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
-def _difference(graph: Graph, session: object, count: int) -> float:
+def _difference(graph: Graph, session: Any, count: int) -> float:  # noqa: ANN401 (imported late)
     samples = _samples(graph, count)
     expected = graph.module(*samples)
     expected = expected if isinstance(expected, tuple) else (expected,)
     # The exporter leaves out inputs that nothing depends on.
-    wanted = {end.name for end in session.get_inputs()}  # type: ignore[attr-defined]
+    wanted = {end.name for end in session.get_inputs()}
     named = zip(graph.inputs, samples, strict=True)
     feed = {name: value.numpy() for name, value in named if name in wanted}
-    found = session.run(list(graph.outputs), feed)  # type: ignore[attr-defined]
+    found = session.run(list(graph.outputs), feed)
     worst = 0.0
     for one, other in zip(expected, found, strict=True):
         scale = max(1.0, one.abs().max().item())
@@ -146,9 +147,9 @@ Opset {OPSET}, float32 throughout. N is the number of pictures, any. Pictures `i
 """
 
 
-def _table(graph: Graph, session: object) -> str:
+def _table(graph: Graph, session: Any) -> str:  # noqa: ANN401
     lines = [f"## {graph.name}.onnx", "", graph.about, "", "| | name | shape |", "| --- | --- | --- |"]
-    ends = (("in", session.get_inputs()), ("out", session.get_outputs()))  # type: ignore[attr-defined]
+    ends = (("in", session.get_inputs()), ("out", session.get_outputs()))
     lines += [f"| {way} | `{end.name}` | {_shape(end.shape)} |" for way, values in ends for end in values]
     return "\n".join([*lines, ""])
 

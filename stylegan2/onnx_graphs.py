@@ -43,7 +43,7 @@ def generator_graphs(generator: Generator) -> list[Graph]:
     return [
         Graph(
             name="mapping",
-            about="Unit normal z to equal styles for all layers; `truncation_psi` 1 keeps w, 0 gives the mean.",
+            about="Unit normal z to equal styles in all layers; `truncation_psi` 1 keeps w, 0 is the mean.",
             module=_Mapping(generator).eval(),
             inputs={"z": z, "truncation_psi": torch.tensor(0.7)},
             outputs=("ws",),
