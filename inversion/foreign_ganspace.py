@@ -90,9 +90,10 @@ def read_export(path: Path, target: DirectionTarget, tree: Mapping[str, Any]) ->
     try:
         vector = tree["lat_comp"].detach().float().flatten()
         sigma = float(tree["lat_stdev"]) * vector.norm().item()
-        reach = abs(float(tree["sigma_range"]))
+        exported = float(tree["sigma_range"])
+        reach = abs(exported)
         first, end = int(tree["edit_start"]), int(tree["edit_end"])
-        name = str(tree["name"])
+        name = str(tree["name"]).strip() or path.stem
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DirectionError(
             f"{path}: an incomplete GANSpace edit ({type(error).__name__}: {error})"
@@ -105,7 +106,12 @@ def read_export(path: Path, target: DirectionTarget, tree: Mapping[str, Any]) ->
             f"must be layers below {target.generator.num_ws}, numbers above 0"
         )
     edit = target.offset(path, vector)
-    return [replace(edit, name=name, label=name, sigma=sigma, range=(-reach, reach), layers=layers)]
+    low, high = _ends(exported)
+    return [
+        replace(
+            edit, name=name, label=name, low=low, high=high, sigma=sigma, range=(-reach, reach), layers=layers
+        )
+    ]
 
 
 def check_width(path: Path, target: DirectionTarget, width: int) -> None:
@@ -153,13 +159,14 @@ def _edits(
             )
         published = edit.published
         reach = max(RANGE[1], abs(published or 0.0))
+        low, high = _ends(published or 0.0)
         edits.append(
             EditDirection(
                 name=edit.name,
                 label=edit.label,
                 group=edit.group,
-                low=_PUBLISHED if published is not None and published < 0 else _ONE_WAY,
-                high=_PUBLISHED if published is not None and published > 0 else _OTHER_WAY,
+                low=low,
+                high=high,
                 direction=found.components[edit.component].clone(),
                 sigma=found.sigma[edit.component].item(),
                 range=(-reach, reach),
@@ -168,6 +175,11 @@ def _edits(
             )
         )
     return edits
+
+
+def _ends(published: float) -> tuple[str, str]:
+    """What the ends of a slider say: the strength that its maker chose tells the side that the name is of."""
+    return (_PUBLISHED if published < 0 else _ONE_WAY, _PUBLISHED if published > 0 else _OTHER_WAY)
 
 
 def _unnamed(path: Path, count: int) -> tuple[KnownEdit, ...]:

@@ -176,6 +176,9 @@ def test_an_edit_of_ganspace_is_an_offset(target, tmp_path):
         (1, 4),
         pytest.approx(1.5),
     )
+    assert (edit.low, edit.high) == ("one way", "as published")
+    (other,) = read_directions(saved(tmp_path / "f.pkl", ganspace_edit(name=" ", sigma_range=-2.0)), target)
+    assert (other.name, other.low, other.range) == ("f", "as published", (-2.0, 2.0))
     ws = torch.randn(1, LAYERS, W)
     expected = ws.clone()
     expected[:, 1:4] += 2 * 1.5 * torch.from_numpy(tree["lat_comp"])
