@@ -13,7 +13,7 @@ setup: .venv/ready
 	$(BIN)/pip install -r requirements.txt
 	touch $@
 
-.venv/ready-test: .venv/ready requirements-train.txt requirements-test.txt
+.venv/ready-test: .venv/ready requirements-train.txt requirements-test.txt requirements-export.txt
 	$(BIN)/pip install -r requirements-train.txt -r requirements-test.txt
 	touch $@
 

@@ -1,6 +1,7 @@
 """DirectionBank: reads and validates a folder of edit directions."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ from torch import Tensor
 
 from inversion.errors import DirectionError
 from inversion.linear import EditDirection, apply_direction, check_strength
+from stylegan2.cache import cache_folder
 from stylegan2.checkpoint import read_safetensors
 from stylegan2.errors import CheckpointError
 
 MANIFEST = "manifest.yaml"
 DIRECTIONS_ROOT = Path(__file__).resolve().parent.parent / "directions"
 UNIT_TOLERANCE = 1e-3  # half precision on disk
+MEAN = "{}.mean"  # tensor beside the direction of this name, where its rule is absolute
+RULES = ("offset", "absolute")  # see `apply_direction`; a manifest that says neither means the first
 
 
 class DirectionBank(Mapping[str, EditDirection]):
@@ -54,13 +58,16 @@ class DirectionBank(Mapping[str, EditDirection]):
     def apply(self, ws: Tensor, strengths: Mapping[str, float]) -> Tensor:
         """Move `ws` [N, num_ws, w_dim] along each named direction by its strength, in standard deviations.
 
+        Coordinates of the absolute rule are those of the unedited `ws`, so that edits commute.
+
         Raises:
             DirectionError: An unknown name.
             StrengthError: A strength that is not a number in the direction's range.
         """
+        edited = ws
         for name, strength in strengths.items():
-            ws = apply_direction(ws, self[name], strength)
-        return ws
+            edited = apply_direction(edited, self[name], strength, measured=ws)
+        return edited
 
 
 def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_ws: int) -> DirectionBank:
@@ -73,7 +80,7 @@ def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_w
         num_ws: Number of its styles.
 
     Raises:
-        CheckpointError: Missing or damaged files, or a direction that is not a unit vector of this width.
+        CheckpointError: Missing or damaged files, or a direction that is not of unit norm and this width.
         DirectionError: The directions belong to another generator.
     """
     file = Path(folder) / MANIFEST
@@ -87,32 +94,80 @@ def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_w
     tensors = read_safetensors(file.parent / Path(str(manifest.get("file"))).name)
     try:
         entries = {
-            name: _read_direction(name, entry, tensors[name].float(), num_ws)
+            name: _read_direction(name, entry, tensors, num_ws)
             for name, entry in manifest["directions"].items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
     for name, entry in entries.items():
-        shape, norm = tuple(entry.direction.shape), entry.direction.norm().item()
-        if shape != (w_dim,) or abs(norm - 1) > UNIT_TOLERANCE:
+        shape, norm = tuple(entry.direction.shape), longest(entry.direction)
+        absolute = entry.mean is not None
+        allowed = [(w_dim,)] if absolute else [(w_dim,), (num_ws, w_dim)]
+        if shape not in allowed or not abs(norm - 1) <= UNIT_TOLERANCE:
+            must = " or ".join(str(list(shape)) for shape in allowed)
             raise CheckpointError(
-                f"{file}: {name!r} has shape {list(shape)}, norm {norm:.3f}; must be [{w_dim}], 1"
+                f"{file}: {name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
+            )
+        if entry.mean is not None and entry.mean.shape != (w_dim,):
+            raise CheckpointError(
+                f"{file}: the mean of {name!r} has shape {list(entry.mean.shape)}; must be [{w_dim}]"
             )
     return DirectionBank(entries)
 
 
-def find_directions(
-    generator_sha256: str, w_dim: int, num_ws: int, root: Path = DIRECTIONS_ROOT
-) -> DirectionBank:
-    """The directions below `root` that were made for this generator; an empty bank where there are none.
+def longest(direction: Tensor) -> float:
+    """L2 norm of a direction [w_dim], or of the longest of its rows [num_ws, w_dim]."""
+    return float(direction.norm(dim=-1).max())
+
+
+def imported_root() -> Path:
+    """Where `python -m inversion directions` keeps what it reads."""
+    return cache_folder() / "directions"
+
+
+def find_directions(generator_sha256: str, w_dim: int, num_ws: int, *roots: Path) -> DirectionBank:
+    """All directions below `roots` that were made for this generator; an empty bank where there are none.
+
+    A name that occurs again, in a later folder, gets that folder's name appended. Folders are read root by
+    root, in the order of their names.
+
+    Args:
+        generator_sha256: Hash of the generator's weights file.
+        w_dim: Width of its styles.
+        num_ws: Number of its styles.
+        roots: Their folders are looked at; none for `DIRECTIONS_ROOT` and `imported_root()`.
 
     Raises:
         CheckpointError: A manifest that cannot be read.
     """
-    for file in sorted(root.glob(f"*/{MANIFEST}")):
-        if _read_manifest(file).get("generator_sha256") == generator_sha256:
-            return load_directions(file.parent, generator_sha256, w_dim, num_ws)
-    return DirectionBank({})
+    found: dict[str, EditDirection] = {}
+    for root in roots or (DIRECTIONS_ROOT, imported_root()):
+        for file in sorted(root.glob(f"*/{MANIFEST}")):
+            if owner_of(file) == generator_sha256:
+                bank = load_directions(file.parent, generator_sha256, w_dim, num_ws)
+                for edit in bank.values():
+                    fresh = _renamed(edit, file.parent.name, found)
+                    found[fresh.name] = fresh
+    return DirectionBank(found)
+
+
+def _renamed(edit: EditDirection, folder: str, taken: Mapping[str, EditDirection]) -> EditDirection:
+    if edit.name not in taken:
+        return edit
+    name = f"{edit.name}-{folder}"
+    number = 2
+    while name in taken:
+        name, number = f"{edit.name}-{folder}-{number}", number + 1
+    return replace(edit, name=name, label=f"{edit.label} ({folder})")
+
+
+def owner_of(file: Path) -> str:
+    """Hash of the generator that a manifest is for; empty where it names none.
+
+    Raises:
+        CheckpointError: A manifest that cannot be read.
+    """
+    return str(_read_manifest(file).get("generator_sha256", ""))
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:
@@ -127,7 +182,14 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_direction(name: str, entry: Mapping[str, Any], vector: Tensor, num_ws: int) -> EditDirection:
+def _read_direction(
+    name: str, entry: Mapping[str, Any], tensors: Mapping[str, Tensor], num_ws: int
+) -> EditDirection:
+    vector = tensors[name].float()
+    norm = longest(vector)
+    rule = entry.get("rule", RULES[0])
+    if rule not in RULES:
+        raise ValueError(f"{name}: rule {rule!r}; must be one of {', '.join(RULES)}")
     first, last = entry.get("layers", (0, num_ws))
     low, high = entry["range"]
     if not 0 <= first < last <= num_ws or not low <= 0 <= high or entry["sigma"] <= 0:
@@ -140,9 +202,10 @@ def _read_direction(name: str, entry: Mapping[str, Any], vector: Tensor, num_ws:
         group=str(entry["group"]),
         low=str(entry["low"]),
         high=str(entry["high"]),
-        direction=vector / vector.norm() if abs(vector.norm() - 1) <= UNIT_TOLERANCE else vector,
+        direction=vector / norm if abs(norm - 1) <= UNIT_TOLERANCE else vector,
         sigma=float(entry["sigma"]),
         range=(float(low), float(high)),
         layers=(int(first), int(last)),
         effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
+        mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
     )

@@ -19,12 +19,17 @@ class EditDirection:
     group: str  # heading that it stands under
     low: str  # what negative strengths do, in a word or two
     high: str  # what positive strengths do
-    direction: Tensor  # n [w_dim], unit L2 norm
+    # n [w_dim], unit L2 norm; or one a layer [num_ws, w_dim], of which the longest has unit L2 norm: layers
+    # move by different amounts.
+    direction: Tensor
     sigma: float  # standard deviation of w along n: one unit of strength
     range: tuple[float, float]  # allowed strengths, in standard deviations
     layers: tuple[int, int]  # styles that move: first, and one past the last
     # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.
     effects: Mapping[str, float] = field(default_factory=dict, hash=False)
+    # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.
+    # None: strength is an offset.
+    mean: Tensor | None = None
 
 
 def check_strength(direction: EditDirection, strength: float) -> float:
@@ -46,26 +51,50 @@ def check_strength(direction: EditDirection, strength: float) -> float:
     return float(strength)
 
 
-def apply_direction(ws: Tensor, direction: EditDirection, strength: float) -> Tensor:
-    """`ws + strength * sigma * n` on the direction's layers.
+def apply_direction(
+    ws: Tensor, direction: EditDirection, strength: float, measured: Tensor | None = None
+) -> Tensor:
+    """Move styles along a direction, on its layers.
+
+    An offset, as in InterFaceGAN (arXiv:1907.10786), unless the direction has a mean:
+
+        ws + strength * sigma * n
+
+    With a mean, the absolute rule in which GANSpace's components (arXiv:2004.02546) are used by e4e
+    (arXiv:2102.02766): strength is the coordinate to go to, and the first style says where ws is now,
+
+        coord = <ws_0 - mean, n> / sigma,  ws + (strength - coord) * sigma * n
+
+    so that a second edit by the same strength changes nothing where layer 0 is among the layers.
 
     Args:
         ws: Styles [N, num_ws, w_dim].
         direction: What to change.
-        strength: How far, in standard deviations of w along n; 0 returns `ws` itself.
+        strength: How far, in standard deviations of w along n. 0 returns `ws` itself under either rule: it is
+            the slider's rest, and not the coordinate 0.
+        measured: Styles whose coordinate the absolute rule takes, the shape of `ws`; None for `ws`.
 
     Returns:
         [N, num_ws, w_dim]; `ws` is not written to.
 
     Raises:
-        ShapeError: `ws` has another shape.
+        ShapeError: `ws` or `measured` has another shape.
         StrengthError: `strength` is not a number in the direction's range.
     """
     strength = check_strength(direction, strength)
-    check_shape("ws", ws, "N", "num_ws", direction.direction.shape[0])
+    n = direction.direction.to(ws)
+    check_shape("ws", ws, "N", "num_ws" if n.ndim == 1 else len(n), n.shape[-1])
     if strength == 0:
         return ws
+    step = strength * direction.sigma
     first, last = direction.layers
     out = ws.clone()
-    out[:, first:last] += strength * direction.sigma * direction.direction.to(ws)
+    if direction.mean is None:
+        out[:, first:last] += step * (n if n.ndim == 1 else n[first:last])
+        return out
+    start = ws if measured is None else measured
+    check_shape("measured", start, *ws.shape)
+    # In W, a coordinate times sigma is a length.
+    there = (start[:, 0] - direction.mean.to(ws)) @ n  # [N]
+    out[:, first:last] += ((step - there)[:, None] * n)[:, None]
     return out

@@ -13,6 +13,8 @@ from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.report import describe
 from stylegan2.layouts.rosinality import channel_multiplier
 from stylegan2.layouts.writing import save_rosinality
+from stylegan2.onnx_files import OPSET, write_graphs
+from stylegan2.onnx_graphs import GENERATOR_GUIDE, generator_graphs
 from stylegan2.reading import read_document
 
 MISTAKE_EXIT = 2
@@ -51,9 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a generator for other projects' code")
     export.add_argument("model", type=Path, metavar="BUNDLE_OR_FILE")
-    export.add_argument("--to", choices=["rosinality"], required=True, help="whose layout")
-    export.add_argument("--out", type=Path, required=True, metavar="FILE.pt")
-    export.add_argument("--force", action="store_true", help="replace a file that is there")
+    export.add_argument("--to", choices=["rosinality", "onnx"], required=True, help="whose layout")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE.pt|DIR", help="a folder for onnx")
+    export.add_argument("--force", action="store_true", help="replace what is there")
     export.set_defaults(run=_export)
     return parser
 
@@ -94,6 +96,11 @@ def _convert(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     model: Path = options.model
     generator = load_generator(load_bundle(model).generator_path if model.is_dir() else model)
+    if options.to == "onnx":
+        found = write_graphs(options.out, generator_graphs(generator), GENERATOR_GUIDE, force=options.force)
+        for name, difference in found.items():
+            print(f"{options.out / name}.onnx: opset {OPSET}, within {difference:.1g} of torch")
+        return
     save_rosinality(generator, options.out, force=options.force)
     multiplier = channel_multiplier(generator.config)
     size, depth = generator.img_resolution, generator.config.mapping_layers

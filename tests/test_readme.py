@@ -11,6 +11,7 @@ from PIL import Image
 
 from app import build_parser as app_parser
 from editor.__main__ import main as editor_main
+from inversion.__main__ import build_parser as inversion_parser
 from stylegan2.__main__ import build_parser as stylegan2_parser
 from train.__main__ import build_parser as train_parser
 
@@ -92,6 +93,8 @@ def test_every_other_command_parses():
             assert all((ROOT / config).is_file() for config in configs)
         elif words[:3] == ["python", "-m", "stylegan2"]:
             stylegan2_parser().parse_args(words[3:])
+        elif words[:3] == ["python", "-m", "inversion"]:
+            inversion_parser().parse_args(words[3:])
         elif words[:2] == ["python", "-m"] and words[2].startswith(("benchmarks.", "editor.")):
             assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file()
         elif words[0] == "bash":

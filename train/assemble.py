@@ -11,7 +11,7 @@ from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.config import EncoderConfig, RefinerConfig
 from inversion.contrastive import ContrastiveAligner
-from inversion.directions import find_directions
+from inversion.directions import DIRECTIONS_ROOT, find_directions
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
@@ -127,7 +127,9 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         perceptual=load_perceptual(config.perceptual_weights).to(device),
         identity=identity,
         alignment=_alignment(config, bundle, device) if any(p.loss.align for p in config.phases) else None,
-        directions=find_directions(bundle.generator_sha256, generator.w_dim, generator.num_ws),
+        directions=find_directions(
+            bundle.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT
+        ),
     )
     if config.hardware.channels_last:
         for network in vars(networks).values():

@@ -12,7 +12,7 @@ from torch import Tensor
 from inversion.chain import Chain, Synthesis
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.contrastive import ContrastiveAligner
-from inversion.directions import DirectionBank, find_directions
+from inversion.directions import DIRECTIONS_ROOT, DirectionBank, find_directions
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.bundle import ModelBundle, load_bundle
@@ -145,7 +145,9 @@ class _Subject:
 
     def directions(self) -> DirectionBank:
         generator = self.generator
-        return find_directions(self.model.generator_sha256, generator.w_dim, generator.num_ws)
+        return find_directions(
+            self.model.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT
+        )
 
     def drawn_by(self, synthesis: Synthesis) -> "_Subject":
         chain = None if self.chain is None else replace(self.chain, synthesis=synthesis)
