@@ -8,7 +8,7 @@ from inversion.attention import to_map, to_tokens, zero_started
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
 
-SIZE_SCALE = 4.0
+SIZE_SCALE = 2.0  # by eye: 4, as in training, follows edits further, but blurs the face
 
 
 class FeatureCarrier(nn.Module):
@@ -29,11 +29,6 @@ class FeatureCarrier(nn.Module):
 
     Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. A softplus and no ReLU: a gate that
     training once shuts must be able to open again.
-
-    Carrying and letting go can only move and fade what was seen, and a faded old face over a new one is a
-    blur. With `config.mends`, what neither holds is drawn anew where the edit changes the activation:
-
-        code_hat = (1 - m) code + m moved + (1 - exp(-SIZE_SCALE size)) mend(code, moved, a, a_hat)
     """
 
     colours_from_f = True
@@ -51,7 +46,6 @@ class FeatureCarrier(nn.Module):
         self.gates = nn.Sequential(
             nn.Conv2d(channels + config.code, width, 3, 1, 1), nn.SiLU(), nn.Conv2d(width, 2, 3, 1, 1)
         )
-        self.mend = _Mend(config) if config.mends else None
 
     def forward(self, code: Tensor, a: Tensor) -> Tensor:
         """F of the unedited picture.
@@ -91,11 +85,8 @@ class FeatureCarrier(nn.Module):
         eager = F.softplus(self.gates(torch.cat([change, code], 1)))
         gates = 1 - torch.exp(-SIZE_SCALE * size * eager)
         m, g = gates[:, :1], gates[:, 1:]
-        moved = self._moved(code, a, a_hat)
-        code_hat = code + m * (moved - code)
-        if self.mend is not None:
-            code_hat = code_hat + (1 - torch.exp(-SIZE_SCALE * size)) * self.mend(code, moved, a, a_hat)
-        return a_hat + (1 - g) * self._offset(code_hat, a_hat)
+        code = code + m * (self._moved(code, a, a_hat) - code)
+        return a_hat + (1 - g) * self._offset(code, a_hat)
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""
@@ -115,24 +106,3 @@ class FeatureCarrier(nn.Module):
         side = self.config.f_resolution
         check_shape("code", code, "N", self.config.code, side, side)
         check_shape("a", a, len(code), self.config.f_channels, side, side)
-
-
-class _Mend(nn.Module):
-    """Code before and after it was carried, and both activations -> what to add to the code.
-
-    Zero until it is trained. The dilations see 15 x 15 places: a mouth at 32 px.
-    """
-
-    def __init__(self, config: RefinerConfig) -> None:
-        super().__init__()
-        width = config.mend_width
-        self.enter = nn.Conv2d(2 * (config.code + config.f_channels), width, 1)
-        self.steps = nn.ModuleList(nn.Conv2d(width, width, 3, 1, d, dilation=d) for d in (1, 2, 4))
-        self.leave = zero_started(nn.Conv2d(width, config.code, 1))
-
-    def forward(self, code: Tensor, moved: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
-        x = self.enter(torch.cat([code, moved, a, a_hat - a], 1))
-        for step in self.steps:
-            x = x + step(F.silu(x))
-        added: Tensor = self.leave(F.silu(x))
-        return added

@@ -61,8 +61,6 @@ class RefinerConfig:
     f_hidden: int = 160  # between code and offset
     code: int = 96  # channels of the code
     carry_width: int = 32  # of the tokens that are matched before and after an edit
-    mends: bool = False  # whether an edit may add to the carried code
-    mend_width: int = 64  # channels in between
     second_look: bool = False  # whether w is improved, and W+ informed, by what G(w) misses
     look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)  # stem, three levels, tail
     # To what w and f attend: many tokens; one, as in CLCAE's published code; nothing, for comparison.

@@ -23,8 +23,6 @@ CONFIG = RefinerConfig(
     f_hidden=12,
     code=8,
     carry_width=4,
-    mends=True,
-    mend_width=8,
     second_look=True,
     look_channels=(8, 8, 8, 16, 16),
 )

@@ -92,27 +92,6 @@ def test_the_gates_open_further_the_more_changes_and_can_always_learn():
     assert carrier.gates[2].bias.grad.abs().min() > 0
 
 
-def test_mending_adds_to_the_code_only_where_an_edit_changed_the_activation():
-    carrier, code, a = stirred(FeatureCarrier(CONFIG)), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
-    a_hat = a.clone()
-    a_hat[..., :4, :4] += 3
-    mended, carrier.mend = carrier.carry(code, a, a_hat), None
-    plain = carrier.carry(code, a, a_hat)
-    assert (mended - plain)[..., :4, :4].abs().max() > 1e-3
-    assert torch.equal(mended[..., 8:, 8:], plain[..., 8:, 8:])
-
-
-def test_mending_starts_from_what_was_without_it():
-    torch.manual_seed(0)
-    plain = stirred(FeatureCarrier(replace(CONFIG, mends=False)))
-    carrier = FeatureCarrier(CONFIG).eval()
-    left = carrier.load_state_dict(plain.state_dict(), strict=False)
-    assert not left.unexpected_keys
-    assert {name.split(".")[0] for name in left.missing_keys} == {"mend"}
-    code, a, a_hat = torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
-    assert torch.equal(carrier.carry(code, a, a_hat), plain.carry(code, a, a_hat))
-
-
 def test_a_shifted_activation_fetches_its_code_from_where_it_was():
     """With sharp matching and no place in it, the carried code of a shifted map is the shifted code."""
     carrier = FeatureCarrier(RefinerConfig(**{**vars(CONFIG), "carry_width": 8}))

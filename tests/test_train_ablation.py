@@ -19,7 +19,6 @@ VARIANTS = [
     "f16",
     "no-edited-pairs",
     "second-look",
-    "mending",
 ]
 STAND_IN = """#!{python}
 import json, pathlib, sys
@@ -54,7 +53,6 @@ def test_the_variants_differ_in_what_they_are_named_for_and_are_skipped_when_fin
     assert (base.refiners.f_resolution, found["f16"].refiners.f_resolution) == (32, 16)
     assert (base.phases[0].pair_batch, found["no-edited-pairs"].phases[0].pair_batch) == (6, 0)
     assert (base.refiners.second_look, found["second-look"].refiners.second_look) == (False, True)
-    assert (base.refiners.mends, found["mending"].refiners.mends) == (False, True)
     assert {o.encoder for o in options[1::2]} == {runs / name / "encoder.safetensors" for name in VARIANTS}
     again = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert again.stdout.count("finished before, skipped") == len(VARIANTS)

@@ -24,7 +24,7 @@ from tests.training import (
 )
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
-from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng, partly_refined
+from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
@@ -36,7 +36,6 @@ LOSS = {
     "latent": 0.1,
 }
 
-PHASE = {"name": "refine", "max_steps": 6, "lr": 3e-3, "loss": LOSS}
 NOTHING = {"latent": 0.0, "spread": 0.0, "offset": 0.0}
 
 
@@ -65,7 +64,7 @@ def settings(model, tmp_path):
         "data": {"images": str(model / "faces.tar"), "validation_fraction": 0.2, "shuffle_buffer": 7},
         "pairs": {"pool": 16, "block": 8, "refresh": 0.5},
         "refiners": SIZES,
-        "phases": [{**phase, "warmup_steps": 0, "f_ramp": 0.3, "refined_share": 0.5, "loss": LOSS}],
+        "phases": [{**phase, "warmup_steps": 0, "f_ramp": 0.3, "loss": LOSS}],
         "hardware": {"device": "cpu", "precision": "float32"},
     }
 
@@ -253,17 +252,15 @@ def test_w_can_only_be_weighed_where_something_of_it_learns(joint):
         configured(joint, phases=[phase], refiners={**SIZES, "second_look": False})
 
 
-def test_a_second_look_and_mending_are_added_to_trained_refiners(settings, tmp_path):
-    plain = configured(settings, refiners={**SIZES, "second_look": False, "mends": False})
+def test_a_second_look_is_added_to_trained_refiners(settings, tmp_path):
+    plain = configured(settings, refiners={**SIZES, "second_look": False})
     run(plain)
     file = tmp_path / "run" / "refiners.safetensors"
     trained = load_refiners(file)
     assert trained.look is None
-    assert trained.carrier.mend is None
     stage = build_refinement(configured(settings, start_from=str(file)))
     refiners = stage._networks.refiners.eval()
     assert refiners.look is not None
-    assert refiners.carrier.mend is not None
     encoder, synthesis = stage._networks.encoder, stage._networks.generator.synthesis
     img = torch.rand(2, 3, 32, 32) * 2 - 1
     before = Chain(synthesis=synthesis, encoder=encoder, refiners=trained).invert(img)
@@ -271,18 +268,6 @@ def test_a_second_look_and_mending_are_added_to_trained_refiners(settings, tmp_p
     torch.testing.assert_close(after.w, before.w)
     with pytest.raises(ConfigError, match="must be RefinerConfig"):
         inherit_refiners(refiners, trained.config, file)
-
-
-def test_a_share_of_the_latents_goes_straight_towards_the_truth():
-    w, ws = torch.randn(4000, 16).double(), torch.randn(4000, 8, 16).double()
-    moved = partly_refined(ws, w, 0.25, torch.Generator().manual_seed(0))
-    way = ((moved - ws) / (w[:, None] - ws)).flatten(1)
-    torch.testing.assert_close(way, way[:, :1].expand_as(way), atol=1e-3, rtol=1e-3)
-    share = (way[:, 0] > 1e-6).float().mean().item()
-    assert share == pytest.approx(0.25, abs=0.03)
-    assert way.min() > -1e-4
-    assert 0.95 < way.max() <= 1.001
-    assert partly_refined(ws, w, 0.0, torch.Generator()) is ws
 
 
 def test_a_weighed_alignment_needs_an_aligner(joint):
@@ -301,7 +286,6 @@ def test_a_weighed_alignment_needs_an_aligner(joint):
         ({"refiners": {**SIZES, "f_resolution": 24}}, r"f_resolution: 24; must be one of \[4, 8, 16, 32\]"),
         ({"phases": []}, "phases: empty"),
         ({"identity_share": 0.0}, "identity_share: 0.0; must be above 0"),
-        ({"phases": [{**PHASE, "refined_share": 1.5}]}, r"refined_share: 1.5; must be in \[0, 1\]"),
     ],
 )
 def test_impossible_settings_are_refused(settings, change, message):

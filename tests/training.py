@@ -23,8 +23,6 @@ TINY_REFINERS = {
     "f_hidden": 16,
     "code": 8,
     "carry_width": 8,
-    "mends": True,
-    "mend_width": 8,
 }
 
 

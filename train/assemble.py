@@ -238,22 +238,19 @@ def deepen(encoder: WEncoder, config: EncoderConfig, origin: Path) -> WEncoder:
 
 
 def inherit_refiners(trained: Refiners, wanted: RefinerConfig, origin: Path) -> Refiners:
-    """The function of `trained`, to be trained on, with a second look or mending added where `wanted` has it.
+    """The function of `trained`, to be trained on, with a second look added where `wanted` has one.
 
     Args:
-        trained: Refiners.
-        wanted: The architecture; it may add a second look, and mending.
+        trained: Refiners without a second look, or of the same architecture.
+        wanted: The architecture; only the second look may differ.
         origin: Where `trained` came from, for the error.
 
     Raises:
-        ConfigError: Something else differs, or one of the two would be lost.
+        ConfigError: Something else differs, or a second look would be lost.
     """
-    alike = found = trained.config
-    if not found.second_look:
-        alike = replace(alike, second_look=wanted.second_look, look_channels=wanted.look_channels)
-    if not found.mends:
-        alike = replace(alike, mends=wanted.mends, mend_width=wanted.mend_width)
-    if alike != wanted:
+    found = trained.config
+    alike = replace(found, second_look=wanted.second_look, look_channels=wanted.look_channels) == wanted
+    if found != wanted and (found.second_look or not alike):
         raise ConfigError(f"refiners: {origin} is {found}; must be {wanted}")
     refiners = Refiners(wanted)
     refiners.load_state_dict(trained.state_dict(), strict=False)

@@ -1,4 +1,4 @@
-"""Random edits of W, and latents as refined: what edited pairs are made with."""
+"""Random edits of W: what edited pairs are made with."""
 
 import torch
 from torch import Tensor
@@ -49,21 +49,3 @@ class EditSampler:
             for bank, n in ((self._own, half), (self._principal, count - half))
         ]
         return strength * torch.cat(chosen)
-
-
-def partly_refined(ws: Tensor, w: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """`ws`, of which a share has gone part of the way to the true latents.
-
-    Refinement by optimisation goes that way too, and F has to cope with what it finds.
-
-    Args:
-        ws: What inversion found [N, num_ws, w_dim].
-        w: True latents [N, w_dim], on any device.
-        share: Of the N, on average; how far each goes is uniform between not at all and all the way.
-        rng: A CPU generator.
-    """
-    if not share:
-        return ws
-    chosen, way = torch.rand(2, len(ws), 1, 1, generator=rng).to(ws)
-    moved: Tensor = ws + (chosen < share) * way * (w.to(ws)[:, None] - ws)
-    return moved

@@ -79,7 +79,6 @@ class RefinementPhase(FacesScheduleConfig):
     f_ramp: float = 0.0  # share of the phase over which the offset of f rises from 0 to full
     encoder_rate: float = 0.0  # learning rate of the encoder as a share of the refiners'; 0: it is frozen
     foundation_share: float = 1.0  # of the real faces that G(w) is drawn for, where the loss looks at it
-    refined_share: float = 0.0  # of the pairs whose ws F meets nearer the true w, as refined by optimisation
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,8 +88,6 @@ class RefinementPhase(FacesScheduleConfig):
             raise ConfigError(f"f_ramp: {self.f_ramp}; must be in [0, 1]")
         if not 0 < self.foundation_share <= 1:
             raise ConfigError(f"foundation_share: {self.foundation_share}; must be above 0 and at most 1")
-        if not 0 <= self.refined_share <= 1:
-            raise ConfigError(f"refined_share: {self.refined_share}; must be in [0, 1]")
         if not (self.loss.weighs_ws or self.loss.weighs_f):
             raise ConfigError("loss: nothing of ws or f is weighed; nothing to learn from")
         if self.encoder_rate < 0:
@@ -112,8 +109,6 @@ class RefinerSizes:
     f_hidden: int = 160
     code: int = 96
     carry_width: int = 32
-    mends: bool = False
-    mend_width: int = 64
     second_look: bool = False
     look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)
     attention: Attention = "tokens"

@@ -15,7 +15,7 @@ from stylegan2 import Generator
 from stylegan2.image import shrink
 from train.alignment_loss import AlignmentLoss
 from train.augment import Mirrored
-from train.edits import EditSampler, partly_refined
+from train.edits import EditSampler
 from train.hardware import autocast, choose_precision
 from train.identity import IdentityEmbedder
 from train.losses import focused_l2, identity_loss, latent_regression, pixel_l2, pooled_l2
@@ -100,11 +100,8 @@ class RefinementTerms:
         if loss.weighs_ws:
             terms |= self._styles(phase, w.float(), ws, drawn, target, pairs)
         if loss.weighs_f:
-            ws, edited = ws.detach(), None
-            if pairs is not None:
-                ws = torch.cat([ws[:n], partly_refined(ws[n:], pairs.w, phase.refined_share, rng)])
-                edited = self._edit(ws[n:], pairs, rng)
-            found = _Found(img=img, levels=levels, ws=ws, a=a.detach(), below=below.detach())
+            edited = None if pairs is None else self._edit(ws.detach()[n:], pairs, rng)
+            found = _Found(img=img, levels=levels, ws=ws.detach(), a=a.detach(), below=below.detach())
             terms |= self._features(phase, found, drawn.detach().clamp(-1, 1), target, edited, fraction)
         terms["total"] = self._weighted(terms, phase)
         return terms

@@ -50,6 +50,5 @@ variant reference-attention refiners.attention=reference
 variant f16 refiners.f_resolution=16
 variant no-edited-pairs "$phase.pair_batch=0"
 variant second-look refiners.second_look=true
-variant mending refiners.mends=true
 
 "$python" -m train.recipes.ablation "$runs"
