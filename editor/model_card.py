@@ -8,8 +8,6 @@ from inversion.components import GROUP
 from inversion.directions import DirectionBank
 from stylegan2.bundle import ModelBundle
 
-_SHOWN = 16  # digits of the sha256
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
@@ -46,6 +44,6 @@ def describe_model(
         inverts,
         edits,
         f"licence: {bundle.licence}",
-        f"generator sha256 {bundle.generator_sha256[:_SHOWN]}…",
+        f"sha256 {bundle.source_sha256 or bundle.generator_sha256}",
     ]
     return ModelCard(name=bundle.name, text=" · ".join(parts))

@@ -52,6 +52,7 @@ class ModelBundle:
     refiners_sha256: str | None = None
     inverter_path: Path | None = None  # another project's encoder, see `save_inverter`
     inverter_sha256: str | None = None
+    source_sha256: str | None = None  # of the file that the bundle was converted from
 
 
 def read_bundle(folder: Path) -> ModelBundle:
@@ -86,6 +87,7 @@ def read_bundle(folder: Path) -> ModelBundle:
             refiners_sha256=refiners[1],
             inverter_path=inverter[0],
             inverter_sha256=inverter[1],
+            source_sha256=str(data["source"]["sha256"]) if "source" in data else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error

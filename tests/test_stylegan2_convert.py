@@ -53,6 +53,7 @@ def test_a_file_of_the_psp_family_is_loaded(source, tmp_path):
 def test_a_weights_file_is_a_bundle(source, rosinality_file, cache):
     bundle = load_bundle(rosinality_file)
     assert (bundle.name, bundle.resolution, bundle.encoder_path) == ("face", 32, None)
+    assert bundle.source_sha256 == file_sha256(rosinality_file)
     assert bundle.alignment == AlignmentConfig(scale=1.0, center=0.1)
     assert bundle.licence == "unknown: see where the file came from"
     assert bundle.folder == cache / f"{file_sha256(rosinality_file)}-{conversion.CONVERSION_VERSION}"
