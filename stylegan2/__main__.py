@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except StyleGANError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
         return MISTAKE_EXIT
     return 0
 

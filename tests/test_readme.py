@@ -12,6 +12,7 @@ from PIL import Image
 from app import build_parser as app_parser
 from editor.__main__ import main as editor_main
 from inversion.__main__ import build_parser as inversion_parser
+from inversion.published.__main__ import build_parser as published_parser
 from stylegan2.__main__ import build_parser as stylegan2_parser
 from train.__main__ import build_parser as train_parser
 
@@ -97,6 +98,8 @@ def test_every_other_command_parses():
             inversion_parser().parse_args(words[3:])
         elif words[:2] == ["python", "-m"] and words[2].startswith(("benchmarks.", "editor.")):
             assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file()
+        elif words[:3] == ["python", "-m", "inversion.published"]:
+            published_parser().parse_args(words[3:])
         elif words[0] == "bash":
             assert (ROOT / words[1]).is_file()
         else:

@@ -127,7 +127,11 @@ def _rebuilt(build: Callable[[], None], model: gr.State | None) -> None:
     if model is None:
         build()
     else:
-        gr.render(inputs=[model], show_progress="hidden")(lambda _: build())
+        # One at a time: two renders of a page change the same dict of components.
+        again = gr.render(
+            inputs=[model], show_progress="hidden", concurrency_limit=1, concurrency_id="rendering"
+        )
+        again(lambda _: build())
 
 
 def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks:

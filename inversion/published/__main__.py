@@ -13,11 +13,16 @@ from stylegan2.reading import read_document
 MISTAKE_EXIT = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report on a file; what does not fit ends with one line on stderr."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m inversion.published", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="of CLCAE, pSp or e4e")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the report on a file; what does not fit ends with one line on stderr."""
+    options = build_parser().parse_args(arguments)
     try:
         found = recognise(read_document(options.file))
         if found.layout == "clcae-contrastive":
@@ -28,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{load_published(found, loaded.generator).report}; generator's w_avg: {loaded.w_avg_source}"
             )
     except StyleGANError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
         return MISTAKE_EXIT
     print("\n".join(report.split("; ")))
     return 0
