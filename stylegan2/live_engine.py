@@ -11,6 +11,8 @@ from stylegan2.engine import ENGINES, Engine, TorchEngine, choose_device
 from stylegan2.errors import EngineError
 from stylegan2.openvino_engine import OpenVINOEngine
 
+_CONVERTING = threading.Lock()
+
 
 class LiveEngine:
     """An `Engine` that becomes faster while it is used.
@@ -65,19 +67,21 @@ class LiveEngine:
         """Start building the faster engine in the background, if there is one and none is under way."""
         if self._wanted:
             self._wanted = False
-            # A copy, since tracing a module while another thread runs it is not safe.
-            work = (copy.deepcopy(self._module),)
-            self._thread = threading.Thread(target=self._prepare, args=work, name="openvino", daemon=True)
+            self._thread = threading.Thread(target=self._prepare, name="openvino", daemon=True)
             self._thread.start()
 
-    def _prepare(self, module: nn.Module) -> None:
-        try:
-            fast = OpenVINOEngine(module, self._examples, coarse=self._coarse, folder=self._cache)
-            fast(*self._examples)  # the first run allocates
-        except EngineError as error:
-            self.note = f"{error}; rendering with torch instead."
-        else:
-            self._engine = fast
+    def _prepare(self) -> None:
+        # One conversion at a time: each keeps its weights several times over until it is done.
+        with _CONVERTING:
+            try:
+                # A copy, since tracing a module while another thread runs it is not safe.
+                module = copy.deepcopy(self._module)
+                fast = OpenVINOEngine(module, self._examples, coarse=self._coarse, folder=self._cache)
+                fast(*self._examples)  # the first run allocates
+            except EngineError as error:
+                self.note = f"{error}; rendering with torch instead."
+            else:
+                self._engine = fast
 
     @property
     def name(self) -> str:

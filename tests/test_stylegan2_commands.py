@@ -174,7 +174,7 @@ def test_a_mistake_ends_with_one_line(command, tmp_path, monkeypatch, capsys):
         assert main([command[0], name, *command[1:]]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
-        assert printed.err.startswith(name)
+        assert printed.err.startswith(f"error: {name}")
         assert printed.err.count("\n") == 1
     assert not (tmp_path / "b").exists()
 
