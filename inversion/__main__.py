@@ -15,10 +15,12 @@ from inversion.errors import DirectionError
 from inversion.foreign_directions import read_directions
 from inversion.linear import EditDirection
 from inversion.onnx_graphs import inversion_graphs, inversion_guide
+from inversion.published import load_published
+from inversion.published.onnx_graphs import published_graphs, published_guide
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError, ConfigError, StyleGANError
-from stylegan2.onnx_files import OPSET, write_graphs
+from stylegan2.onnx_files import OPSET, Graph, write_graphs
 
 MISTAKE_EXIT = 2
 
@@ -56,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     directions.set_defaults(run=_directions)
 
     export = commands.add_parser("export", help="write a model's networks as ONNX files")
-    export.add_argument("model", type=Path, metavar="BUNDLE")
+    export.add_argument("model", type=Path, metavar="MODEL", help="a bundle, or a file of CLCAE, pSp or e4e")
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
     export.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     export.set_defaults(run=_export)
@@ -99,6 +101,12 @@ def _directions(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     model = load_bundle(options.model)
+    if model.inverter_path is not None:
+        generator = load_generator(model.generator_path)
+        published = load_published(model.inverter_path, generator)
+        published.draw_mean(generator)
+        _write(options, published_graphs(generator, published), published_guide(published))
+        return
     if model.encoder_path is None:
         raise CheckpointError(
             f"{options.model}: no encoder in it; python -m stylegan2 export --to onnx writes the generator"
@@ -106,7 +114,10 @@ def _export(options: argparse.Namespace) -> None:
     generator, encoder = load_generator(model.generator_path), load_encoder(model.encoder_path)
     refiners = None if model.refiners_path is None else load_refiners(model.refiners_path)
     graphs = inversion_graphs(generator, encoder, refiners)
-    guide = inversion_guide(generator, encoder, refiners)
+    _write(options, graphs, inversion_guide(generator, encoder, refiners))
+
+
+def _write(options: argparse.Namespace, graphs: Sequence[Graph], guide: str) -> None:
     for name, difference in write_graphs(options.out, graphs, guide, force=options.force).items():
         print(f"{options.out / name}.onnx: opset {OPSET}, within {difference:.1g} of torch")
 

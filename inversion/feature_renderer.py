@@ -61,7 +61,9 @@ class FeatureSpace(Protocol):
         """Code and activations -> f_hat."""
 
 
-class _Activation(nn.Module):
+class Activation(nn.Module):
+    """ws [N, num_ws, w_dim] -> the generator's activation at `resolution`."""
+
     def __init__(self, synthesis: FoldedSynthesis, resolution: int) -> None:
         super().__init__()
         self.synthesis, self.resolution = synthesis, resolution
@@ -115,7 +117,7 @@ class FeatureRenderer:
         side = config.f_resolution
         code = torch.zeros(1, config.code, side, side)
         a = torch.zeros(1, config.f_channels, side, side)
-        lower = _Activation(folded, side).eval()
+        lower = Activation(folded, side).eval()
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
         self._activation = LiveEngine(lower, (ws,), device=device, engine=engine, coarse=True, cache=cache)
         self.engine = LiveEngine(

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from inversion.carry import FeatureCarrier
 from inversion.feature import FeatureRefiner
+from inversion.feature_renderer import Activation
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError
@@ -57,15 +58,6 @@ class _Code(nn.Module):
     ) -> Tensor:
         code: Tensor = self.feature(img, drawn, (fine, middle, coarse), ws)
         return code
-
-
-class _Activation(nn.Module):
-    def __init__(self, folded: FoldedSynthesis, side: int) -> None:
-        super().__init__()
-        self.folded, self.side = folded, side
-
-    def forward(self, ws: Tensor) -> Tensor:
-        return self.folded.lower(ws, self.side)[0]
 
 
 class _FeatureSynthesis(nn.Module):
@@ -128,7 +120,7 @@ def _refiner_graphs(
     folded = FoldedSynthesis(generator.synthesis).eval()
     small, side = refiners.config.in_resolution, refiners.config.f_resolution
     again = {"img": shrink(img, small), "drawn": shrink(drawn, small)} if refiners.look is not None else {}
-    styles, activation = _Styles(refiners).eval(), _Activation(folded, side).eval()
+    styles, activation = _Styles(refiners).eval(), Activation(folded, side).eval()
     # ONNX wants the names of what goes in and of what comes out to differ.
     after = tuple(f"{name}_out" for name in _LEVELS)
     _, refined, *levels = styles(*found.values(), *again.values())

@@ -5,6 +5,7 @@ import yaml
 from safetensors.torch import load_file
 
 from editor.pipeline import open_editor
+from inversion.__main__ import main as inversion_main
 from inversion.errors import DirectionError
 from inversion.inverter import Inversion
 from inversion.published import PublishedInverter, load_published
@@ -175,3 +176,39 @@ def test_the_means_of_a_computed_generator_survive_the_bundle(sources):
     bundle = load_bundle(sources["clcae"])
     generator = load_generator(bundle.generator_path)
     assert torch.equal(load_published(bundle.inverter_path, generator).w_avg, generator.w_avg)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_published_encoder_is_the_same_in_onnx(kind, sources, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    out = tmp_path / "onnx"
+    assert inversion_main(["export", str(sources[kind]), "--out", str(out)]) == 0
+    bundle = load_bundle(sources[kind])
+    generator = load_generator(bundle.generator_path)
+    model = load_published(bundle.inverter_path, generator)
+    model.draw_mean(generator)
+    wanted = {"mapping", "synthesis", "encoder"} | (
+        {"activation", "feature_synthesis"} if model.has_f else set()
+    )
+    assert {file.stem for file in out.glob("*.onnx")} == wanted
+
+    def run(name, **inputs):
+        session = onnxruntime.InferenceSession(str(out / f"{name}.onnx"))
+        return [torch.from_numpy(x) for x in session.run(None, {k: v.numpy() for k, v in inputs.items()})]
+
+    img = torch.rand(2, 3, *model.config.in_size) * 2 - 1
+    expected = model.latents(model.invert_seen(img))
+    found = run("encoder", img=img)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    if not model.has_f:
+        return
+    _, ws, f = expected
+    ws_hat = ws + 0.3 * torch.randn(ws.shape[-1])
+    (a,) = run("activation", ws=ws)
+    (drawn,) = run("feature_synthesis", ws_hat=ws_hat, f=f, a=a)
+    synthesis, side = generator.synthesis, model.config.f_resolution
+    before, (after, below) = synthesis.lower(ws, side)[0], synthesis.lower(ws_hat, side)
+    truth = synthesis.upper(f + after - before, below, ws_hat, shown=after).clamp(-1, 1)
+    torch.testing.assert_close(drawn, truth, atol=1e-3, rtol=0)

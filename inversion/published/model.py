@@ -106,18 +106,24 @@ class PublishedModel(nn.Module):
 
     def invert(self, img: Tensor) -> PublishedLatents:
         """Invert `img` [N, 3, R, R] in [-1, 1]; `draw_mean` comes before."""
-        found = cast("Offsets", self.encoder(self.see(img) - self.img_avg))
+        return self.invert_seen(self.see(img))
+
+    def invert_seen(self, seen: Tensor) -> PublishedLatents:
+        """`invert` from what `see` answers."""
+        found = cast("Offsets", self.encoder(seen - self.img_avg))
         if not self.config.adds_mean:
             return PublishedLatents(w=found.w, ws=found.ws, f=found.f)
         w = None if found.w is None else self.w_avg + found.w
         return PublishedLatents(w=w, ws=self.w_avg + found.ws, f=found.f)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Pixels [N, R, R, 3] uint8 -> w, ws, and f where there is one.
+        """Pixels [N, R, R, 3] uint8 -> w, ws, and f where there is one."""
+        return self.latents(self.invert(from_uint8(pixels)))
 
-        Where no w is found, it is the mean of ws. Tensors alone, and no `PublishedLatents`, as engines want
-        them.
+    def latents(self, found: PublishedLatents) -> tuple[Tensor, ...]:
+        """w, ws, and f where there is one: tensors alone, as engines want them.
+
+        Where no w is found, it is the mean of ws.
         """
-        found = self.invert(from_uint8(pixels))
         w = found.ws.mean(1) if found.w is None else found.w
         return (w, found.ws) if found.f is None else (w, found.ws, found.f)
