@@ -69,9 +69,11 @@ class Activation(nn.Module):
         self.synthesis, self.resolution = synthesis, resolution
 
     def forward(self, ws: Tensor) -> Tensor:
+        """See the class."""
         return self.synthesis.lower(ws, self.resolution)[0]
 
     def extra_repr(self) -> str:
+        """What no tensor tells: converted graphs are told apart by it."""
         return f"resolution={self.resolution}"
 
 

@@ -365,5 +365,5 @@ def test_mistakes_end_with_one_line(model, tmp_path, monkeypatch, capsys, extra,
     assert main(["directions", "glad.pt", *files, "--model", str(model), *rest]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(message)
+    assert printed.err.startswith(f"error: {message}")
     assert printed.err.count("\n") == 1

@@ -167,7 +167,7 @@ def test_a_missing_package_is_named(tiny_generator, tmp_path, monkeypatch, capsy
     monkeypatch.setitem(sys.modules, package, None)
     assert generator_main(["export", str(tmp_path / "m"), "--to", "onnx", "--out", str(tmp_path / "o")]) == 2
     printed = capsys.readouterr()
-    assert printed.err.startswith(f"package '{package}': not there")
+    assert printed.err.startswith(f"error: package '{package}': not there")
     assert printed.err.count("\n") == 1
     assert not (tmp_path / "o").exists()
 
