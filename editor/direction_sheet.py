@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from editor.model_source import resolve_model
 from editor.pipeline import Editor, open_editor
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.errors import StyleGANError
@@ -34,12 +35,12 @@ def draw_sheet(editor: Editor, seed: int) -> NDArray[np.uint8]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser("python -m editor.direction_sheet", description=__doc__)
-    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the model bundle")
+    parser.add_argument("--model", default=DEFAULT_BUNDLE, help="as the app's --model")
     parser.add_argument("--seed", type=int, default=3, help="which invented face")
     parser.add_argument("--out", required=True, help="picture to write")
     args = parser.parse_args(argv)
     try:
-        sheet = draw_sheet(open_editor(args.bundle, engine="torch"), args.seed)
+        sheet = draw_sheet(open_editor(resolve_model(args.model), engine="torch"), args.seed)
     except StyleGANError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

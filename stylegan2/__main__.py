@@ -49,6 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--generator-only", action="store_true", help="leave out an encoder that the file has"
     )
+    convert.add_argument(
+        "--w-avg", type=Path, metavar="FILE", help="of the same generator: take the mean of W from it"
+    )
     convert.set_defaults(run=_convert)
 
     export = commands.add_parser("export", help="write a generator for other projects' code")
@@ -86,6 +89,7 @@ def _convert(options: argparse.Namespace) -> None:
         licence=options.licence,
         force=options.force,
         generator_only=options.generator_only,
+        w_avg_from=options.w_avg,
     )
     bundle = load_bundle(options.out)
     print(f"{options.out}: {bundle.name}, {bundle.resolution} px, from {loaded.layout} layout")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,6 +39,7 @@ def convert_file(
     licence: str = UNKNOWN_LICENCE,
     force: bool = False,
     generator_only: bool = False,
+    w_avg_from: Path | None = None,
 ) -> Loaded:
     """Write the generator of `path` as a bundle, in float32, with the encoder where it is one that runs here.
 
@@ -50,14 +52,19 @@ def convert_file(
         licence: Of the weights.
         force: Write into a folder that is not empty.
         generator_only: Leave an encoder out.
+        w_avg_from: A file of the same generator that has the mean of W, where `path` lacks it as CLCAE's
+            does; None computes it, see `build_generator`.
 
     Raises:
-        CheckpointError: See `build_generator`; or `folder` is not empty, or cannot be written.
+        CheckpointError: See `build_generator`; or `folder` is not empty, or cannot be written; or
+            `w_avg_from` is another generator's, or lacks the mean too.
     """
     path = Path(path)
     _check_target(folder, force=force)
     found = recognise(read_document(path))
     loaded = build_generator(found)
+    if w_avg_from is not None:
+        loaded = _with_mean_of(loaded, w_avg_from)
     inverts = found.layout in OURS and bool(found.encoder) and not generator_only
     try:
         save_bundle(
@@ -73,6 +80,23 @@ def convert_file(
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
     return loaded
+
+
+def _with_mean_of(loaded: Loaded, path: Path) -> Loaded:
+    other = build_generator(recognise(read_document(path)))
+    if other.w_avg_source != "file":
+        raise CheckpointError(f"{path}: has no mean of W either; leave it out, and the mean is computed")
+    mapping, wanted = other.generator.mapping.state_dict(), loaded.generator.mapping.state_dict()
+    alike = mapping.keys() == wanted.keys() and all(
+        value.shape == mapping[name].shape and torch.allclose(value, mapping[name], atol=1e-3, rtol=1e-2)
+        for name, value in wanted.items()
+        if name != "w_avg"
+    )
+    if not alike:
+        raise CheckpointError(f"{path}: of another generator, whose mean of W means nothing here")
+    loaded.generator.w_avg.copy_(other.generator.w_avg)
+    source = f"from {path.name}"
+    return replace(loaded, w_avg_source=source, facts={**loaded.facts, "w_avg": source})
 
 
 def cached_bundle(path: Path) -> ModelBundle:

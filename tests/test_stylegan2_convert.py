@@ -161,3 +161,21 @@ def test_a_folder_with_something_in_it_needs_force(rosinality_file, tmp_path):
         conversion.convert_file(rosinality_file, rosinality_file, force=True)
     with pytest.raises(CheckpointError, match="cannot be written"):
         conversion.convert_file(rosinality_file, rosinality_file / "inside")
+
+
+def test_the_mean_of_w_may_come_from_the_generators_own_file(source, tmp_path):
+    bare, whole, other = (tmp_path / name for name in ("bare.pt", "whole.pt", "other.pt"))
+    torch.save({"g_ema": write.rosinality(source)}, bare)
+    torch.save({"g_ema": write.rosinality(source), "latent_avg": source.w_avg}, whole)
+    changed = {name: value * 1.5 for name, value in write.rosinality(source).items()}
+    torch.save({"g_ema": changed, "latent_avg": source.w_avg}, other)
+    computed = conversion.convert_file(bare, tmp_path / "computed")
+    assert not torch.equal(computed.generator.w_avg, source.w_avg)
+    loaded = conversion.convert_file(bare, tmp_path / "own", w_avg_from=whole)
+    assert loaded.w_avg_source == "from whole.pt"
+    assert_same_weights(load_bundle(tmp_path / "own").generator_path, source)
+    with pytest.raises(CheckpointError, match=r"other\.pt: of another generator"):
+        conversion.convert_file(bare, tmp_path / "x", w_avg_from=other)
+    with pytest.raises(CheckpointError, match=r"bare\.pt: has no mean of W either"):
+        conversion.convert_file(bare, tmp_path / "x", w_avg_from=bare)
+    assert not (tmp_path / "x").exists()
