@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from editor.errors import ModelSourceError
 from stylegan2.cache import cache_folder
@@ -69,8 +70,10 @@ class Repository:
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         url = hf_hub_url(self.repo_id, name, revision=self._commit, endpoint=self._endpoint)
-        headers = build_hf_headers()
         there = get_hf_file_metadata(url, endpoint=self._endpoint)
+        headers = build_hf_headers()
+        if urlsplit(there.location).netloc != urlsplit(url).netloc:
+            headers.pop("authorization", None)  # the user's key is for the hub, not for where its files lie
         start = partial.stat().st_size if partial.is_file() else 0
         if there.size is not None and start > there.size:
             start = 0

@@ -28,6 +28,7 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append((self.command, self.path, self.headers.get("Range")))
+        self.server.keys.append(self.headers.get("Authorization"))
         path = self.path.split("?")[0]
         for repo, files in self.server.repositories.items():
             if path.startswith((f"/api/models/{repo}/revision/", f"/api/models/{repo}/tree/")) or path == (
@@ -55,10 +56,15 @@ class _Hub(http.server.BaseHTTPRequestHandler):
                 name = path[len(prefix) :].partition("/")[2]
                 if name not in files:
                     return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
-                return self._send_file(files[name])
+                return self._send_file(files[name], path)
         return self._answer(401, b"", {"X-Error-Code": "RepoNotFound"})
 
-    def _send_file(self, data):
+    def _send_file(self, data, path):
+        if self.server.store:
+            about = {"X-Linked-Size": str(len(data)), "X-Linked-ETag": hashlib.sha256(data).hexdigest()}
+            return self._answer(
+                302, b"", {"Location": self.server.store + path, "X-Repo-Commit": COMMIT, **about}
+            )
         etag = hashlib.sha256(data).hexdigest()
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         wanted = self.headers.get("Range")
@@ -70,10 +76,15 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub(repositories):
-    """Serve {"owner/name": {"file": bytes}}; gives the address, and what was asked for so far."""
+def hub(repositories, store=None, keys=None):
+    """Serve {"owner/name": {"file": bytes}}; gives the address, and what was asked for so far.
+
+    With a `store`, the address of another hub, files are sent from there. `keys` collects what visitors
+    identify themselves with.
+    """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
     server.repositories, server.asked = repositories, []
+    server.store, server.keys = store, [] if keys is None else keys
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

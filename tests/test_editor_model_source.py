@@ -88,6 +88,16 @@ def test_what_arrives_damaged_is_thrown_away(fetch):
         assert fetch("owner/name", endpoint).read_bytes() == DATA
 
 
+def test_the_users_key_stays_with_the_hub(fetch, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    files, at_hub, at_store = {"owner/name": {"model.pt": DATA}}, [], []
+    with hub(files, keys=at_store) as (store, _), hub(files, store=store, keys=at_hub) as (endpoint, _):
+        assert fetch("owner/name", endpoint).read_bytes() == DATA
+    assert "Bearer hf_secret" in at_hub
+    assert at_store
+    assert set(at_store) == {None}
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
