@@ -19,21 +19,15 @@ from inversion.published import load_published
 from inversion.published.onnx_graphs import published_graphs, published_guide
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
-from stylegan2.errors import CheckpointError, ConfigError, StyleGANError
+from stylegan2.command import exit_status
+from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.onnx_files import OPSET, Graph, write_graphs
-
-MISTAKE_EXIT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a mistake of the user ends with one line on stderr."""
     options = build_parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
-    try:
-        options.run(options)
-    except StyleGANError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return MISTAKE_EXIT
-    return 0
+    return exit_status(lambda: options.run(options))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stylegan2.bundle import AlignmentConfig, load_bundle
 from stylegan2.checkpoint import file_sha256, load_generator
+from stylegan2.command import exit_status
 from stylegan2.conversion import ASSUMED_ALIGNMENT, UNKNOWN_LICENCE, bundle_around, convert_file
-from stylegan2.errors import StyleGANError
 from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.report import describe
 from stylegan2.layouts.rosinality import channel_multiplier
@@ -17,18 +17,11 @@ from stylegan2.onnx_files import OPSET, write_graphs
 from stylegan2.onnx_graphs import GENERATOR_GUIDE, generator_graphs
 from stylegan2.reading import read_document
 
-MISTAKE_EXIT = 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a mistake of the user ends with one line on stderr."""
     options = build_parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except StyleGANError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return MISTAKE_EXIT
-    return 0
+    return exit_status(lambda: options.run(options))
 
 
 def build_parser() -> argparse.ArgumentParser:

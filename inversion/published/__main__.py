@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inversion.published.loading import load_contrastive, load_published
-from stylegan2.errors import StyleGANError
+from stylegan2.command import exit_status
 from stylegan2.layouts import build_generator, recognise
 from stylegan2.reading import read_document
-
-MISTAKE_EXIT = 2
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,20 +21,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report on a file; what does not fit ends with one line on stderr."""
     options = build_parser().parse_args(arguments)
-    try:
-        found = recognise(read_document(options.file))
-        if found.layout == "clcae-contrastive":
-            report = load_contrastive(found).report
-        else:
-            loaded = build_generator(found)
-            report = (
-                f"{load_published(found, loaded.generator).report}; generator's w_avg: {loaded.w_avg_source}"
-            )
-    except StyleGANError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return MISTAKE_EXIT
+    return exit_status(lambda: _report(options.file))
+
+
+def _report(file: Path) -> None:
+    found = recognise(read_document(file))
+    if found.layout == "clcae-contrastive":
+        report = load_contrastive(found).report
+    else:
+        loaded = build_generator(found)
+        report = f"{load_published(found, loaded.generator).report}; generator's w_avg: {loaded.w_avg_source}"
     print("\n".join(report.split("; ")))
-    return 0
 
 
 if __name__ == "__main__":
