@@ -22,7 +22,8 @@ class EditDirection:
     # n [w_dim], unit L2 norm; or one a layer [num_ws, w_dim], of which the longest has unit L2 norm: layers
     # move by different amounts.
     direction: Tensor
-    sigma: float  # standard deviation of w along n: one unit of strength
+    # One unit of strength, a length in W: the standard deviation of w along n, or as the manifest says.
+    sigma: float
     range: tuple[float, float]  # allowed strengths, in standard deviations
     layers: tuple[int, int]  # styles that move: first, and one past the last
     # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.

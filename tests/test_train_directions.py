@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 import yaml
+from torch import nn
 
 from editor.direction_sheet import MARGIN, draw_sheet
 from inversion.directions import load_directions
@@ -14,16 +17,10 @@ from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
 from tests.training import tiny_generator, write_bundle
 from train.__main__ import main
-from train.directions import (
-    CONTROLS,
-    EDITS,
-    discover,
-    effect_table,
-    find_range,
-    measure_faces,
-    partial_directions,
-    read_pool,
-)
+from train.direction_choice import Change
+from train.direction_fit import partial_directions
+from train.direction_probe import effect_table, measure_faces
+from train.directions import CONTROLS, EDITS, IDENTITY_WEIGHTS, discover, find_range, read_pool
 from train.directions_config import DirectionsConfig
 from train.errors import DatasetError
 
@@ -77,8 +74,11 @@ def test_effects_count_in_standard_deviations():
 
 
 def test_ranges_end_where_faces_are_lost():
-    reach, effects = find_range(lambda strength: (np.array([strength]), 1.0 if strength <= 2 else 0.5))
-    assert (reach, effects.tolist()) == (2.0, [2.0])
+    def measure_step(step):
+        return Change(effects=step, found=1.0 if step[0] <= 2 else 0.5, identity=1.0)
+
+    reach, change = find_range(measure_step, np.ones(1))
+    assert (reach, change.effects.tolist()) == (2.0, [2.0])
 
 
 def write_pool(folder, owner="ours"):
@@ -119,6 +119,17 @@ def colours(detector, networks, pixels):
     return dict(zip(names, means, strict=False))
 
 
+class ColourEmbedder(nn.Module):
+    """Stands in for the identity network: who a face is shows in the colours of its quarters."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("to_crop", torch.zeros(1))
+
+    def forward(self, img):
+        return F.normalize(F.adaptive_avg_pool2d(img, 2).flatten(1), dim=1)
+
+
 def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypatch):
     monkeypatch.setattr("train.directions.load_networks", lambda folder: None)
     monkeypatch.setattr("train.directions.measure", colours)
@@ -127,13 +138,28 @@ def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypa
     assert lines[0] == "measured 60 of 60 faces"
     assert len(lines) == 1 + len(EDITS)
     assert manifest["made_by"].endswith(
-        "--set count=60 --set check=2 --set psi=0.8 --set seed=0 --set pool=null"
+        "--set count=60 --set check=2 --set psi=0.8 --set seed=0 --set pool=null --set identity_weights=null"
     )
     assert yaml.safe_load((config.out / "manifest.yaml").read_text()) == manifest
     bank = load_directions(config.out, load_bundle(config.bundle).generator_sha256, 16, 8)
     assert list(bank) == list(EDITS)
     assert bank["smile"].range == (-3.0, 3.0)
     assert all(0 < direction.sigma < 10 for direction in bank.values())
+
+
+def test_ways_that_spare_identity_are_found_and_named(settings, monkeypatch):
+    monkeypatch.setattr("train.directions.load_networks", lambda folder: None)
+    monkeypatch.setattr("train.directions.measure", colours)
+    monkeypatch.setattr("train.directions.load_identity", lambda path, alignment: ColourEmbedder())
+    changes = {"identity_weights": "mobilefacenet_id.onnx", "gradients": 40}
+    config, lines = settings_from_dict({**settings, **changes}, DirectionsConfig), []
+    manifest = discover(config, lines.append)
+    assert lines[1] == "found 40 gradients of identity"
+    assert manifest["made_by"].endswith("--set pool=null --set gradients=40")
+    weights = [entry["identity_weight"] for entry in manifest["directions"].values()]
+    assert any(weights)
+    assert set(weights) <= {0, *IDENTITY_WEIGHTS}
+    assert list(load_directions(config.out, manifest["generator_sha256"], 16, 8)) == list(EDITS)
 
 
 def test_pictures_without_faces_give_no_directions(settings, monkeypatch):
@@ -158,6 +184,7 @@ def test_the_command_names_the_network_that_is_missing(settings, tmp_path, capsy
     [
         ({"count": 0}, "count: 0; must be at least 1"),
         ({"check": 0}, "check: 0; must be at least 1"),
+        ({"gradients": 0}, "gradients: 0; must be at least 1"),
         ({"psi": 0.0}, r"psi: 0\.0; must be above 0 and at most 1\.5"),
         ({"resume": True}, "resume: unknown key"),
     ],
@@ -172,7 +199,7 @@ def test_the_settings_are_those_of_the_bundled_directions():
     config = read_settings(SETTINGS, DirectionsConfig)
     assert settings_from_dict(settings_to_dict(config), DirectionsConfig) == config
     manifest = yaml.safe_load((ROOT / "directions" / "faces128" / "manifest.yaml").read_text())
-    values = {name: getattr(config, name) for name in ("count", "check", "psi", "seed")}
+    values = {name: getattr(config, name) for name in ("count", "check", "psi", "seed", "gradients")}
     for name, value in values.items():
         assert f"--set {name}={value}" in manifest["made_by"]
 

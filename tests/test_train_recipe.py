@@ -243,7 +243,8 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
     assert commands["inversion"].identity_weights == folder / "mobilefacenet_id.onnx"
     directions = commands["directions"]
     assert (directions.pool, directions.out) == (commands["inversion"].pairs.cache, runs / "directions")
-    assert (directions.count, directions.networks) == (5120, folder)
+    assert (directions.count, directions.networks) == (8000, folder)
+    assert directions.identity_weights == folder / "mobilefacenet_id.onnx"
 
 
 def test_a_gpu_gets_larger_batches(rehearsed):

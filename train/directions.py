@@ -1,7 +1,7 @@
 """Find edit directions by measuring what latents look like."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,37 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import Tensor
 
 from editor.attributes import load_networks, measure
 from editor.landmarks import FaceDetector
 from inversion.directions import DIRECTIONS_ROOT, MANIFEST
+from stylegan2 import Generator
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
+from stylegan2.engine import choose_device
 from stylegan2.errors import CheckpointError
 from stylegan2.renderer import Renderer
+from train.direction_choice import FOUND_SHARE, Change, MeasureStep, gentlest_step
+from train.direction_fit import partial_directions, sparing_directions
+from train.direction_probe import Pixels, StepProbe, draw, measure_faces
 from train.directions_config import DirectionsConfig
 from train.errors import DatasetError
+from train.identity import IdentityEmbedder, load_identity
+from train.identity_gradients import identity_gradients
 from train.pairs import META_FILE
 
 Array = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
-Measure = Callable[[Pixels], dict[str, float] | None]
 
 FILE = "directions.safetensors"
 SPREAD_SAMPLES = 8192  # latents behind the unit of strength
-KEPT_VARIANCE = 0.95  # share of W's variance that directions may use; the rest is estimation noise
 RANGES = (3.0, 2.5, 2.0, 1.5)  # strengths that are tried, largest first, in standard deviations
+IDENTITY_WEIGHTS = (0.5, 1.0, 2.0)  # ways that are tried, beside the plain one
 FEWEST = 32  # faces; with fewer the regression fits noise
-FOUND_SHARE = 0.95  # of the edited faces, at the ends of the range, must still be found
+UNIT = (
+    "what one standard deviation of w along the plain regression's direction changes of the attribute, "
+    "whatever way there was chosen"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,66 +72,6 @@ EDITS = {
 CONTROLS = ("brightness",)
 
 
-def standardise(values: Array) -> Array:
-    """Columns of zero mean and unit standard deviation, outliers pulled in to three deviations."""
-    clipped: Array = np.clip((values - values.mean(0)) / values.std(0), -3, 3)
-    return clipped
-
-
-def partial_directions(w: Array, attributes: Array) -> Array:
-    """Mean change of w per attribute with every other attribute held fixed, as unit vectors.
-
-    Multivariate linear regression `w - mean = attributes @ C + noise`: row k of C moves attribute k while
-    the regression
-    leaves the others where they are. W is cut to the principal components that hold `KEPT_VARIANCE` of its
-    variance.
-
-    Args:
-        w: Latents [N, w_dim].
-        attributes: Measurements [N, K].
-
-    Returns:
-        Unit vectors [K, w_dim], each pointing to more of its attribute.
-    """
-    centred = w - w.mean(0)
-    _, scale, basis = np.linalg.svd(centred, full_matrices=False)
-    kept = int(np.searchsorted(np.cumsum(scale**2) / np.sum(scale**2), KEPT_VARIANCE)) + 1
-    design = np.column_stack([standardise(attributes), np.ones(len(w))])
-    coefficients = np.linalg.lstsq(design, centred, rcond=None)[0][:-1]
-    directions = coefficients @ basis[:kept].T @ basis[:kept]
-    unit: Array = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    return unit
-
-
-def measure_faces(
-    pictures: Iterable[Pixels], measure_face: Measure, names: Sequence[str]
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Attributes [N, K] of N pictures, NaN without a face; and where a face was found [N]."""
-    rows = [measure_face(pixels) for pixels in pictures]
-    table = np.array([[row[name] if row else np.nan for name in names] for row in rows])
-    return table, ~np.isnan(table[:, 0])
-
-
-def effect_table(
-    low: Iterable[Pixels], high: Iterable[Pixels], measure_face: Measure, names: Sequence[str], spread: Array
-) -> tuple[Array, float]:
-    """What an edit changes: mean attributes of `high` less those of `low`, and the share of faces found.
-
-    Args:
-        low: Pictures of some faces at one end of the edit.
-        high: The same faces at the other end.
-        measure_face: Picture -> attributes, or None.
-        names: Attributes [K].
-        spread: Their standard deviations [K], the unit of the change.
-    """
-    low_table, found_low = measure_faces(low, measure_face, names)
-    high_table, found_high = measure_faces(high, measure_face, names)
-    both = found_low & found_high
-    share = float(np.mean(np.concatenate([found_low, found_high])))
-    change = (high_table - low_table)[both].mean(0) / spread if both.any() else np.full(len(names), np.nan)
-    return change, share
-
-
 def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, Iterable[Pixels]]:
     """Latents and pictures that a training rendered already (`pairs.cache`), at most `count`.
 
@@ -146,17 +95,17 @@ def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, I
     return w[:count].astype(np.float64), (np.array(picture) for picture in pixels[:count])
 
 
-def find_range(measure_ends: Callable[[float], tuple[Array, float]]) -> tuple[float, Array]:
-    """The largest strength at whose ends faces are still faces, and the effects there."""
+def find_range(measure_step: MeasureStep, step: Array) -> tuple[float, Change]:
+    """The largest strength at whose ends faces are still faces, and what changes there."""
     for strength in RANGES:
-        effects, share = measure_ends(strength)
-        if share >= FOUND_SHARE:
+        change = measure_step(strength * step)
+        if change.found >= FOUND_SHARE:
             break
-    return strength, effects
+    return strength, change
 
 
 def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[str, Any]:
-    """Sample, measure, regress, check and write.
+    """Sample, measure, regress, choose, check and write.
 
     Args:
         config: Settings.
@@ -166,31 +115,24 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
         The manifest that was written.
 
     Raises:
-        CheckpointError: The bundle, a measuring network or the pool is missing or damaged.
+        CheckpointError: The bundle, a network or the pool is missing or damaged.
         DatasetError: Too few of the pictures show a face.
         EngineError: The device or OpenVINO is not there.
     """
     bundle, networks = load_bundle(config.bundle), load_networks(config.networks)
-    generator = load_generator(bundle.generator_path)
+    device, embed = choose_device(config.device), None
+    generator = load_generator(bundle.generator_path).to(device)
+    if config.identity_weights is not None:
+        embed = load_identity(config.identity_weights, bundle.alignment).to(device)
     renderer = Renderer(generator, device=config.device)
     renderer.engine.prepare()
     renderer.engine.wait()
     names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
-
-    def render(latents: Array) -> Iterable[Pixels]:
-        for one in torch.from_numpy(latents).float():
-            yield renderer.render(one[None])[0].numpy()
-
-    def sample(count: int, seed: int, psi: float) -> Array:
-        w: Array = generator.sample_w(count, seed=seed, truncation_psi=psi).double().numpy()
-        return w
-
     if config.pool:
         w, pictures = read_pool(config.pool, config.count, bundle.generator_sha256)
     else:
-        w = sample(config.count, config.seed, config.psi)
-        pictures = render(w)
-    entries: dict[str, Any] = {}
+        w = _sample(generator, config.count, config.seed, config.psi)
+        pictures = draw(renderer, w)
     with FaceDetector() as detector:
 
         def measure_face(pixels: Pixels) -> dict[str, float] | None:
@@ -203,48 +145,85 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
                 f"{config.pool or bundle.folder}: a face in {found.sum()} of {len(w)} pictures; "
                 f"must be at least {FEWEST}"
             )
-        vectors = partial_directions(w[found], table[found])
+        w, table = w[found], table[found]
+        plain = partial_directions(w, table)
+        sparing = {} if embed is None else _sparing(config, generator, embed, w, table, report)
         # Strengths count in deviations of W itself, whatever the sample's truncation was.
-        sigmas = (sample(SPREAD_SAMPLES, config.seed, 1.0) @ vectors.T).std(0)
-        spread = table[found].std(0)
-        starts = sample(config.check, config.seed + 1, config.psi)
-        for (name, edit), vector, sigma in zip(EDITS.items(), vectors, sigmas, strict=False):
-
-            def measure_ends(strength: float, step: Array = vector * sigma) -> tuple[Array, float]:
-                low, high = (render(starts + sign * strength * step) for sign in (-1, 1))
-                return effect_table(low, high, measure_face, names, spread)
-
-            reach, effects = find_range(measure_ends)
+        everyone = _sample(generator, SPREAD_SAMPLES, config.seed, 1.0)
+        starts = _sample(generator, config.check, config.seed + 1, config.psi)
+        probe = StepProbe(renderer, measure_face, embed, names, table.std(0), starts)
+        controls = range(len(EDITS), len(names))
+        entries: dict[str, Any] = {}
+        steps: dict[str, Array] = {}
+        for k, (name, edit) in enumerate(EDITS.items()):
+            others = {weight: _one_deviation(unit[k], everyone) for weight, unit in sparing.items()}
+            way = _one_deviation(plain[k], everyone)
+            weight, steps[name] = gentlest_step(probe, way, others, k, controls)
+            reach, change = find_range(probe, steps[name])
             entries[name] = {
                 "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
-                "sigma": round(float(sigma), 4), "range": [-reach, reach],
-                "effects": {a: round(float(v), 2) for a, v in zip(names, effects, strict=True)},
+                "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
+                "identity_weight": weight,
+                "effects": {a: round(float(v), 2) for a, v in zip(names, change.effects, strict=True)},
             }  # fmt: skip
-            report(f"{name} {entries[name]['range']} {entries[name]['effects']}")
+            report(f"{name} weight {weight:g} {entries[name]['range']} {entries[name]['effects']}")
     manifest = {
         "generator_sha256": bundle.generator_sha256,
         "file": FILE,
-        "unit": "standard deviations of w along the direction",
+        "unit": UNIT,
         "effects": "change of each attribute across the whole range, in its own standard deviations",
-        "made_by": command(config, len(w)),
+        "made_by": command(config, len(found)),
         "licence": bundle.licence,
         "directions": entries,
     }
-    write(config.out or DIRECTIONS_ROOT / bundle.name, manifest, dict(zip(EDITS, vectors, strict=False)))
+    write(config.out or DIRECTIONS_ROOT / bundle.name, manifest, steps)
     return manifest
+
+
+def _sparing(
+    config: DirectionsConfig,
+    generator: Generator,
+    embed: IdentityEmbedder,
+    w: Array,
+    table: Array,
+    report: Callable[[str], None],
+) -> dict[float, Array]:
+    latents = generator.sample_w(config.gradients, seed=config.seed + 2, truncation_psi=config.psi)
+    gradients = _array(identity_gradients(generator, embed, latents, seed=config.seed))
+    report(f"found {len(gradients)} gradients of identity")
+    return {weight: sparing_directions(w, table, gradients, weight) for weight in IDENTITY_WEIGHTS}
+
+
+def _sample(generator: Generator, count: int, seed: int, psi: float) -> Array:
+    return _array(generator.sample_w(count, seed=seed, truncation_psi=psi))
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.cpu().double().numpy()
+    return array
+
+
+def _one_deviation(unit: Array, w: Array) -> Array:
+    step: Array = unit * (w @ unit).std()
+    return step
 
 
 def command(config: DirectionsConfig, count: int) -> str:
     """What to type to find the same directions again; a pool is not named, since folders are private."""
     pool = "PAIRS" if config.pool else "null"
     values = {"count": count, "check": config.check, "psi": config.psi, "seed": config.seed, "pool": pool}
+    if config.identity_weights is None:
+        values["identity_weights"] = "null"
+    else:
+        values["gradients"] = config.gradients
     changes = " ".join(f"--set {name}={value}" for name, value in values.items())
     return f"python -m train directions --config train/configs/directions.yaml {changes}"
 
 
-def write(folder: Path, manifest: dict[str, Any], vectors: dict[str, Array]) -> None:
-    """Write the safetensors file into `folder`, and then the manifest, which is whole or not there."""
+def write(folder: Path, manifest: dict[str, Any], steps: Mapping[str, Array]) -> None:
+    """Write unit vectors along `steps` into `folder`, and then the manifest, which is whole or not there."""
     folder.mkdir(parents=True, exist_ok=True)
+    vectors = {name: step / np.linalg.norm(step) for name, step in steps.items()}
     save_file({name: torch.from_numpy(v).float().contiguous() for name, v in vectors.items()}, folder / FILE)
     text = yaml.safe_dump(manifest, sort_keys=False, width=120)
     partial = folder / f"{MANIFEST}.partial"

@@ -16,12 +16,14 @@ class DirectionsConfig:
     pool: Path | None = None  # `pairs.cache` of a training, whose faces are measured; null draws new ones
     count: int = 4000  # faces to measure, at most as many as the pool has
     check: int = 24  # faces to edit when the effects are measured
+    identity_weights: Path | None = None  # mobilefacenet_id.onnx; null: edits do not mind who the face is
+    gradients: int = 1000  # of identity, one a face
     psi: float = 0.8  # truncation of the faces that are drawn
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda or mps
 
     def __post_init__(self) -> None:
-        for name in ("count", "check"):
+        for name in ("count", "check", "gradients"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)}; must be at least 1")
         if not 0 < self.psi <= 1.5:

@@ -44,7 +44,7 @@ read -r device compile <<<"$machine"
 if [[ $device == cuda ]]; then
     starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=6 searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=60 searching=5 measuring=15
+    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=60 searching=12 measuring=15
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
@@ -65,9 +65,11 @@ identity=$metrics/mobilefacenet_id.onnx
 if [[ -f $identity ]]; then
     inversion+=(--set "identity_weights=$identity")
     refiners+=(--set "identity_weights=$identity")
+    directions=(--set "identity_weights=$identity" --set "gradients=$(count 1000)")
 else
     inversion+=(--set identity_weights=null --set phases.1.loss.identity=0)
     refiners+=(--set identity_weights=null --set phases.0.loss.f.identity=0)
+    directions=(--set identity_weights=null)
     echo "$identity is not there: identity is neither learnt nor measured"
 fi
 searches=yes
@@ -153,7 +155,8 @@ elif [[ -e $runs/directions/finished ]]; then
 else
     echo "directions: starts"
     run "$python" -m train directions --config "$configs/directions.yaml" --set "bundle=$bundle" \
-        --set "networks=$metrics" --set "pool=$runs/pairs" --set "count=$(count 5120)" --set "out=$runs/directions"
+        --set "networks=$metrics" --set "pool=$runs/pairs" --set "count=$(count 8000)" --set "out=$runs/directions" \
+        "${directions[@]}"
     touch "$runs/directions/finished"
 fi
 
