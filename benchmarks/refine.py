@@ -3,17 +3,19 @@
 import argparse
 import statistics
 import time
-from dataclasses import replace
 
 import cv2
 
 from benchmarks.machine import describe
-from inversion.checkpoint import load_encoder
+from inversion.checkpoint import load_encoder, load_refiners
+from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inverter
 from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.renderer import Renderer
 from train.data import find_images, read_images
+
+ROW = "encoder {:.2f} dB, w {:.2f} dB, ws {:.2f} dB; f {:.2f} dB before, {:.2f} dB after; {:.1f} s a face"
 
 
 def main() -> None:
@@ -26,24 +28,31 @@ def main() -> None:
     args = parser.parse_args()
     bundle = load_bundle(args.bundle)
     generator = load_generator(bundle.generator_path)
-    if bundle.encoder_path is None:
-        raise SystemExit("the bundle has no encoder to start from")
-    inverter = Inverter(generator, load_encoder(bundle.encoder_path), engine="torch")
+    if bundle.encoder_path is None or bundle.refiners_path is None:
+        raise SystemExit("the bundle has no encoder and refiners to start from")
+    refiners = load_refiners(bundle.refiners_path).fold_attention()
     renderer = Renderer(generator, engine="torch")
+    features = FeatureRenderer(generator, refiners, engine="torch")
+    inverter = Inverter(
+        generator,
+        load_encoder(bundle.encoder_path),
+        refiners=refiners,
+        renderer=renderer,
+        features=features,
+        engine="torch",
+    )
     print(f"machine: {describe()}")
-    before, after_w, after, seconds = [], [], [], []
+    rows = []
     for pixels in read_images(find_images(args.data), bundle.resolution, 1, limit=args.faces):
         start = inverter.invert(pixels)
         began = time.perf_counter()
         found = inverter.refine(pixels, start, args.steps)
-        seconds.append(time.perf_counter() - began)
-        target = pixels[0].numpy()
-        through_w = replace(found, ws=generator.broadcast(found.w))
-        for values, inversion in ((before, start), (after_w, through_w), (after, found)):
-            values.append(cv2.PSNR(target, renderer.render(inversion.ws)[0].numpy()))
-        print(f"{before[-1]:6.2f} dB -> w {after_w[-1]:6.2f}, ws {after[-1]:6.2f} dB, {found.steps} steps")
-    medians = [statistics.median(values) for values in (before, after_w, after, seconds)]
-    print("median: encoder {:.2f} dB, w {:.2f} dB, ws {:.2f} dB, {:.1f} s a face".format(*medians))
+        seconds = time.perf_counter() - began
+        drawn = [renderer.render(ws) for ws in (start.ws, generator.broadcast(found.w), found.ws)]
+        drawn += [features.render(each.ws, each.f) for each in (start, found) if each.f is not None]
+        rows.append([*(cv2.PSNR(pixels[0].numpy(), img[0].numpy()) for img in drawn), seconds])
+        print(ROW.format(*rows[-1]) + f", {found.steps} steps")
+    print("median: " + ROW.format(*(statistics.median(column) for column in zip(*rows, strict=True))))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from inversion.feature_synthesis import Activation, FeatureSpace, FeatureSynthesis
 from stylegan2.checks import check_shape
 from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
@@ -22,71 +22,9 @@ class Feature:
     a: Tensor  # G_k(ws) of the unedited picture [1, C, R, R]: the same however far the sliders move
 
 
-class Carrier(Protocol):
-    """A module that knows what of a picture's code belongs into f after an edit."""
-
-    @property
-    def colours_from_f(self) -> bool:
-        """Whether f's own block draws its colours from f too, and not from the activation it replaces."""
-
-    def carry(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
-        """See `FeatureCarrier.carry`."""
-
-
-class FeatureShapes(Protocol):
-    """Where f enters the generator, and how much is known of it."""
-
-    @property
-    def f_resolution(self) -> int:
-        """Side of code and activation."""
-
-    @property
-    def f_channels(self) -> int:
-        """Channels of the activation."""
-
-    @property
-    def code(self) -> int:
-        """Channels of the code."""
-
-
-class FeatureSpace(Protocol):
-    """How a model uses the space F: `Refiners`, or a published model."""
-
-    @property
-    def config(self) -> FeatureShapes:
-        """Its sizes."""
-
-    @property
-    def carrier(self) -> Carrier:
-        """Code and activations -> f_hat."""
-
-
-class Activation(nn.Module):
-    """ws [N, num_ws, w_dim] -> the generator's activation at `resolution`."""
-
-    def __init__(self, synthesis: FoldedSynthesis, resolution: int) -> None:
-        super().__init__()
-        self.synthesis, self.resolution = synthesis, resolution
-
-    def forward(self, ws: Tensor) -> Tensor:
-        """See the class."""
-        return self.synthesis.lower(ws, self.resolution)[0]
-
-    def extra_repr(self) -> str:
-        """What no tensor tells: converted graphs are told apart by it."""
-        return f"resolution={self.resolution}"
-
-
-class _FeatureSynthesis(nn.Module):
-    def __init__(self, synthesis: FoldedSynthesis, carrier: Carrier, resolution: int) -> None:
-        super().__init__()
-        self.synthesis, self.carrier, self.resolution = synthesis, carrier, resolution
-
+class _FeaturePixels(FeatureSynthesis):
     def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
-        a_hat, below = self.synthesis.lower(ws_hat, self.resolution)
-        shown = None if self.carrier.colours_from_f else a_hat
-        f_hat = self.carrier.carry(code, a, a_hat)
-        return to_uint8(self.synthesis.upper(f_hat, below, ws_hat, shown=shown))
+        return to_uint8(super().forward(ws_hat, code, a))
 
 
 class FeatureRenderer:
@@ -123,7 +61,7 @@ class FeatureRenderer:
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
         self._activation = LiveEngine(lower, (ws,), device=device, engine=engine, coarse=True, cache=cache)
         self.engine = LiveEngine(
-            _FeatureSynthesis(folded, space.carrier, side).eval(),
+            _FeaturePixels(folded, space).eval(),
             (ws, code, a),
             device=device,
             engine=engine,

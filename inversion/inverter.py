@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from inversion.feature_renderer import Feature, FeatureRenderer
+from inversion.feature_synthesis import FeatureSynthesis
 from inversion.optimise import OptimiseConfig, Progress, optimise_latents
+from inversion.optimise_code import optimise_code
 from inversion.refiners import FeatureRefiner, Levels, Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
+from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
 from stylegan2.image import from_uint8, shrink
 from stylegan2.live_engine import LiveEngine
@@ -117,7 +120,8 @@ class _RefinerPath:
         """Open the engines; `answer`: the encoder's, for a picture of the right size."""
         side = renderer.img_resolution
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        self._renderer, self._features, self._looks = renderer, features, refiners.look is not None
+        self.refiners, self._looks = refiners, refiners.look is not None
+        self._renderer, self._features = renderer, features
         self._num_ws = refiners.config.num_ws
         styles = _PixelsToStyles(refiners).eval()
         self._styles = open_engine(styles, (pixels, pixels, *answer))
@@ -226,29 +230,47 @@ class Inverter:
         progress: Callable[[Progress], bool] | None = None,
         config: OptimiseConfig | None = None,
     ) -> Inversion:
-        """Improve an inversion by optimisation: Adam on w, then on ws.
+        """Improve an inversion by optimisation: Adam on w, on ws, and on the code of F if there is one.
 
         Args:
             pixels: The picture that `start` inverts [1, R, R, 3] uint8, R the generator's resolution.
             start: Where to begin.
-            steps: Most steps to take, at least 1; fewer where the picture stops improving.
+            steps: Most steps to take on w and ws, at least 1; fewer where the picture stops improving. Those
+                on the code are `OptimiseConfig.code_share` of as many, besides.
             progress: Told after every step; answering False cancels, and the best latents so far are
                 returned.
             config: Learning rates and weights.
 
         Returns:
-            The best latents found, with the number of steps taken; f follows the new ws.
+            The best latents found, with the number of steps taken on w and ws.
 
         Raises:
             ShapeError: `pixels` has another shape.
             ConfigError: `steps` is out of range.
         """
         self._check(pixels)
-        found = optimise_latents(
-            self._generator, from_uint8(pixels), start.w, steps, progress=progress, config=config
-        )
-        f = None
-        if self._path is not None and self.engine is not None:
-            _, _, levels = self._path.styles(pixels, *self.engine(pixels))
-            f = self._path.feature(pixels, found.ws, levels)
-        return replace(start, w=found.w, ws=found.ws, f=f, steps=found.steps, stopped=found.stopped)
+        config, target = config or OptimiseConfig(), from_uint8(pixels)
+        on_code = 0 if self._path is None else round(config.code_share * steps)
+        told = _part_of(progress, 0, steps + on_code)
+        found = optimise_latents(self._generator, target, start.w, steps, progress=told, config=config)
+        refined = replace(start, w=found.w, ws=found.ws, f=None, steps=found.steps, stopped=found.stopped)
+        if self._path is None or self.engine is None:
+            return refined
+        _, _, levels = self._path.styles(pixels, *self.engine(pixels))
+        f = self._path.feature(pixels, found.ws, levels)
+        if found.stopped:
+            return replace(refined, f=f)
+        folded = FoldedSynthesis(self._generator.synthesis)
+        synthesis = FeatureSynthesis(folded, self._path.refiners).to(self._generator.w_avg.device)
+        told = _part_of(progress, found.steps, found.steps + on_code)
+        better = optimise_code(synthesis, target, found.ws, f.code, on_code, progress=told, config=config)
+        return replace(refined, f=replace(f, code=better.code), stopped=better.stopped)
+
+
+def _part_of(
+    progress: Callable[[Progress], bool] | None, before: int, steps: int
+) -> Callable[[Progress], bool] | None:
+    """`progress` for a part of a longer work: `before` steps were done, `steps` it has at most."""
+    if progress is None:
+        return None
+    return lambda news: progress(replace(news, step=before + news.step, steps=steps))

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.carry import FeatureCarrier
 from inversion.feature import FeatureRefiner
-from inversion.feature_renderer import Activation
+from inversion.feature_synthesis import Activation, FeatureSynthesis
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError
@@ -58,16 +57,6 @@ class _Code(nn.Module):
     ) -> Tensor:
         code: Tensor = self.feature(img, drawn, (fine, middle, coarse), ws)
         return code
-
-
-class _FeatureSynthesis(nn.Module):
-    def __init__(self, folded: FoldedSynthesis, carrier: FeatureCarrier) -> None:
-        super().__init__()
-        self.folded, self.carrier = folded, carrier
-
-    def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
-        a_hat, below = self.folded.lower(ws_hat, self.carrier.config.f_resolution)
-        return self.folded.upper(self.carrier.carry(code, a, a_hat), below, ws_hat).clamp(-1, 1)
 
 
 @torch.no_grad()
@@ -157,7 +146,7 @@ def _refiner_graphs(
         Graph(
             name="feature_synthesis",
             about="Edited styles and the code, which is carried along, to pictures in [-1, 1].",
-            module=_FeatureSynthesis(folded, refiners.carrier).eval(),
+            module=FeatureSynthesis(folded, refiners).eval(),
             inputs={"ws_hat": ws, "code": code(*inputs.values()), "a": a},
             outputs=("img",),
         ),

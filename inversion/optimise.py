@@ -1,5 +1,6 @@
-"""Refine an inversion by optimisation through the generator."""
+"""Refine latents by optimisation through the generator."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class OptimiseConfig:
     spread: float = 0.002  # weight of |ws - w|^2 / w_dim, averaged over layers: keeps ws editable
     patience: int = 25  # steps of one phase without `min_gain` before it ends
     min_gain: float = 0.002  # relative decrease of the loss that counts as progress
+    code_share: float = 0.3  # steps on the code of the space F that follow, as a share of those on latents
+    lr_code: float = 0.05  # Adam learning rate on the code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,23 @@ def pixel_loss(img: Tensor, target: Tensor) -> Tensor:
     return fine + 0.5 * coarse
 
 
+def anneal(optimiser: torch.optim.Optimizer, lr: float, done: float) -> None:
+    """Set the learning rate, by a cosine from `lr` to a tenth: large moves first, then settle.
+
+    Args:
+        optimiser: With one group of parameters.
+        lr: Where it starts.
+        done: Share of the steps that are done, 0 to 1.
+    """
+    optimiser.param_groups[0]["lr"] = lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+
+
+def psnr(img: Tensor, target: Tensor) -> Tensor:
+    """PSNR of each picture [N] in dB, of pictures [N, 3, R, R] in [-1, 1]."""
+    error = (img.clamp(-1, 1) - target).square().mean((1, 2, 3))
+    return -10 * torch.log10(error.clamp(min=1e-10) / 4)
+
+
 class _Search:
     """State shared by the two phases: the best latents of each picture, the step count, the wish to stop."""
 
@@ -89,10 +109,7 @@ class _Search:
         mark, since = best, torch.zeros_like(best)
         seeking = since == 0  # pictures that still improve; the others keep what they have
         for i in range(steps):
-            # Cosine to a tenth: large moves first, then settle.
-            optimiser.param_groups[0]["lr"] = lr * (
-                0.1 + 0.9 * (1 + torch.cos(torch.tensor(torch.pi * i / steps)).item()) / 2
-            )
+            anneal(optimiser, lr, i / steps)
             ws = self.generator.broadcast(latent) if anchor is None else latent
             img = self.synthesis.upper(*self.synthesis.lower(ws, 4), ws)
             loss = pixel_loss(img, self.target)
@@ -121,9 +138,8 @@ class _Search:
 
     def _keep(self, better: Tensor, loss: Tensor, ws: Tensor, img: Tensor) -> None:
         better = better & (loss < self.best_loss)
-        error = (img.clamp(-1, 1) - self.target).square().mean((1, 2, 3))
         self.best_loss = torch.where(better, loss, self.best_loss)
-        self.best_psnr = torch.where(better, -10 * torch.log10(error.clamp(min=1e-10) / 4), self.best_psnr)
+        self.best_psnr = torch.where(better, psnr(img, self.target), self.best_psnr)
         self.best_ws[better] = ws[better]
 
 

@@ -197,5 +197,29 @@ def test_refinement_renews_f(full, pixels):
     torch.testing.assert_close(refined.f.a, features.activation(refined.ws))
 
 
+def test_refinement_goes_on_in_f_and_brings_it_closer(full, pixels):
+    inverter, features, _ = full
+    start, told = inverter.invert(pixels), []
+    predicted = inverter.refine(pixels, start, 20, config=OptimiseConfig(code_share=0.0))
+    refined = inverter.refine(pixels, start, 20, progress=lambda news: told.append(news) or True)
+    torch.testing.assert_close(refined.ws, predicted.ws)
+    error = [
+        F.mse_loss(features.render(each.ws, each.f).float(), pixels.float()) for each in (predicted, refined)
+    ]
+    assert error[1] < 0.9 * error[0]
+    assert [news.step for news in told] == list(range(1, refined.steps + 7))
+    assert {news.steps for news in told} == {26}
+    assert refined.steps == 20
+
+
+@pytest.mark.parametrize("last", [3, 12])
+def test_a_refinement_that_is_cancelled_has_f_all_the_same(full, pixels, last):
+    inverter, _, _ = full
+    refined = inverter.refine(pixels, inverter.invert(pixels), 10, progress=lambda news: news.step < last)
+    assert refined.stopped
+    assert refined.steps == min(last, 10)
+    assert refined.f is not None
+
+
 def test_without_refiners_there_is_no_f(inverter, pixels):
     assert inverter.invert(pixels).f is None

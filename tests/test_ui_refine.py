@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 from types import SimpleNamespace
 
@@ -43,6 +44,16 @@ def test_refine_tells_its_progress_and_improves_the_picture(handlers, token):
         for session in (start, handlers.store.find(token).session)
     )
     assert after > before
+
+
+def test_what_a_refinement_brought_is_said_for_each_space_it_works_in(refined_editor):
+    handlers = Handlers(refined_editor, make_examples(refined_editor))
+    *_, (_, status, _) = handlers.refine(handlers.enter(PAGE)[0], 40)
+    found = re.fullmatch(
+        r"Refined after 40 steps: (.+) dB became (.+) dB in W\+, (.+) dB became (.+) dB in W\+ & F\.", status
+    )
+    ws_before, ws_after, _, f_after = map(float, found.groups())
+    assert ws_before < ws_after < f_after
 
 
 def test_stop_ends_a_refinement_and_keeps_what_was_reached(handlers, token):

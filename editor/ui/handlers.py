@@ -19,7 +19,7 @@ from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.examples import Example, make_examples
-from editor.ui.stage import SpaceView, data_uri, face_value, jpeg_uri
+from editor.ui.stage import SPACE_LABELS, SpaceView, data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
 from inversion.errors import StrengthError
 from inversion.optimise import Progress
@@ -241,16 +241,21 @@ class Handlers:
             yield gr.skip(), gr.skip(), ended
         elif news.result is not None:
             done = "Stopped" if news.result.inversion.stopped else "Refined"
-            before, after = self._psnr_of_ws(session), self._psnr_of_ws(news.result)
-            taken = news.result.inversion.steps
-            text = f"{done} after {taken} steps: {before:.1f} dB became {after:.1f} dB in W+."
+            gains = self._gains(session, news.result)
+            text = f"{done} after {news.result.inversion.steps} steps: {gains}."
             yield *self._show(visit, news.result, text), ended
         elif news.error is not None:
             yield gr.skip(), problem(news.error), ended
 
-    def _psnr_of_ws(self, session: EditSession) -> float:
-        """Fidelity in W+, which is what the optimisation improves: F follows, and may lose by it."""
-        return cv2.PSNR(session.crop, self.editor.reconstruct(self.editor.enter(session, "w+")))
+    def _gains(self, before: EditSession, after: EditSession) -> str:
+        """What a refinement brought, in the spaces that it works in."""
+        gains = []
+        for space in self.editor.spaces(before):
+            if space != "w":
+                drawn = (self.editor.reconstruct(self.editor.enter(each, space)) for each in (before, after))
+                old, new = (cv2.PSNR(after.crop, pixels) for pixels in drawn)
+                gains.append(f"{old:.1f} dB became {new:.1f} dB in {SPACE_LABELS[space]}")
+        return ", ".join(gains)
 
     def stop(self, token: str | None) -> None:
         """Cancel a running refinement; the best latents so far are kept."""

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.feature_renderer import Activation
-from inversion.published.model import OffsetCarrier, PublishedModel
+from inversion.feature_synthesis import Activation, FeatureSynthesis
+from inversion.published.model import PublishedModel
 from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
 from stylegan2.onnx_files import EXAMPLES, Graph
@@ -20,17 +20,6 @@ class _Encoder(nn.Module):
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         return self.model.latents(self.model.invert_seen(img))
-
-
-class _FeatureSynthesis(nn.Module):
-    def __init__(self, folded: FoldedSynthesis, carrier: OffsetCarrier, side: int) -> None:
-        super().__init__()
-        self.folded, self.carrier, self.side = folded, carrier, side
-
-    def forward(self, ws_hat: Tensor, f: Tensor, a: Tensor) -> Tensor:
-        a_hat, below = self.folded.lower(ws_hat, self.side)
-        f_hat = self.carrier.carry(f, a, a_hat)
-        return self.folded.upper(f_hat, below, ws_hat, shown=a_hat).clamp(-1, 1)
 
 
 def published_graphs(generator: Generator, model: PublishedModel) -> list[Graph]:
@@ -57,8 +46,8 @@ def published_graphs(generator: Generator, model: PublishedModel) -> list[Graph]
     ]
     if not features:
         return graphs
-    folded, side = FoldedSynthesis(generator.synthesis).eval(), model.config.f_resolution
-    activation = Activation(folded, side).eval()
+    folded = FoldedSynthesis(generator.synthesis).eval()
+    activation = Activation(folded, model.config.f_resolution).eval()
     with torch.no_grad():
         a = activation(ws)
     return [
@@ -73,7 +62,7 @@ def published_graphs(generator: Generator, model: PublishedModel) -> list[Graph]
         Graph(
             name="feature_synthesis",
             about="Edited styles and f, which the change of the activation is added to, to pictures.",
-            module=_FeatureSynthesis(folded, model.carrier, side).eval(),
+            module=FeatureSynthesis(folded, model).eval(),
             inputs={"ws_hat": ws, "f": features[0], "a": a},
             outputs=("img",),
         ),
