@@ -99,17 +99,30 @@ def geometry(points: Points) -> dict[str, float]:
     }
 
 
+def _inside(points: Points, pixels: Pixels) -> NDArray[np.bool_]:
+    """Which pixels [R, R] the face covers."""
+    hull = cv2.convexHull(points.astype(np.float32)).round().astype(np.int32)
+    inside: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(pixels.shape[:2], np.uint8), hull, 1).astype(bool)
+    return inside
+
+
 def light(pixels: Pixels, points: Points) -> dict[str, float]:
     """Luminance inside the face: difference of its halves over their mean, and the mean (0 to 1)."""
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    hull = cv2.convexHull(points.astype(np.float32)).round().astype(np.int32)
-    mask = cv2.fillConvexPoly(np.zeros(luma.shape, np.uint8), hull, 1).astype(bool)
+    mask = _inside(points, pixels)
     columns = np.arange(luma.shape[1])[None] > points[NOSE_TIP][0]
     right, left = luma[mask & columns], luma[mask & ~columns]
     mean = float(luma[mask].mean())
     if not len(right) or not len(left):
         return {"light": 0.0, "brightness": mean}
     return {"light": float(right.mean() - left.mean()) / max(mean, 1e-3), "brightness": mean}
+
+
+def complexion(pixels: Pixels, points: Points) -> dict[str, float]:
+    """Colour of the face in CIELAB: medians of a* and b*, which lips, teeth and eyes hardly move."""
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    redness, yellowness = np.median(lab[_inside(points, pixels)][:, 1:], axis=0)
+    return {"redness": float(redness), "yellowness": float(yellowness)}
 
 
 def find_mesh(detector: FaceDetector, pixels: Pixels) -> Points | None:
@@ -129,4 +142,5 @@ def measure(detector: FaceDetector, networks: AttributeNetworks, pixels: Pixels)
     if points is None:
         return None
     age, masculine = age_and_gender(networks, pixels)
-    return {**geometry(points), **light(pixels, points), "age": age, "masculine": masculine}
+    colours = {**light(pixels, points), **complexion(pixels, points)}
+    return {**geometry(points), **colours, "age": age, "masculine": masculine}

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from editor.attributes import find_mesh, geometry, light, load_networks, measure
+from editor.attributes import complexion, find_mesh, geometry, light, load_networks, measure
 from editor.landmarks import FaceDetector
 from stylegan2.errors import CheckpointError
 
@@ -66,6 +66,20 @@ def test_light_says_where_it_comes_from(mesh):
     assert light(ramp, mesh)["light"] > 0.2
     assert light(ramp[:, ::-1].copy(), mesh)["light"] < -0.2
     assert light(np.full_like(ramp, 100), mesh)["light"] == pytest.approx(0, abs=1e-6)
+
+
+def test_complexion_is_the_colour_of_the_face_alone(mesh):
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    assert complexion(grey, mesh) == pytest.approx({"redness": 0, "yellowness": 0}, abs=0.1)
+    red, yellow = grey + np.uint8([40, 0, 0]), grey + np.uint8([40, 40, 0])
+    assert complexion(red, mesh)["redness"] > 10
+    assert complexion(yellow, mesh)["yellowness"] > 10
+    assert abs(complexion(yellow, mesh)["redness"]) < 10
+    lips = grey.copy()
+    x, y = mesh[[13, 14]].mean(0).astype(int)
+    lips[y - 5 : y + 5, x - 8 : x + 8] = [200, 40, 40]
+    lips[:10] = [200, 40, 40]
+    assert complexion(lips, mesh) == pytest.approx(complexion(grey, mesh), abs=1e-3)
 
 
 def test_missing_networks_are_named(tmp_path):

@@ -61,7 +61,8 @@ def sparing_directions(w: Array, attributes: Array, gradients: Array, weight: fl
     moment = steps.T @ steps
     moment *= len(moment) / np.trace(moment)
     spared = np.linalg.solve(np.eye(len(moment)) + weight * moment, slopes.T)  # P A^T
-    found = np.linalg.solve(slopes @ spared, spared.T)
+    # Least squares: a small model may have fewer components than there are attributes to hold.
+    found = np.linalg.lstsq(slopes @ spared, spared.T, rcond=None)[0]
     return _unit(found * scale @ basis)
 
 

@@ -68,8 +68,8 @@ EDITS = {
         attribute="light", label="Light", group="Pose and light", low="from the left", high="from the right"
     ),
 }
-# Measured only to be regressed out: no slider may change how light a person's skin is.
-CONTROLS = ("brightness",)
+# Measured only to be regressed out: no slider may change the colour of a person's skin.
+CONTROLS = ("brightness", "redness", "yellowness")
 
 
 def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, Iterable[Pixels]]:
