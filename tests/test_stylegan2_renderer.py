@@ -53,17 +53,20 @@ def test_each_engine_draws_the_bundled_reference(tmp_path, engine):
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "coarse", "precision"),
+    ("capabilities", "coarse", "processor", "precision"),
     [
-        (["FP32", "FP16", "BF16"], False, "f16"),
-        (["FP32", "FP16", "BF16"], True, "f16"),
-        (["FP32", "BF16"], True, "bf16"),
-        (["FP32", "BF16"], False, "f32"),
-        (["FP32"], True, "f32"),
+        (["FP32", "FP16", "BF16"], False, {"avx512_fp16": True, "amx_fp16": True}, "f16"),
+        (["FP32", "FP16", "BF16"], True, {"avx512_fp16": True, "amx_fp16": True}, "f16"),
+        (["FP32", "FP16", "BF16"], True, {"avx512_fp16": True, "amx_fp16": False}, "bf16"),
+        (["FP32", "FP16", "BF16"], False, {"avx512_fp16": True, "amx_fp16": False}, "f32"),
+        (["FP32", "FP16"], True, {"neon": True}, "f16"),
+        (["FP32", "BF16"], True, {}, "bf16"),
+        (["FP32", "BF16"], False, {}, "f32"),
+        (["FP32"], True, {}, "f32"),
     ],
 )
-def test_the_number_format_follows_the_processor(capabilities, coarse, precision):
-    assert inference_precision(capabilities, coarse=coarse) == precision
+def test_the_number_format_follows_the_processor(capabilities, coarse, processor, precision):
+    assert inference_precision(capabilities, coarse=coarse, processor=processor) == precision
 
 
 def test_latents_are_never_computed_in_bf16(tiny_encoder, tiny_generator, tmp_path):
