@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,21 @@ def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environm
     assert "spaces:" in second
 
 
+@pytest.mark.slow
+def test_later_trainings_take_a_step_of_their_own_beside_the_first(environment, tmp_path):
+    runs, log = tmp_path / "runs", tmp_path / "log"
+    with started(runs, {**environment, "AHEAD": "yes"}, log) as process:
+        wait_for_a_file(runs / "refiners", process)
+        process.send_signal(signal.SIGTERM)
+        status = process.wait()
+    assert status == 128 + signal.SIGTERM, log.read_text()
+    assert "compiling ahead has failed" not in log.read_text()
+    told = (runs / "ahead.log").read_text()
+    assert re.findall(r"finished: (\d+) steps", told) == ["1", "2", "1"], told  # inversion has two phases
+    load_encoder(runs / "ahead" / "inversion" / "encoder.safetensors")
+    load_refiners(runs / "ahead" / "refiners" / "refiners.safetensors")
+
+
 def refused(environment, tmp_path, **changes):
     done = subprocess.run(
         ["bash", str(RECIPE), str(tmp_path / "runs")],
@@ -188,7 +204,10 @@ if arguments[2] == "evaluate":
 
 @pytest.fixture
 def rehearsed(tmp_path):
-    """Function device -> what the recipe prints, and the settings of every command that it gives."""
+    """Function device -> what the recipe prints, and the settings of every command that it gives.
+
+    Those that only compile ahead are named "ahead", with the name of their stage.
+    """
 
     def rehearse(device):
         folder = tmp_path / device
@@ -211,9 +230,9 @@ def rehearsed(tmp_path):
             stage, *arguments = json.loads(line)
             options = build_parser().parse_args([stage, *arguments])
             cls = CLASSES.get(stage)
-            commands[stage] = (
-                options if cls is None else read_settings(ROOT / options.config, cls, options.set)
-            )
+            config = options if cls is None else read_settings(ROOT / options.config, cls, options.set)
+            ahead = "/ahead/" in line
+            commands[f"ahead {stage}" if ahead else stage] = config
         return done.stdout, commands
 
     return rehearse
@@ -222,7 +241,13 @@ def rehearsed(tmp_path):
 @pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 240)])
 def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tmp_path, device, longest):
     told, commands = rehearsed(device)
-    assert list(commands) == ["contrastive", "inversion", "refiners", "directions", "evaluate"]
+    assert [name for name in commands if "ahead" not in name] == [
+        "contrastive",
+        "inversion",
+        "refiners",
+        "directions",
+        "evaluate",
+    ]
     minutes = {
         name: float(value) for name, value in re.findall(r"^  (\w.*?) +([\d.]+) min$", told, flags=re.M)
     }
@@ -252,3 +277,19 @@ def test_a_gpu_gets_larger_batches(rehearsed):
     for stage in ("contrastive", "inversion", "refiners"):
         for large, small in zip(cuda[stage].phases, cpu[stage].phases, strict=True):
             assert large.images > small.images
+
+
+def test_what_is_compiled_ahead_is_what_a_gpu_trains(rehearsed, tmp_path):
+    (_, cuda), (_, cpu) = rehearsed("cuda"), rehearsed("cpu")
+    assert not [name for name in cpu if "ahead" in name]
+    assert cuda["ahead inversion"].aligner == tmp_path / "cuda/runs/ahead/contrastive/aligner.safetensors"
+    assert cuda["ahead refiners"].encoder == tmp_path / "cuda/runs/ahead/inversion/encoder.safetensors"
+    for stage in ("inversion", "refiners"):
+        short, long = cuda[f"ahead {stage}"], cuda[stage]
+        assert [phase.max_steps for phase in short.phases] == [1] * len(long.phases)
+        assert short.pairs.cache is None  # the pool of the trainings is the first one's to fill
+        same = {"phases": long.phases, "pairs": long.pairs, "run": long.run}
+        files = {"inversion": {"aligner": long.aligner}, "refiners": {"encoder": long.encoder}}[stage]
+        assert replace(short, **same, **files) == long
+        steps = [replace(p, max_steps=q.max_steps) for p, q in zip(short.phases, long.phases, strict=True)]
+        assert steps == list(long.phases)

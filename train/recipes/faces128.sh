@@ -10,6 +10,7 @@
 #   METRICS          folder of the identity, age and gender networks; what needs a missing one is left out
 #   BUNDLE, CONFIGS  the model bundle, and the folder with a settings file for each stage
 #   SCALE            factor on every length: 0.01 for a trial
+#   AHEAD            yes, no: whether to compile the second and third training while the first runs; yes on a GPU
 #   PYTHON           .venv/bin/python
 # Relative paths are relative to the repository.
 set -euo pipefail
@@ -87,7 +88,7 @@ plan() { # NAME MINUTES FILE: the file is there when it is done
     fi
 }
 
-child='' stopped=''
+child='' ahead='' stopped=''
 stop() { # STATUS
     stopped=$1
     if [[ $child ]]; then
@@ -96,12 +97,17 @@ stop() { # STATUS
 }
 trap 'stop 130' INT
 trap 'stop 143' TERM
+trap 'if [[ $ahead ]]; then kill -TERM "$ahead" 2>/dev/null || true; fi' EXIT
 
 # Bash handles a signal only between commands, or while it waits: hence the background.
-run() { # COMMAND...: passes signals on, and ends the recipe where one came
-    local status=0
+run() { # COMMAND...: see await
     "$@" &
-    child=$!
+    await $!
+}
+
+await() { # PID: its status; passes signals on, and ends the recipe where one came
+    local status=0
+    child=$1
     if [[ $stopped ]]; then # between the last command and this one
         stop "$stopped"
     fi
@@ -132,6 +138,25 @@ stage() { # NAME ARGUMENTS...: a training
     touch "$runs/$name/finished"
 }
 
+# Compiling takes minutes, for which a GPU need not wait: one step of each later training, with untrained networks and
+# beside the first training, fills the cache of torch.compile that they then find.
+one_step() { # NAME ARGUMENTS...
+    local name=$1
+    shift
+    run "$python" -m train "$name" --config "$configs/$name.yaml" "${every[@]}" "$@" ${changes[@]+"${changes[@]}"} \
+        --set "run.folder=$runs/ahead/$name" --set pairs.cache=null --set pairs.pool=16 --set phases.0.max_steps=1
+}
+
+compile_ahead() {
+    trap 'stop 143' TERM
+    trap - EXIT
+    child='' ahead=''
+    one_step contrastive "${contrastive[@]}" --set hardware.compile=false
+    one_step inversion "${inversion[@]}" --set "aligner=$runs/ahead/contrastive/aligner.safetensors" \
+        --set phases.1.max_steps=1
+    one_step refiners "${refiners[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors"
+}
+
 echo "The $device schedule (compiling: $compile), into $runs:"
 plan 'start and compile' "$starting" "$runs/evaluation.json"
 plan 'draw pairs' "$(scaled $drawing)" "$runs/contrastive/finished"
@@ -144,8 +169,23 @@ fi
 plan evaluation "$(scaled $measuring)" "$runs/evaluation.json"
 printf '  %-22s %6.1f min\n' total "$total"
 
+default=no
+if [[ $device == cuda && $compile == true ]]; then
+    default=yes
+fi
+if [[ ${AHEAD:-$default} == yes && ! -e $runs/contrastive/finished ]]; then
+    rm -rf "$runs/ahead"
+    mkdir -p "$runs"
+    compile_ahead >"$runs/ahead.log" 2>&1 &
+    ahead=$!
+fi
+
 stage contrastive "${contrastive[@]}"
 stage inversion "${inversion[@]}"
+if [[ $ahead ]]; then
+    await "$ahead" || echo "compiling ahead has failed, which costs but time: see $runs/ahead.log"
+    ahead=''
+fi
 stage refiners "${refiners[@]}"
 
 if [[ ! $searches ]]; then
