@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from inversion.feature_synthesis import FeatureSynthesis
-from inversion.optimise import OptimiseConfig, Progress, anneal, pixel_loss, psnr
+from inversion.optimise import OptimiseConfig, Progress
+from inversion.search import search
 from stylegan2.checks import check_shape
 
 
@@ -39,7 +40,7 @@ def optimise_code(
         target: img [N, 3, R, R] in [-1, 1].
         ws: Styles [N, num_ws, w_dim]; they stay.
         code: Start [N, code, R, R].
-        steps: How many to take; with 0 the code stays.
+        steps: At most so many, fewer where no picture improves any more; with 0 the code stays.
         progress: Called after each step; answering False stops.
         config: Learning rate.
 
@@ -51,29 +52,22 @@ def optimise_code(
     """
     check_shape("ws", ws, len(target), *ws.shape[1:])
     check_shape("code", code, len(target), *code.shape[1:])
-    device, lr = synthesis.synthesis.const.device, (config or OptimiseConfig()).lr_code
-    target, ws = target.to(device), ws.to(device)
-    best = code.detach().clone().to(device)
+    device, config = synthesis.synthesis.const.device, config or OptimiseConfig()
+    ws = ws.to(device)
     with torch.no_grad():
         a, below = synthesis.lower(ws)
-    moving = best.clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([moving], lr, betas=(0.9, 0.99))
-    best_loss, best_psnr = target.new_full((len(target),), float("inf")), target.new_zeros(len(target))
-    stopped = False
-    for i in range(steps):
-        anneal(optimiser, lr, i / steps)
-        with torch.enable_grad():
-            img = synthesis.upper(a, below, ws, moving, a)
-            loss = pixel_loss(img, target)
-            optimiser.zero_grad()
-            loss.sum().backward()  # type: ignore[no-untyped-call]
-        better = loss.detach() < best_loss
-        best_loss = torch.where(better, loss.detach(), best_loss)
-        best_psnr = torch.where(better, psnr(img.detach(), target), best_psnr)
-        best[better] = moving.detach()[better]
-        optimiser.step()
-        news = Progress(step=i + 1, steps=steps, psnr=best_psnr.mean().item())
-        if progress is not None and not progress(news):
-            stopped = True
-            break
-    return OptimisedCode(code=best.cpu(), stopped=stopped)
+
+    def told(done: int, quality: float) -> bool:
+        return progress is None or progress(Progress(step=done, steps=steps, psnr=quality))
+
+    found = search(
+        code.to(device),
+        lambda moving: synthesis.upper(a, below, ws, moving, a),
+        target.to(device),
+        steps=steps,
+        lr=config.lr_code,
+        patience=config.patience,
+        min_gain=config.min_gain,
+        report=told,
+    )
+    return OptimisedCode(code=found.best.cpu(), stopped=found.stopped)

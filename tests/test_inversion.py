@@ -11,7 +11,8 @@ from inversion.checkpoint import load_encoder, save_encoder
 from inversion.config import EncoderConfig
 from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inverter
-from inversion.optimise import OptimiseConfig, optimise_latents, pixel_loss
+from inversion.optimise import OptimiseConfig, optimise_latents
+from inversion.search import pixel_loss
 from stylegan2.errors import CheckpointError, ConfigError, ShapeError
 from stylegan2.image import from_uint8, to_uint8
 from stylegan2.renderer import Renderer
