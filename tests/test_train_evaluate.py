@@ -22,6 +22,7 @@ from train.evaluate import as_table
 from train.measure import MetricNetworks, measure, summarise
 from train.metrics import mean_squared_error, psnr, ssim
 from train.pairs import UNSEEN_PAIRS
+from train.subject import Subject
 
 CPU = torch.device("cpu")
 
@@ -293,9 +294,13 @@ def test_a_perfect_inversion_has_no_error_under_any_edit(tiny_generator, tiny_di
     assert set(edits) == {
         f"{name}{sign}" for name in ("smile", "age", *(f"component{i}" for i in range(4))) for sign in "+-"
     }
-    found = measure_edits(
-        tiny_generator, tiny_generator.synthesis, Oracle(), None, tiny_directions, None, faces=3
+    subject = Subject(
+        generator=tiny_generator,
+        synthesis=tiny_generator.synthesis,
+        encoder=Oracle(),
+        directions=tiny_directions,
     )
+    found = measure_edits(subject, None, faces=3)
     assert found["w"]["psnr_median"] is None  # infinite: equal pictures
     assert found["none"]["psnr_median"] < 40
     assert set(found["w"]["psnr_median_by_edit"]) == set(edits)

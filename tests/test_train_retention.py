@@ -27,6 +27,7 @@ from train import retention
 from train.__main__ import main
 from train.pairs import UNSEEN_PAIRS
 from train.retention import measure_retention, open_instruments, own_attribute, report_retention
+from train.subject import Subject
 
 
 @pytest.fixture
@@ -73,8 +74,14 @@ def known_faces(generator, count):
 
 def measured(generator, encoder, directions, pixels, **options):
     options = {"measure_face": colours, "identity": Embedder(), "faces": 3} | options
-    chain = options.pop("chain", None)
-    return measure_retention(generator, generator.synthesis, encoder, chain, directions, pixels, **options)
+    subject = Subject(
+        generator=generator,
+        synthesis=generator.synthesis,
+        encoder=encoder,
+        chain=options.pop("chain", None),
+        directions=directions,
+    )
+    return measure_retention(subject, pixels, **options)
 
 
 def test_a_perfect_inversion_retains_everything(tiny_generator, directions):
@@ -224,12 +231,14 @@ def test_a_missing_instrument_is_a_reason_and_no_crash(
         yield
 
     monkeypatch.setattr(retention, "open_instruments", refuse)
+    subject = Subject(
+        generator=tiny_generator,
+        synthesis=tiny_generator.synthesis,
+        encoder=tiny_encoder,
+        directions=directions,
+    )
     found = report_retention(
-        tiny_generator,
-        tiny_generator.synthesis,
-        tiny_encoder,
-        None,
-        directions,
+        subject,
         torch.zeros(1, 32, 32, 3, dtype=torch.uint8),
         identity=None,
         folder=tmp_path,

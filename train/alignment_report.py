@@ -12,9 +12,9 @@ from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.folded import FoldedSynthesis
 from stylegan2.image import from_uint8, shrink
-from train.edit_truth import draw_styles
 from train.pairs import UNSEEN_PAIRS, PairRenderer, unseen_pairs
 from train.retrieval import rank, retrieval
+from train.subject import draw_styles
 
 PAIRS = 2000  # synthetic pairs, every one sought among all
 PSI = (0.7, 1.0)  # of these pairs, drawn uniformly

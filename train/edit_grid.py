@@ -8,13 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inversion.chain import Chain, Synthesis
-from inversion.directions import DirectionBank
-from inversion.w_encoder import WEncoder
-from stylegan2 import Generator
 from stylegan2.image import from_uint8, to_uint8
-from train.edit_truth import PSI, draw_styles, truth_edits, unedited, variants_of
+from train.edit_truth import PSI, truth_edits
 from train.pairs import UNSEEN_PAIRS
+from train.subject import Subject, unedited
 
 COLUMNS = 6  # faces, each with another edit
 MARGIN = 96  # pixels at the left, for the rows' names
@@ -23,32 +20,23 @@ INK, PAPER = (40, 40, 40), 255
 
 
 @torch.no_grad()
-def edit_grid(
-    generator: Generator,
-    synthesis: Synthesis,
-    encoder: WEncoder,
-    chain: Chain | None,
-    directions: DirectionBank,
-) -> NDArray[np.uint8]:
+def edit_grid(subject: Subject) -> NDArray[np.uint8]:
     """Draw the grid.
 
     Args:
-        generator: Invents the faces.
-        synthesis: Draws for it.
-        encoder: Finds w.
-        chain: Finds ws and f; None shows w alone.
-        directions: The model's edits; principal components follow where they are few.
+        subject: Its generator invents the faces; principal components follow where its edits are few.
 
     Returns:
         Pixels [H, W, 3] uint8: a column a face, a row each for the face, its inversion in every space, its
         true edit, and the edited inversions.
     """
+    generator = subject.generator
     w = generator.sample_w(COLUMNS, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     truth_ws = generator.broadcast(w)
-    face = to_uint8(draw_styles(synthesis, truth_ws))
-    variants = variants_of(generator, synthesis, encoder, chain, from_uint8(face))
+    face = to_uint8(subject.draw(truth_ws))
+    variants = subject.variants(from_uint8(face))
     del variants["none"]  # the face itself
-    edits = truth_edits(generator, directions)
+    edits = truth_edits(generator, subject.directions)
     names = list(edits)[:COLUMNS]
 
     def each(ws: Tensor) -> Tensor:
@@ -56,7 +44,7 @@ def edit_grid(
 
     rows = {"face": face}
     rows |= {space: to_uint8(render(unedited)) for space, render in variants.items()}
-    rows["true edit"] = to_uint8(draw_styles(synthesis, each(truth_ws)))
+    rows["true edit"] = to_uint8(subject.draw(each(truth_ws)))
     rows |= {f"edited {space}": to_uint8(render(each)) for space, render in variants.items()}
     pixels = torch.stack(list(rows.values())).cpu()  # [rows, faces, R, R, 3]
     grid = pixels.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1).numpy()

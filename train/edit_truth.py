@@ -1,6 +1,5 @@
 """Edit truth: edited inversions of generated faces, whose true edit G(w + d) is known."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,26 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.chain import Chain, Synthesis
 from inversion.components import principal_components
 from inversion.directions import DirectionBank
 from inversion.linear import apply_direction
-from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, shrink, to_uint8
+from stylegan2.image import from_uint8, to_uint8
 from train.edits import component_rng
 from train.identity import IdentityEmbedder
 from train.measure import number
 from train.metrics import psnr
 from train.pairs import UNSEEN_PAIRS
+from train.subject import Edit, Subject
 
 FACES = 200
 BATCH = 8  # faces at once; divides FACES, since compiled code is made for every number of pictures
 PSI = 0.8  # truncation of the generated faces
 STRENGTH = 1.5  # standard deviations of w along the edit
 COMPONENTS = 4  # principal ones, beside the model's directions
-
-Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
 
 
 def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Edit]:
@@ -46,23 +42,12 @@ def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Ed
 
 @torch.no_grad()
 def measure_edits(
-    generator: Generator,
-    synthesis: Synthesis,
-    encoder: WEncoder,
-    chain: Chain | None,
-    directions: DirectionBank,
-    identity: IdentityEmbedder | None,
-    *,
-    faces: int = FACES,
+    subject: Subject, identity: IdentityEmbedder | None, *, faces: int = FACES
 ) -> dict[str, Any]:
     """Invert generated faces, edit the inversions, and compare them with the edited faces themselves.
 
     Args:
-        generator: Makes the faces and the truth.
-        synthesis: Draws for it.
-        encoder: Finds w.
-        chain: Finds ws and f; None measures w alone.
-        directions: The model's own edits.
+        subject: Its generator makes the faces and the truth.
         identity: Measures identity; None leaves it out.
         faces: How many, each under every edit.
 
@@ -70,16 +55,16 @@ def measure_edits(
         Per variant ("none": the picture unedited; "w", "w+", "f") median and mean of PSNR in dB and identity
         cosine over all faces and edits, and the median PSNR of each edit; beside them what was measured.
     """
-    edits = truth_edits(generator, directions)
+    generator, edits = subject.generator, truth_edits(subject.generator, subject.directions)
     values: dict[str, dict[str, list[Tensor]]] = {}
     found: dict[str, list[Tensor]] = {}
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         truth_ws = generator.broadcast(part)
-        img = from_uint8(to_uint8(draw_styles(synthesis, truth_ws)))
-        variants = variants_of(generator, synthesis, encoder, chain, img)
+        img = from_uint8(to_uint8(subject.draw(truth_ws)))
+        variants = subject.variants(img)
         for name, edit in edits.items():
-            truth = to_uint8(draw_styles(synthesis, edit(truth_ws)))
+            truth = to_uint8(subject.draw(edit(truth_ws)))
             who = None if identity is None else identity(from_uint8(truth))
             for variant, render in variants.items():
                 pixels = to_uint8(render(edit))
@@ -89,41 +74,6 @@ def measure_edits(
                     found.setdefault(variant, []).append(cosine.cpu())
     protocol = {"faces": faces, "psi": PSI, "strength": STRENGTH, "edits": list(edits), "noise_mode": "const"}
     return {"protocol": protocol, **{v: _summary(values[v], found.get(v)) for v in values}}
-
-
-def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
-    """G(ws): img [N, 3, R, R]."""
-    return synthesis.upper(*synthesis.lower(ws, 4), ws)
-
-
-def unedited(ws: Tensor) -> Tensor:
-    """The edit that changes nothing."""
-    return ws
-
-
-def variants_of(
-    generator: Generator, synthesis: Synthesis, encoder: WEncoder, chain: Chain | None, img: Tensor
-) -> dict[str, Callable[[Edit], Tensor]]:
-    """What draws an inverted picture under an edit, per space; beside them "none", the picture itself.
-
-    Args:
-        generator: Broadcasts w.
-        synthesis: Draws for it.
-        encoder: Finds w.
-        chain: Finds ws and f; None stops at w.
-        img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
-    """
-    latents = None if chain is None else chain.invert(img)
-    w = encoder(shrink(img, encoder.config.in_resolution)) if latents is None else latents.w
-    foundation = generator.broadcast(w)
-    variants: dict[str, Callable[[Edit], Tensor]] = {
-        "none": lambda edit: img,
-        "w": lambda edit: draw_styles(synthesis, edit(foundation)),
-    }
-    if chain is not None and latents is not None:
-        variants["w+"] = lambda edit: draw_styles(synthesis, edit(latents.ws))
-        variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws))
-    return variants
 
 
 def _summary(by_edit: dict[str, list[Tensor]], identity: list[Tensor] | None) -> dict[str, Any]:

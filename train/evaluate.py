@@ -2,55 +2,34 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from inversion.chain import Chain, Synthesis
+from inversion.chain import Chain
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.contrastive import ContrastiveAligner
-from inversion.directions import DIRECTIONS_ROOT, DirectionBank, find_directions
-from inversion.w_encoder import WEncoder
-from stylegan2 import Generator
+from inversion.directions import DIRECTIONS_ROOT, find_directions
 from stylegan2.bundle import ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import CheckpointError
 from stylegan2.folded import FoldedSynthesis
-from stylegan2.image import shrink
 from train.alignment_report import report_alignment
 from train.checkpoint import training_facts
 from train.data import find_images, read_images
 from train.drawing import CompiledSynthesis
 from train.edit_truth import FACES as EDIT_FACES
 from train.edit_truth import measure_edits
-from train.measure import BATCH, IDENTITY_FILE, Reconstruct, load_metric_networks, measure, summarise
+from train.measure import BATCH, IDENTITY_FILE, load_metric_networks, measure, summarise
 from train.retention import FACES as RETENTION_FACES
 from train.retention import report_retention
+from train.subject import Subject
 
 TABLE_WIDTH = 150  # characters
 KINDS = {"encoder": "an encoder", "aligner": "an aligner", "refiners": "refiners"}
-
-
-def spaces_of(
-    generator: Generator, synthesis: Synthesis, encoder: WEncoder, chain: Chain | None
-) -> dict[str, Reconstruct]:
-    """What reconstructs a picture in each space: G(w), and with a chain G(ws) and G(ws, f); stored noise."""
-    side = encoder.config.in_resolution
-
-    def draw_w(img: Tensor) -> Tensor:
-        w = encoder(shrink(img, side)) if chain is None else chain.invert_w(img).w
-        ws = generator.broadcast(w)
-        return synthesis.upper(*synthesis.lower(ws, generator.img_resolution), ws)
-
-    spaces: dict[str, Reconstruct] = {"w": draw_w}
-    if chain is not None:
-        spaces["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img)[1])
-        spaces["f"] = lambda img: chain.draw(chain.invert(img))
-    return spaces
 
 
 def evaluate(
@@ -98,69 +77,55 @@ def evaluate(
         DatasetError: No faces, or a damaged or unaligned one.
         EngineError: The device is not there.
     """
-    subject = _open_subject(load_bundle(bundle), choose_device(device), encoder, aligner, refiners)
-    generator, chosen = subject.generator, subject.device
+    opened = _open(load_bundle(bundle), choose_device(device), encoder, aligner, refiners)
+    subject, generator, chosen = opened.subject, opened.subject.generator, opened.device
     source = find_images(data)
     batches = list(read_images(source, generator.img_resolution, BATCH, limit=limit))
-    networks = load_metric_networks(metrics_dir, subject.model, chosen)
-    pixels, directions = torch.cat(batches), subject.directions()
+    networks = load_metric_networks(metrics_dir, opened.model, chosen)
+    pixels = torch.cat(batches)
     drawing = CompiledSynthesis(subject.synthesis, chosen) if fast else None
     edited = subject if drawing is None else subject.drawn_by(drawing)
-    result: dict[str, Any] = {"protocol": {"data": data, "faces": len(pixels), **_protocol(subject)}}
+    result: dict[str, Any] = {"protocol": {"data": data, "faces": len(pixels), **_protocol(opened)}}
     if drawing is not None:
         result["protocol"]["edits_drawn_in"] = str(drawing.dtype).removeprefix("torch.")
-    spaces = spaces_of(generator, subject.synthesis, subject.encoder, subject.chain)
+    spaces = subject.reconstructions()
     measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
     result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
-    parts = (generator, edited.synthesis, edited.encoder, edited.chain, directions)
     if grid is not None:
         # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
         from train.edit_grid import edit_grid, save_grid
 
-        save_grid(grid, edit_grid(*parts))
+        save_grid(grid, edit_grid(edited))
     if edit_faces:
-        result["edits"] = measure_edits(*parts, networks.identity, faces=edit_faces)
+        result["edits"] = measure_edits(edited, networks.identity, faces=edit_faces)
     if retention_faces:
         result["retention"] = report_retention(
-            *parts, pixels, identity=networks.identity, folder=metrics_dir, faces=retention_faces
+            edited, pixels, identity=networks.identity, folder=metrics_dir, faces=retention_faces
         )
-    if alignment and subject.aligner is not None:
-        result["alignment"] = report_alignment(subject.aligner, generator, subject.encoder, pixels)
+    if alignment and opened.aligner is not None:
+        result["alignment"] = report_alignment(opened.aligner, generator, subject.encoder, pixels)
     return result
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Subject:
-    """What is measured."""
+class _Opened:
+    """What is measured, and what is known of it."""
 
+    subject: Subject
     model: ModelBundle
     device: torch.device
-    generator: Generator
-    synthesis: Synthesis
-    encoder: WEncoder
-    chain: Chain | None
     aligner: ContrastiveAligner | None
     files: dict[str, str]
     losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
 
-    def directions(self) -> DirectionBank:
-        generator = self.generator
-        return find_directions(
-            self.model.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT
-        )
 
-    def drawn_by(self, synthesis: Synthesis) -> "_Subject":
-        chain = None if self.chain is None else replace(self.chain, synthesis=synthesis)
-        return replace(self, synthesis=synthesis, chain=chain)
-
-
-def _open_subject(
+def _open(
     model: ModelBundle,
     device: torch.device,
     encoder: str | Path | None,
     aligner: str | Path | None,
     refiners: str | Path | None,
-) -> _Subject:
+) -> _Opened:
     named = {"encoder": encoder, "aligner": aligner, "refiners": refiners}
     bundled = {"encoder": model.encoder_path, "aligner": model.aligner_path, "refiners": model.refiners_path}
     files = {role: Path(file) for role in named if (file := named[role] or bundled[role]) is not None}
@@ -174,25 +139,26 @@ def _open_subject(
     if "refiners" in files:
         loaded = load_refiners(files["refiners"]).fold_attention().to(device)
         chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded)
-    return _Subject(
+    directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
+    subject = Subject(
+        generator=generator, synthesis=synthesis, encoder=network, chain=chain, directions=directions
+    )
+    return _Opened(
+        subject=subject,
         model=model,
         device=device,
-        generator=generator,
-        synthesis=synthesis,
-        encoder=network,
-        chain=chain,
         aligner=load_aligner(files["aligner"]).to(device) if "aligner" in files else None,
         files={role: str(file) for role, file in files.items()},
         losses=None if None in losses else {name for names in losses for name in names or ()},
     )
 
 
-def _protocol(subject: _Subject) -> dict[str, Any]:
-    losses = subject.losses
+def _protocol(opened: _Opened) -> dict[str, Any]:
+    losses = opened.losses
     return {
-        "resolution": subject.generator.img_resolution,
-        "bundle": subject.model.name,
-        **subject.files,
+        "resolution": opened.subject.generator.img_resolution,
+        "bundle": opened.model.name,
+        **opened.files,
         "psnr": "dB, 8-bit pictures, all channels of one face together",
         "l2": "mean squared error on [-1, 1], clamped",
         "ssim": "Gaussian window, sigma 1.5, mean of channels, 8-bit pictures",
@@ -204,7 +170,7 @@ def _protocol(subject: _Subject) -> dict[str, Any]:
         "ms_per_face": "encoder and generator in torch float32",
         "batch": BATCH,
         "threads": torch.get_num_threads(),
-        "device": f"{subject.device.type} ({platform.processor() or platform.machine()})",
+        "device": f"{opened.device.type} ({platform.processor() or platform.machine()})",
     }
 
 

@@ -1,7 +1,6 @@
 """Compare reconstructions with their originals: one value a face and measure, then medians and means."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from stylegan2.image import from_uint8, to_uint8
 from train.identity import IdentityEmbedder, load_identity
 from train.metrics import mean_squared_error, psnr, ssim
 from train.perceptual import PerceptualDistance, load_perceptual
+from train.subject import Reconstruct
 
 IDENTITY_FILE = "mobilefacenet_id.onnx"
 LPIPS_REASON = (
     "its AlexNet backbone is a download, not in any package; see `perceptual` for what is measured instead"
 )
 BATCH = 16  # faces at once
-
-Reconstruct = Callable[[Tensor], Tensor]  # img [N, 3, R, R] in [-1, 1] -> its reconstruction, the same shape
 
 
 @dataclass(frozen=True, kw_only=True)

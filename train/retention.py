@@ -13,17 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inversion.chain import Chain, Synthesis
-from inversion.directions import DirectionBank
 from inversion.linear import EditDirection, apply_direction
-from inversion.w_encoder import WEncoder
-from stylegan2 import Generator
 from stylegan2.errors import CheckpointError, EngineError
 from stylegan2.image import from_uint8, to_uint8
-from train.edit_truth import BATCH, Edit, draw_styles, unedited, variants_of
+from train.edit_truth import BATCH
 from train.identity import IdentityEmbedder
 from train.measure import number
 from train.pairs import UNSEEN_PAIRS
+from train.subject import Redraw, Subject, unedited
 
 FACES = 64  # generated ones, and as many real ones
 PSI = 0.8  # truncation of the generated faces
@@ -65,11 +62,7 @@ def open_instruments(folder: Path) -> Iterator[MeasureFace]:
 
 
 def report_retention(
-    generator: Generator,
-    synthesis: Synthesis,
-    encoder: WEncoder,
-    chain: Chain | None,
-    directions: DirectionBank,
+    subject: Subject,
     pixels: Tensor,
     *,
     identity: IdentityEmbedder | None,
@@ -82,7 +75,7 @@ def report_retention(
         What `measure_retention` returns; {"retention": "n/a", "retention_reason": ...} where the model has no
         directions or an instrument is missing.
     """
-    if not any(own_attribute(direction) for direction in directions.values()):
+    if not any(own_attribute(direction) for direction in subject.directions.values()):
         return _missing("the model has no directions whose effects are known")
     with ExitStack() as stack:
         try:
@@ -90,11 +83,7 @@ def report_retention(
         except (CheckpointError, EngineError) as error:
             return _missing(str(error))
         return measure_retention(
-            generator,
-            synthesis,
-            encoder,
-            chain,
-            directions,
+            subject,
             pixels,
             measure_face=measure_face,
             identity=identity,
@@ -108,11 +97,7 @@ def _missing(reason: str) -> dict[str, Any]:
 
 @torch.no_grad()
 def measure_retention(
-    generator: Generator,
-    synthesis: Synthesis,
-    encoder: WEncoder,
-    chain: Chain | None,
-    directions: DirectionBank,
+    subject: Subject,
     pixels: Tensor,
     *,
     measure_face: MeasureFace,
@@ -127,11 +112,7 @@ def measure_retention(
     1 loses nothing.
 
     Args:
-        generator: Makes the generated faces.
-        synthesis: Draws for it.
-        encoder: Finds w.
-        chain: Finds ws and f; None measures w alone.
-        directions: The model's edits; those without known effects are left out, but one must have them.
+        subject: Its edits without known effects are left out, but one must have them.
         pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution; the first are used.
         measure_face: Measures one picture.
         identity: Measures identity; None leaves it out.
@@ -151,18 +132,19 @@ def measure_retention(
     """
     edits = {
         name: replace(direction, range=(-STRENGTH, STRENGTH))  # a slider may stop earlier
-        for name, direction in directions.items()
+        for name, direction in subject.directions.items()
         if own_attribute(direction) is not None
     }
     columns: dict[str, dict[str, _Column]] = {}
+    generator = subject.generator
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         ws = generator.broadcast(part)
-        _add(columns, edits, {"generated": _drawing(synthesis, ws)}, measure_face, identity, None)
+        _add(columns, edits, {"generated": _drawing(subject, ws)}, measure_face, identity, None)
     pixels = pixels[:faces]
     for part in torch.split(pixels, BATCH):
         img = from_uint8(part).to(w.device)
-        variants = variants_of(generator, synthesis, encoder, chain, img)
+        variants = subject.variants(img)
         del variants["none"]  # the picture itself, which no edit changes
         photo = None if identity is None else identity(img)
         _add(columns, edits, variants, measure_face, identity, photo)
@@ -174,7 +156,7 @@ def measure_retention(
         "strengths": [-STRENGTH, STRENGTH],
         "retention": "mean change of the edit's own attribute on real faces over that on generated faces",
         "identity": "cosine of the edited picture with the photo, or with the unedited reconstruction",
-        "left_out": [name for name in directions if name not in edits],
+        "left_out": [name for name in subject.directions if name not in edits],
         "noise_mode": "const",
     }
     spaces = {space: _summary(found, generated) for space, found in columns.items()}
@@ -200,14 +182,14 @@ class _Column:
         return number((~torch.cat(self.low + self.high).isnan()).double().mean())
 
 
-def _drawing(synthesis: Synthesis, ws: Tensor) -> Callable[[Edit], Tensor]:
-    return lambda edit: draw_styles(synthesis, edit(ws))
+def _drawing(subject: Subject, ws: Tensor) -> Redraw:
+    return lambda edit: subject.draw(edit(ws))
 
 
 def _add(
     columns: dict[str, dict[str, _Column]],
     edits: Mapping[str, EditDirection],
-    variants: Mapping[str, Callable[[Edit], Tensor]],
+    variants: Mapping[str, Redraw],
     measure_face: MeasureFace,
     identity: IdentityEmbedder | None,
     photo: Tensor | None,

@@ -1,0 +1,78 @@
+"""Subject: the model that an evaluation measures, and what it makes of a picture in each space."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from inversion.chain import Chain, Synthesis
+from inversion.directions import DirectionBank
+from inversion.w_encoder import WEncoder
+from stylegan2 import Generator
+from stylegan2.image import shrink
+
+Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
+Reconstruct = Callable[[Tensor], Tensor]  # img [N, 3, R, R] in [-1, 1] -> its reconstruction, the same shape
+Redraw = Callable[[Edit], Tensor]  # edit -> img [N, 3, R, R] under it
+
+
+def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
+    """G(ws): img [N, 3, R, R]."""
+    return synthesis.upper(*synthesis.lower(ws, 4), ws)
+
+
+def unedited(ws: Tensor) -> Tensor:
+    """The edit that changes nothing."""
+    return ws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Networks that belong together, on one device; all pictures are drawn with the stored noise."""
+
+    generator: Generator
+    synthesis: Synthesis  # draws for it, and in `chain`
+    encoder: WEncoder
+    chain: Chain | None = None  # finds ws and f; None measures w alone
+    directions: DirectionBank
+
+    def drawn_by(self, synthesis: Synthesis) -> "Subject":
+        """The same model, drawing by other means."""
+        chain = None if self.chain is None else replace(self.chain, synthesis=synthesis)
+        return replace(self, synthesis=synthesis, chain=chain)
+
+    def draw(self, ws: Tensor) -> Tensor:
+        """G(ws): img [N, 3, R, R]."""
+        return draw_styles(self.synthesis, ws)
+
+    def reconstructions(self) -> dict[str, Reconstruct]:
+        """What reconstructs a picture in each space: "w", and with a chain "w+" and "f"."""
+        chain = self.chain
+        spaces: dict[str, Reconstruct] = {"w": lambda img: self.draw(self.generator.broadcast(self._w(img)))}
+        if chain is not None:
+            spaces["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img)[1])
+            spaces["f"] = lambda img: chain.draw(chain.invert(img))
+        return spaces
+
+    def variants(self, img: Tensor) -> dict[str, Redraw]:
+        """What draws an inverted picture under an edit, per space; beside them "none", the picture itself.
+
+        Args:
+            img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
+        """
+        chain, latents = self.chain, None if self.chain is None else self.chain.invert(img)
+        foundation = self.generator.broadcast(self._w(img) if latents is None else latents.w)
+        variants: dict[str, Redraw] = {
+            "none": lambda edit: img,
+            "w": lambda edit: self.draw(edit(foundation)),
+        }
+        if chain is not None and latents is not None:
+            variants["w+"] = lambda edit: self.draw(edit(latents.ws))
+            variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws))
+        return variants
+
+    def _w(self, img: Tensor) -> Tensor:
+        if self.chain is not None:
+            return self.chain.invert_w(img).w
+        w: Tensor = self.encoder(shrink(img, self.encoder.config.in_resolution))
+        return w
