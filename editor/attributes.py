@@ -47,6 +47,8 @@ def load_networks(folder: str | Path) -> AttributeNetworks:
         EngineError: OpenVINO is missing.
     """
     core = import_openvino().Core()
+    # A measure must not depend on the machine: by itself OpenVINO takes bf16 where that is native.
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = {}
     for name in ("age", "gender"):
         file = Path(folder) / f"{name}-v1.onnx"
@@ -55,7 +57,7 @@ def load_networks(folder: str | Path) -> AttributeNetworks:
                 f"{file}: no such file; discovery measures age and gender with this network"
             )
         try:
-            compiled[name] = core.compile_model(str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+            compiled[name] = core.compile_model(str(file), "CPU", settings)
         except RuntimeError as error:
             raise CheckpointError(f"{file}: OpenVINO cannot read it; expected an ONNX file") from error
     return AttributeNetworks(**compiled)

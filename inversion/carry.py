@@ -8,7 +8,7 @@ from inversion.attention import to_map, to_tokens, zero_started
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
 
-SIZE_SCALE = 4.0  # as in training; less keeps more of the person and less of an edit
+READINESS = 6.9  # of the gates to open: less keeps more of the person and less of an edit
 
 
 class FeatureCarrier(nn.Module):
@@ -23,12 +23,13 @@ class FeatureCarrier(nn.Module):
         code_hat = (1 - m) code + m moved,   f_hat = a_hat + (1 - g) offset(code_hat, a_hat)
 
     and two gates m and g open where the edit changes the activation: m chooses the carried code, g lets go of
-    the offset. With `size` the mean change around a place, as a share of the mean activation,
+    the offset. With `size` the mean change at a place, as a share of the mean activation,
 
-        (m, g) = 1 - exp(-SIZE_SCALE size softplus(net(|a_hat - a|, code)))
+        (m, g) = 1 - exp(-READINESS size / (1 + size) softplus(net(|a_hat - a|, code)))
 
-    Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. A softplus and no ReLU: a gate that
-    training once shuts must be able to open again.
+    Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. It saturates because small edits of
+    one feature would else be held back while a turned head is let go of altogether. A softplus and no ReLU:
+    a gate that training once shuts must be able to open again.
     """
 
     colours_from_f = True
@@ -80,17 +81,16 @@ class FeatureCarrier(nn.Module):
         self._check(code, a)
         check_shape("a_hat", a_hat, *a.shape)
         change = (a_hat - a).abs()
-        around = F.avg_pool2d(change.mean(1, keepdim=True), 5, 1, 2)
-        size = around / a.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
+        size = change.mean(1, keepdim=True) / a.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
         eager = F.softplus(self.gates(torch.cat([change, code], 1)))
-        gates = 1 - torch.exp(-SIZE_SCALE * size * eager)
+        gates = 1 - torch.exp(-READINESS * size / (1 + size) * eager)
         m, g = gates[:, :1], gates[:, 1:]
         code = code + m * (self._moved(code, a, a_hat) - code)
         return a_hat + (1 - g) * self._offset(code, a_hat)
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""
-        return f"size_scale={SIZE_SCALE}"
+        return f"readiness={READINESS}"
 
     def _moved(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         place, side = self.row + self.column, self.config.f_resolution
