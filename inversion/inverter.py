@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -115,7 +116,7 @@ class _RefinerPath:
         renderer: Renderer,
         features: FeatureRenderer,
         answer: tuple[Tensor, ...],
-        open_engine: Callable[[nn.Module, tuple[Tensor, ...]], LiveEngine],
+        open_engine: Callable[..., LiveEngine],
     ) -> None:
         """Open the engines; `answer`: the encoder's, for a picture of the right size."""
         side = renderer.img_resolution
@@ -126,7 +127,9 @@ class _RefinerPath:
         styles = _PixelsToStyles(refiners).eval()
         self._styles = open_engine(styles, (pixels, pixels, *answer))
         _, ws, *levels = self._styles(pixels, pixels, *answer)
-        self._code = open_engine(_PixelsToCode(refiners.feature).eval(), (pixels, pixels, *levels, ws))
+        # Unlike latents, which edits move, the code only adds to what is drawn in as few bits.
+        code = _PixelsToCode(refiners.feature).eval()
+        self._code = open_engine(code, (pixels, pixels, *levels, ws), coarse=True)
 
     def prepare(self) -> None:
         self._styles.prepare()
@@ -177,8 +180,7 @@ class Inverter:
         side = generator.img_resolution
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
 
-        def open_engine(module: nn.Module, examples: tuple[Tensor, ...]) -> LiveEngine:
-            return LiveEngine(module, examples, device=device, engine=engine, cache=cache)
+        open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
 
         self.engine: LiveEngine | None = None
         self._path: _RefinerPath | None = None
