@@ -11,7 +11,7 @@ from editor.export import save_png
 from editor.model_source import resolve_model
 from editor.pipeline import OPTIMISATION_STEPS, open_editor
 from inversion.errors import StrengthError
-from inversion.optimise import Progress
+from inversion.search import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.engine import DEVICES, ENGINES
 from stylegan2.errors import StyleGANError

@@ -24,7 +24,7 @@ from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
 from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inversion, InvertsPictures
-from inversion.optimise import Progress
+from inversion.search import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError

@@ -27,9 +27,9 @@ class FeatureCarrier(nn.Module):
 
         (m, g) = 1 - exp(-READINESS size / (1 + size) softplus(net(|a_hat - a|, code)))
 
-    Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. It saturates because small edits of
-    one feature would else be held back while a turned head is let go of altogether. A softplus and no ReLU:
-    a gate that training once shuts must be able to open again.
+    Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. `size / (1 + size)` saturates:
+    else edits of one feature would be held back while a turned head is let go of altogether. A softplus and
+    no ReLU: a gate that training once shuts must be able to open again.
     """
 
     colours_from_f = True

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.feature_synthesis import FeatureSynthesis
-from inversion.optimise import OptimiseConfig, Progress, optimise_latents
+from inversion.optimise import OptimiseConfig, optimise_latents
 from inversion.optimise_code import optimise_code
 from inversion.refiners import FeatureRefiner, Levels, Refiners
+from inversion.search import Progress, part_of
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
@@ -253,7 +254,7 @@ class Inverter:
         self._check(pixels)
         config, target = config or OptimiseConfig(), from_uint8(pixels)
         on_code = 0 if self._path is None else round(config.code_share * steps)
-        told = _part_of(progress, 0, steps + on_code)
+        told = part_of(progress, 0, steps + on_code)
         found = optimise_latents(self._generator, target, start.w, steps, progress=told, config=config)
         refined = replace(start, w=found.w, ws=found.ws, f=None, steps=found.steps, stopped=found.stopped)
         if self._path is None or self.engine is None:
@@ -264,15 +265,6 @@ class Inverter:
             return replace(refined, f=f)
         folded = FoldedSynthesis(self._generator.synthesis)
         synthesis = FeatureSynthesis(folded, self._path.refiners).to(self._generator.w_avg.device)
-        told = _part_of(progress, found.steps, found.steps + on_code)
+        told = part_of(progress, found.steps, found.steps + on_code)
         better = optimise_code(synthesis, target, found.ws, f.code, on_code, progress=told, config=config)
         return replace(refined, f=replace(f, code=better.code), stopped=better.stopped)
-
-
-def _part_of(
-    progress: Callable[[Progress], bool] | None, before: int, steps: int
-) -> Callable[[Progress], bool] | None:
-    """`progress` for a part of a longer work: `before` steps were done, `steps` it has at most."""
-    if progress is None:
-        return None
-    return lambda news: progress(replace(news, step=before + news.step, steps=steps))

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
-from inversion.search import search
+from inversion.search import Progress, part_of, search
 from stylegan2.checks import check_shape
 from stylegan2.errors import ConfigError
 from stylegan2.folded import FoldedSynthesis
@@ -27,15 +27,6 @@ class OptimiseConfig:
     min_gain: float = 0.002  # relative decrease of the loss that counts as progress
     code_share: float = 0.3  # steps on the code of the space F that follow, as a share of those on latents
     lr_code: float = 0.05  # Adam learning rate on the code
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where an optimisation stands, told after every step."""
-
-    step: int  # steps done
-    steps: int  # steps at most
-    psnr: float  # of the best pictures so far, in dB on [-1, 1], their mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,16 +73,11 @@ def optimise_latents(
     check_shape("target", target, "N", 3, side, side)
     check_shape("w", w, len(target), generator.w_dim)
     config = config or OptimiseConfig()
-    target, synthesis = (
-        target.to(device),
-        FoldedSynthesis(generator.synthesis),
-    )  # a sixth faster than unfolded
+    target = target.to(device)
+    synthesis = FoldedSynthesis(generator.synthesis)  # the same pictures, a sixth faster
 
     def draw(ws: Tensor) -> Tensor:
         return synthesis.upper(*synthesis.lower(ws, 4), ws)
-
-    def told(done: int, quality: float) -> bool:
-        return progress is None or progress(Progress(step=done, steps=steps, psnr=quality))
 
     move = partial(search, target=target, patience=config.patience, min_gain=config.min_gain)
     of_w = move(
@@ -99,7 +85,7 @@ def optimise_latents(
         lambda latent: draw(generator.broadcast(latent)),
         steps=max(1, round(steps * config.w_fraction)),
         lr=config.lr_w,
-        report=told,
+        progress=part_of(progress, 0, steps),
     )
     foundation, ws, done = of_w.best, generator.broadcast(of_w.best), of_w.steps
     if of_w.stopped:
@@ -110,6 +96,6 @@ def optimise_latents(
         steps=steps - done,
         lr=config.lr_ws,
         penalty=lambda latent: config.spread * (latent - foundation[:, None]).square().mean((1, 2)),
-        report=lambda more, quality: told(done + more, quality),
+        progress=part_of(progress, done, steps),
     )
     return Optimised(w=foundation.cpu(), ws=of_ws.best.cpu(), steps=done + of_ws.steps, stopped=of_ws.stopped)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from inversion.feature_synthesis import FeatureSynthesis
-from inversion.optimise import OptimiseConfig, Progress
-from inversion.search import search
+from inversion.optimise import OptimiseConfig
+from inversion.search import Progress, search
 from stylegan2.checks import check_shape
 
 
@@ -57,9 +57,6 @@ def optimise_code(
     with torch.no_grad():
         a, below = synthesis.lower(ws)
 
-    def told(done: int, quality: float) -> bool:
-        return progress is None or progress(Progress(step=done, steps=steps, psnr=quality))
-
     found = search(
         code.to(device),
         lambda moving: synthesis.upper(a, below, ws, moving, a),
@@ -68,6 +65,6 @@ def optimise_code(
         lr=config.lr_code,
         patience=config.patience,
         min_gain=config.min_gain,
-        report=told,
+        progress=progress,
     )
     return OptimisedCode(code=found.best.cpu(), stopped=found.stopped)

@@ -2,11 +2,20 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where an optimisation stands, told after every step."""
+
+    step: int  # steps done
+    steps: int  # steps at most
+    psnr: float  # of the best pictures so far, in dB on [-1, 1], their mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +37,7 @@ def search(
     patience: int,
     min_gain: float,
     penalty: Callable[[Tensor], Tensor] | None = None,
-    report: Callable[[int, float], bool] | None = None,
+    progress: Callable[[Progress], bool] | None = None,
 ) -> Found:
     """Minimise `pixel_loss` of what is drawn, and a penalty, for each picture by itself.
 
@@ -42,7 +51,7 @@ def search(
             when all do, the search ends.
         min_gain: Relative decrease of the loss that counts.
         penalty: Added to the losses, [N].
-        report: Told after each step how many are done and the mean PSNR in dB of the best; False stops.
+        progress: Called after each step; answering False stops.
 
     Returns:
         Of each picture what had the lowest loss, `start` among them.
@@ -74,8 +83,18 @@ def search(
         since = torch.where(value < mark * (1 - min_gain), 0, since + 1)
         mark = torch.where(since > 0, torch.minimum(mark, value), value)
         seeking = seeking & (since < patience)
-        stopped = report is not None and not report(done, best_psnr.mean().item())
+        if progress is not None:
+            stopped = not progress(Progress(step=done, steps=steps, psnr=best_psnr.mean().item()))
     return Found(best=best, steps=done, stopped=stopped)
+
+
+def part_of(
+    progress: Callable[[Progress], bool] | None, before: int, steps: int
+) -> Callable[[Progress], bool] | None:
+    """`progress` for a part of a longer work: `before` steps were done, `steps` it has at most."""
+    if progress is None:
+        return None
+    return lambda news: progress(replace(news, step=before + news.step, steps=steps))
 
 
 def pixel_loss(img: Tensor, target: Tensor) -> Tensor:

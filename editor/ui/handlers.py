@@ -22,7 +22,7 @@ from editor.ui.examples import Example, make_examples
 from editor.ui.stage import SPACE_LABELS, SpaceView, data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
 from inversion.errors import StrengthError
-from inversion.optimise import Progress
+from inversion.search import Progress
 from stylegan2.errors import StyleGANError
 
 Updates = tuple[Any, Any]  # stage, status line: plain text, which the page never reads as HTML

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.inverter import Inversion
-from inversion.optimise import OptimiseConfig, Progress, optimise_latents
+from inversion.optimise import OptimiseConfig, optimise_latents
 from inversion.published.model import PublishedModel
+from inversion.search import Progress
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
 from stylegan2.generator import Generator

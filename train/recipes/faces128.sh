@@ -148,9 +148,7 @@ one_step() { # NAME ARGUMENTS...
 }
 
 compile_ahead() {
-    trap 'stop 143' TERM
-    trap - EXIT
-    child='' ahead=''
+    trap 'stop 143' TERM # a subshell has none of the traps above
     one_step contrastive "${contrastive[@]}" --set hardware.compile=false
     one_step inversion "${inversion[@]}" --set "aligner=$runs/ahead/contrastive/aligner.safetensors" \
         --set phases.1.max_steps=1
