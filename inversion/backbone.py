@@ -45,13 +45,18 @@ class Backbone(nn.Module):
         channels: Widths of the stem and of the three levels.
         depths: Residual blocks per level.
         in_channels: Of the input.
+        stem_stride: 2; with 1 the levels are at 1/2, 1/4 and 1/8 of the input's side.
     """
 
     def __init__(
-        self, channels: tuple[int, int, int, int], depths: tuple[int, int, int], in_channels: int = 3
+        self,
+        channels: tuple[int, int, int, int],
+        depths: tuple[int, int, int],
+        in_channels: int = 3,
+        stem_stride: int = 2,
     ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(in_channels, channels[0], 5, 2, 2)
+        self.stem = nn.Conv2d(in_channels, channels[0], 5, stem_stride, 2)
         pairs = zip(channels[:-1], channels[1:], depths, strict=True)
         self.stages = nn.ModuleList(residual_stage(i, o, depth) for i, o, depth in pairs)
 

@@ -45,22 +45,31 @@ class Chain:
 
     def invert_ws(self, img: Tensor) -> tuple[Tensor, Tensor, Levels]:
         """The part of `invert` before f: w, ws, and the levels that the refiners look at."""
-        seen = self.invert_w(img)
-        return seen.w, self.refiners.wplus(seen.w, seen.levels, seen.missing), seen.levels
+        w, levels = self._encode(img)
+        seen = self._look(img, w, levels)
+        return seen.w, self.refiners.wplus(seen.w, seen.levels, seen.missing), levels
 
-    def invert_w(self, img: Tensor) -> Seen:
-        """The part of `invert` before ws: the encoder's answer, and the second look at it if there is one."""
-        side, look = self.encoder.config.in_resolution, self.refiners.look
-        img = shrink(img, side)
-        w, levels = self.encoder.encode(img)
+    def invert_w(self, img: Tensor) -> Tensor:
+        """The part of `invert` before ws: w, after a second look at the encoder's answer if there is one."""
+        return self._look(img, *self._encode(img)).w
+
+    def _encode(self, img: Tensor) -> tuple[Tensor, Levels]:
+        return self.encoder.encode(shrink(img, self.encoder.config.in_resolution))
+
+    def _look(self, img: Tensor, w: Tensor, levels: Levels) -> Seen:
+        look = self.refiners.look
         if look is None:
-            return Seen(w, levels, w.new_zeros(len(w), self.refiners.config.width))
-        seen: Seen = look(img, shrink(self.draw_w(w).clamp(-1, 1), side), w, levels)
+            return Seen(w, levels, None)
+        a, below = self.synthesis.lower(self._broadcast(w), self.refiners.config.look_resolution)
+        seen: Seen = look(img, a, below, w, levels)
         return seen
+
+    def _broadcast(self, w: Tensor) -> Tensor:
+        return w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous()
 
     def draw_w(self, w: Tensor) -> Tensor:
         """G(w), the same style in every layer: img [N, 3, R, R]."""
-        return self.draw_ws(w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous())
+        return self.draw_ws(self._broadcast(w))
 
     def draw_ws(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R]."""

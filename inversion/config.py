@@ -1,6 +1,6 @@
 """Settings of the inversion networks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from stylegan2.errors import ConfigError
@@ -62,7 +62,10 @@ class RefinerConfig:
     code: int = 96  # channels of the code
     carry_width: int = 32  # of the tokens that are matched before and after an edit
     second_look: bool = False  # whether w is improved, and W+ informed, by what G(w) misses
-    look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)  # stem, three levels, tail
+    look_resolution: int = 64  # of the generator's activation that is looked at, a multiple of 16
+    look_features: int = 128  # channels of that activation
+    look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 128, 80)  # stem, three levels, tail
+    look_width: int = 152  # of the vector that says what G(w) misses
     # To what w and f attend: many tokens; one, as in CLCAE's published code; nothing, for comparison.
     attention: Attention = "tokens"
 
@@ -81,6 +84,18 @@ class RefinerConfig:
                 f"f_resolution: {self.f_resolution}; must be at most half of {self.img_resolution} "
                 "and divide it"
             )
+        if self.second_look and (
+            self.look_resolution % 16 or self.img_resolution % (2 * self.look_resolution)
+        ):
+            raise ConfigError(
+                f"look_resolution: {self.look_resolution}; must be a multiple of 16, at most half of "
+                f"{self.img_resolution} and divide it"
+            )
+
+    def with_look_of(self, other: "RefinerConfig") -> "RefinerConfig":
+        """These settings, but for the second look, which is that of `other`."""
+        look = {name: value for name, value in vars(other).items() if name.startswith("look_")}
+        return replace(self, second_look=other.second_look, **look)
 
 
 def check_attention(attention: str) -> None:

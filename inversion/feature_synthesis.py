@@ -62,6 +62,23 @@ class Activation(nn.Module):
         return f"resolution={self.resolution}"
 
 
+class Sketch(nn.Module):
+    """w [N, w_dim] -> the activation of G(w) at `resolution`, and what the blocks below have drawn."""
+
+    def __init__(self, synthesis: FoldedSynthesis, resolution: int, num_ws: int) -> None:
+        super().__init__()
+        self.synthesis, self.resolution, self.num_ws = synthesis, resolution, num_ws
+
+    def forward(self, w: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        a, below = self.synthesis.lower(w[:, None].expand(-1, self.num_ws, -1), self.resolution)
+        return (a,) if below is None else (a, below)
+
+    def extra_repr(self) -> str:
+        """What no tensor tells: converted graphs are told apart by it."""
+        return f"resolution={self.resolution}"
+
+
 class FeatureSynthesis(nn.Module):
     """Edited styles [N, num_ws, w_dim], the code, and `a` of the unedited styles -> img [N, 3, R, R]."""
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from inversion.feature_renderer import Feature, FeatureRenderer
-from inversion.feature_synthesis import FeatureSynthesis
+from inversion.feature_synthesis import FeatureSynthesis, Sketch
 from inversion.optimise import OptimiseConfig, optimise_latents
 from inversion.optimise_code import optimise_code
-from inversion.refiners import FeatureRefiner, Levels, Refiners
+from inversion.refiners import FeatureRefiner, Refiners, Styles
 from inversion.search import Progress, part_of
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
@@ -76,24 +76,6 @@ class _PixelsToW(nn.Module):
         return f"with_levels={self.with_levels}"
 
 
-class _PixelsToStyles(nn.Module):
-    """Pixels of a picture and of its G(w), w and the levels -> w, ws [N, num_ws, w_dim] and the levels."""
-
-    def __init__(self, refiners: Refiners) -> None:
-        super().__init__()
-        self.look, self.wplus, self.side = refiners.look, refiners.wplus, refiners.config.in_resolution
-
-    def forward(
-        self, pixels: Tensor, drawn: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor
-    ) -> tuple[Tensor, ...]:
-        levels, missing = (fine, middle, coarse), None
-        if self.look is not None:
-            img, again = (shrink(from_uint8(x), self.side) for x in (pixels, drawn))
-            seen = self.look(img, again, w, levels)
-            w, levels, missing = seen.w, seen.levels, seen.missing
-        return w, self.wplus(w, levels, missing), *levels
-
-
 class _PixelsToCode(nn.Module):
     """Pixels of a picture and of its G(ws), the levels and ws -> code."""
 
@@ -113,6 +95,7 @@ class _RefinerPath:
 
     def __init__(
         self,
+        generator: Generator,
         refiners: Refiners,
         renderer: Renderer,
         features: FeatureRenderer,
@@ -120,30 +103,34 @@ class _RefinerPath:
         open_engine: Callable[..., LiveEngine],
     ) -> None:
         """Open the engines; `answer`: the encoder's, for a picture of the right size."""
-        side = renderer.img_resolution
+        side, config = renderer.img_resolution, refiners.config
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        self.refiners, self._looks = refiners, refiners.look is not None
-        self._renderer, self._features = renderer, features
-        self._num_ws = refiners.config.num_ws
-        styles = _PixelsToStyles(refiners).eval()
-        self._styles = open_engine(styles, (pixels, pixels, *answer))
-        _, ws, *levels = self._styles(pixels, pixels, *answer)
-        # Unlike latents, which edits move, the code only adds to what is drawn in as few bits.
+        self.refiners, self._renderer, self._features = refiners, renderer, features
+        # Unlike latents, which edits move, what is drawn and what is added to it needs few bits.
+        self._sketch: LiveEngine | None = None
+        if refiners.look is not None:
+            folded = FoldedSynthesis(generator.synthesis).eval()
+            sketch = Sketch(folded, config.look_resolution, config.num_ws).eval()
+            self._sketch = open_engine(sketch, answer[:1], coarse=True)
+        self._styles = open_engine(Styles(refiners).eval(), (*answer, *self._looked_at(pixels, answer[0])))
+        _, ws = self.styles(pixels, *answer)
         code = _PixelsToCode(refiners.feature).eval()
-        self._code = open_engine(code, (pixels, pixels, *levels, ws), coarse=True)
+        self._code = open_engine(code, (pixels, pixels, *answer[1:], ws), coarse=True)
 
     def prepare(self) -> None:
-        self._styles.prepare()
-        self._code.prepare()
+        for engine in (self._sketch, self._styles, self._code):
+            if engine is not None:
+                engine.prepare()
 
-    def styles(self, pixels: Tensor, w: Tensor, *levels: Tensor) -> tuple[Tensor, Tensor, Levels]:
-        """The encoder's answer -> w, ws and the levels, improved by the second look if there is one."""
-        ws = w[:, None].expand(-1, self._num_ws, -1).contiguous()
-        drawn = self._renderer.render(ws) if self._looks else pixels
-        w, ws, fine, middle, coarse = self._styles(pixels, drawn, w, *levels)
-        return w, ws, (fine, middle, coarse)
+    def styles(self, pixels: Tensor, w: Tensor, *levels: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's answer -> w, improved by the second look if there is one, and ws."""
+        w, ws = self._styles(w, *levels, *self._looked_at(pixels, w))
+        return w, ws
 
-    def feature(self, pixels: Tensor, ws: Tensor, levels: Levels) -> Feature:
+    def _looked_at(self, pixels: Tensor, w: Tensor) -> tuple[Tensor, ...]:
+        return () if self._sketch is None else (from_uint8(pixels), *self._sketch(w))
+
+    def feature(self, pixels: Tensor, ws: Tensor, levels: list[Tensor]) -> Feature:
         (code,) = self._code(pixels, self._renderer.render(ws), *levels, ws)
         return Feature(code=code, a=self._features.activation(ws))
 
@@ -188,7 +175,8 @@ class Inverter:
         if encoder is not None:
             self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
             if refiners is not None and renderer is not None and features is not None:
-                self._path = _RefinerPath(refiners, renderer, features, self.engine(pixels), open_engine)
+                answer = self.engine(pixels)
+                self._path = _RefinerPath(generator, refiners, renderer, features, answer, open_engine)
         self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
 
     def prepare(self) -> None:
@@ -217,8 +205,8 @@ class Inverter:
             w, *levels = self.engine(pixels)
         if self._path is None:
             return Inversion(w=w, ws=self._generator.broadcast(w).clone())
-        w, ws, seen = self._path.styles(pixels, w, *levels)
-        return Inversion(w=w, ws=ws, f=self._path.feature(pixels, ws, seen))
+        w, ws = self._path.styles(pixels, w, *levels)
+        return Inversion(w=w, ws=ws, f=self._path.feature(pixels, ws, levels))
 
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
@@ -259,7 +247,7 @@ class Inverter:
         refined = replace(start, w=found.w, ws=found.ws, f=None, steps=found.steps, stopped=found.stopped)
         if self._path is None or self.engine is None:
             return refined
-        _, _, levels = self._path.styles(pixels, *self.engine(pixels))
+        _, *levels = self.engine(pixels)
         f = self._path.feature(pixels, found.ws, levels)
         if found.stopped:
             return replace(refined, f=f)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from inversion.feature import FeatureRefiner
-from inversion.feature_synthesis import Activation, FeatureSynthesis
-from inversion.refiners import Refiners
+from inversion.feature_synthesis import Activation, FeatureSynthesis, Sketch
+from inversion.refiners import Refiners, Styles
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError
 from stylegan2.folded import FoldedSynthesis
@@ -25,26 +25,6 @@ class _Encoder(nn.Module):
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         w, levels = self.encoder.encode(img)
         return (w, *levels)
-
-
-class _Styles(nn.Module):
-    """w and the levels -> w, ws and the levels; with a second look, after it has seen `img` and `drawn`."""
-
-    def __init__(self, refiners: Refiners) -> None:
-        super().__init__()
-        self.look, self.wplus, self.width = refiners.look, refiners.wplus, refiners.config.width
-
-    def forward(
-        self, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, *pictures: Tensor
-    ) -> tuple[Tensor, ...]:
-        levels = (fine, middle, coarse)
-        # Not zeros of a size that the trace would take for fixed.
-        missing = torch.zeros_like(w[:, :1]).expand(-1, self.width)
-        if self.look is not None:
-            img, drawn = pictures
-            seen = self.look(img, drawn, w, levels)
-            w, levels, missing = seen.w, seen.levels, seen.missing
-        return w, self.wplus(w, levels, missing), *levels
 
 
 class _Code(nn.Module):
@@ -107,27 +87,35 @@ def _refiner_graphs(
 ) -> list[Graph]:
     img, drawn, ws = pictures
     folded = FoldedSynthesis(generator.synthesis).eval()
-    small, side = refiners.config.in_resolution, refiners.config.f_resolution
-    again = {"img": shrink(img, small), "drawn": shrink(drawn, small)} if refiners.look is not None else {}
-    styles, activation = _Styles(refiners).eval(), Activation(folded, side).eval()
-    # ONNX wants the names of what goes in and of what comes out to differ.
-    after = tuple(f"{name}_out" for name in _LEVELS)
-    _, refined, *levels = styles(*found.values(), *again.values())
+    config, levels = refiners.config, {name: found[name] for name in _LEVELS}
+    sketches, looked_at = [], {}
+    if refiners.look is not None:
+        sketch = Sketch(folded, config.look_resolution, config.num_ws).eval()
+        looked_at = {"img": img, **dict(zip(("sketch", "below"), sketch(found["w"]), strict=True))}
+        sketches.append(
+            Graph(
+                name="sketch",
+                about="G(w) as far as a second look wants it: an activation, and what is drawn below it.",
+                module=sketch,
+                inputs={"w": found["w"]},
+                outputs=("sketch", "below"),
+            )
+        )
+    styles, activation = Styles(refiners).eval(), Activation(folded, config.f_resolution).eval()
+    _, refined = styles(*found.values(), *looked_at.values())
     code = _Code(refiners.feature).eval()
-    inputs = {"img": img, "drawn": drawn, **dict(zip(_LEVELS, levels, strict=True)), "ws": refined}
+    inputs = {"img": img, "drawn": drawn, **levels, "ws": refined}
     a = activation(refined)
     return [
+        *sketches,
         Graph(
             name="styles",
             about="The encoder's answer to a style per layer"
-            + (
-                ", after a second look at the picture and at G(w), both at the encoder's size."
-                if again
-                else "."
-            ),
+            + (", after a second look at the picture and at a sketch of G(w)." if looked_at else "."),
             module=styles,
-            inputs={**found, **again},
-            outputs=("w_out", "ws", *after),
+            inputs={**found, **looked_at},
+            # ONNX wants the names of what goes in and of what comes out to differ.
+            outputs=("w_out", "ws"),
         ),
         Graph(
             name="code",
@@ -163,9 +151,8 @@ def inversion_guide(generator: Generator, encoder: WEncoder, refiners: Refiners 
         look = refiners.look is not None
         lines.append(
             _REFINED.format(
-                num_ws=generator.num_ws,
-                look=_LOOK.format(num_ws=generator.num_ws) if look else "",
-                pictures=", img=small, drawn=shrink(first)" if look else "",
+                look=_LOOK if look else "",
+                looked_at=", img=img, sketch=sketch, below=below" if look else "",
             )
         )
     return "".join(lines) + "```\n"
@@ -208,12 +195,11 @@ _W_ONLY = """def invert(img):
 def draw(ws_hat):
     return run("synthesis", ws=ws_hat)[0]
 """
-_LOOK = """    (first,) = run("synthesis", ws=np.repeat(w[:, None], {num_ws}, 1))
+_LOOK = """    sketch, below = run("sketch", w=w)
 """
 _REFINED = """def invert(img):
-    small = shrink(img)
-    w, fine, middle, coarse = run("encoder", img=small)
-{look}    w, ws, fine, middle, coarse = run("styles", w=w, fine=fine, middle=middle, coarse=coarse{pictures})
+    w, fine, middle, coarse = run("encoder", img=shrink(img))
+{look}    w, ws = run("styles", w=w, fine=fine, middle=middle, coarse=coarse{looked_at})
     (drawn,) = run("synthesis", ws=ws)
     (code,) = run("code", img=img, drawn=drawn, fine=fine, middle=middle, coarse=coarse, ws=ws)
     (a,) = run("activation", ws=ws)

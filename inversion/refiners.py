@@ -13,7 +13,7 @@ from inversion.reference_attention import ReferenceCrossAttention, fold
 from inversion.second_look import SecondLook, Seen
 from inversion.wplus import WPlusRefiner
 
-__all__ = ["FeatureRefiner", "Levels", "Refiners", "SecondLook", "Seen", "WPlusRefiner"]
+__all__ = ["FeatureRefiner", "Levels", "Refiners", "SecondLook", "Seen", "Styles", "WPlusRefiner"]
 
 
 class Refiners(nn.Module):
@@ -51,3 +51,32 @@ class Refiners(nn.Module):
                 if isinstance(child, ReferenceCrossAttention):
                     setattr(parent, name, fold(child))
         return folded
+
+
+class Styles(nn.Module):
+    """What lies between the encoder's answer and F, as one module for the engines of inference."""
+
+    def __init__(self, refiners: Refiners) -> None:
+        super().__init__()
+        self.look, self.wplus = refiners.look, refiners.wplus
+
+    def forward(
+        self, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, *looked_at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Improve and refine.
+
+        Args:
+            w: The encoder's answer [N, w_dim].
+            fine: Its feature level, as the next two.
+            middle: See above.
+            coarse: See above.
+            looked_at: `img`, `a` and `below`, as `SecondLook` wants them; nothing without a second look.
+
+        Returns:
+            w [N, w_dim], after the second look if there is one, and ws [N, num_ws, w_dim].
+        """
+        seen = Seen(w, (fine, middle, coarse), None)
+        if self.look is not None:
+            img, a, below = looked_at
+            seen = self.look(img, a, below, w, seen.levels)
+        return seen.w, self.wplus(seen.w, seen.levels, seen.missing)

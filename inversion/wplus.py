@@ -30,6 +30,10 @@ class WPlusRefiner(nn.Module):
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
         self.config = config
+        if config.second_look:
+            self.tell = nn.Linear(config.look_width, config.num_ws * config.width)
+            self.hear = zero_started(nn.Linear(config.width, config.width))
+            self.answer = zero_started(nn.Linear(config.width, config.w_dim))
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
         self.register_buffer("w_std", torch.ones([]))
 
@@ -39,7 +43,7 @@ class WPlusRefiner(nn.Module):
         Args:
             w: Foundation latents [N, w_dim].
             levels: Feature levels of the same pictures.
-            missing: What a `SecondLook` found in them [N, width]; None without one.
+            missing: What a `SecondLook` found in them [N, look_width]; None without one.
 
         Returns:
             ws [N, num_ws, w_dim].
@@ -48,13 +52,23 @@ class WPlusRefiner(nn.Module):
             ShapeError: An argument does not have the shape above.
         """
         check_shape("w", w, "N", self.config.w_dim)
+        normalised = (w - self.w_avg) / self.w_std
         if missing is None:
-            missing = w.new_zeros(len(w), self.config.width)
-        check_shape("missing", missing, len(w), self.config.width)
-        return w[:, None] + self.w_std * self._offset((w - self.w_avg) / self.w_std, levels, missing)
+            offset = self._offset(normalised, levels, w.new_zeros(1, 1, 1))
+        else:
+            check_shape("missing", missing, len(w), self.config.look_width)
+            told = self.tell(missing).unflatten(1, (self.config.num_ws, self.config.width))
+            offset = self._offset(normalised, levels, self.hear(told)) + self.answer(told)
+        return w[:, None] + self.w_std * offset
 
-    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
-        """Of ws from w, in standard deviations [N, num_ws, w_dim]; `normalised`: w in the same unit."""
+    def _offset(self, normalised: Tensor, levels: Levels, heard: Tensor) -> Tensor:
+        """Of ws from w, in standard deviations [N, num_ws, w_dim].
+
+        Args:
+            normalised: w in the same unit [N, w_dim].
+            levels: Feature levels.
+            heard: What every layer hears of the second look [N, num_ws, width]; [1, 1, 1] without one.
+        """
         raise NotImplementedError
 
 
@@ -83,10 +97,10 @@ class TokensWPlus(WPlusRefiner):
         self.norm = nn.LayerNorm(width)
         self.head = zero_started(nn.Linear(width, config.w_dim))
 
-    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
+    def _offset(self, normalised: Tensor, levels: Levels, heard: Tensor) -> Tensor:
         placed = zip(levels, self.project, self.rows, self.columns, strict=True)
         context = torch.cat([to_tokens(project(x) + row + column) for x, project, row, column in placed], 1)
-        x = (self.ask(normalised) + missing)[:, None] + self.layer
+        x = self.ask(normalised)[:, None] + self.layer + heard
         for block in self.blocks:
             x = block(x, context)
         offset: Tensor = self.head(self.norm(x))
@@ -116,10 +130,11 @@ class ReferenceWPlus(WPlusRefiner):
         )
         self.head = zero_started(nn.Linear(width, config.w_dim))
 
-    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
-        means, base = _means(levels), (self.ask(normalised) + missing)[:, None]  # [N, 1, width]
-        layers = zip(self.blocks, self.latents, self.sources, strict=True)
-        o = [block(base, latent(means[source])[:, None]) for block, latent, source in layers]
+    def _offset(self, normalised: Tensor, levels: Levels, heard: Tensor) -> Tensor:
+        means, base = _means(levels), self.ask(normalised)[:, None] + heard  # [N, num_ws or 1, width]
+        bases = base.expand(-1, self.config.num_ws, -1).split(1, 1)
+        layers = zip(self.blocks, self.latents, self.sources, bases, strict=True)
+        o = [block(own, latent(means[source])[:, None]) for block, latent, source, own in layers]
         offset: Tensor = self.head(torch.cat(o, 1))
         return offset
 
@@ -134,8 +149,8 @@ class PlainWPlus(WPlusRefiner):
         self.norm = nn.LayerNorm(width)
         self.head = zero_started(nn.Linear(width, config.num_ws * config.w_dim))
 
-    def _offset(self, normalised: Tensor, levels: Levels, missing: Tensor) -> Tensor:
-        x = self.norm(self.read(torch.cat(_means(levels), 1)) + missing)
+    def _offset(self, normalised: Tensor, levels: Levels, heard: Tensor) -> Tensor:
+        x = self.norm(self.read(torch.cat(_means(levels), 1)) + heard.mean(1))
         offset: Tensor = self.head(x).unflatten(1, (self.config.num_ws, self.config.w_dim))
         return offset
 

@@ -24,7 +24,10 @@ CONFIG = RefinerConfig(
     code=8,
     carry_width=4,
     second_look=True,
+    look_resolution=16,
+    look_features=8,
     look_channels=(8, 8, 8, 16, 16),
+    look_width=12,
 )
 VARIANTS = {name: replace(CONFIG, attention=name) for name in ("tokens", "reference", "none")}
 every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())

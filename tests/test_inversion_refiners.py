@@ -198,7 +198,7 @@ def test_only_the_reference_has_something_to_fold():
 
 def test_the_tokens_variant_keeps_its_names_and_their_order():
     """Files name weights, and a saved optimiser numbers them: both must fit what was saved earlier."""
-    refiners = Refiners(CONFIG)
+    refiners = Refiners(replace(CONFIG, second_look=False))
     assert type(refiners.wplus).__name__ == "TokensWPlus"  # without being asked for
 
     def tops(network):
@@ -226,6 +226,10 @@ def test_the_tokens_variant_keeps_its_names_and_their_order():
         "feature.head.bias",
         "carrier.mix.weight",
     } <= set(refiners.state_dict())
+    with_look = Refiners(CONFIG)
+    heard = ["tell", "hear", "answer"]
+    assert tops(with_look.wplus) == ["layer", *heard, *tops(refiners.wplus)[1:]]
+    assert tops(with_look.look) == ["read", "backbone", "project", "tail", "norm", "missing", "head"]
 
 
 @every_variant

@@ -28,7 +28,8 @@ from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
-SIZES = {**TINY_REFINERS, "second_look": True, "look_channels": [8, 8, 8, 8, 16]}
+LOOK = {"second_look": True, "look_resolution": 16, "look_channels": [8, 8, 8, 8, 16], "look_width": 12}
+SIZES = {**TINY_REFINERS, **LOOK}
 LOSS = {
     "ws": {"l2": 4.0, "pooled_l2": 2.0},
     "f": {"l2": 6.0},

@@ -17,6 +17,7 @@ from train.evaluate import as_table, evaluate
 from train.generator_config import GeneratorTrainingConfig
 from train.logbook import REPOSITORY
 from train.loop import Stage, training_loop
+from train.memory import keep_memory
 from train.processes import leaving_together
 from train.refinement_config import RefinementConfig
 from train.retention import FACES as RETENTION_FACES
@@ -28,6 +29,7 @@ SIGNAL_EXIT = 128  # added to the number of the signal that stopped a run, as sh
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit code 0, 2 for an error of the user's, or 128 + signal for a stopped run."""
     options = build_parser().parse_args(arguments)
+    keep_memory()
     try:
         return int(options.run(options))
     except StyleGANError as error:

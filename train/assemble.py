@@ -37,6 +37,7 @@ from train.refinement import RefinementStage
 from train.refinement_config import RefinementConfig
 from train.refinement_terms import RefinementNetworks
 from train.seeds import positioned_generator
+from train.sketch import fit_sketch
 
 SPREAD_STREAM = 3  # of `positioned_generator`
 SPREAD_SAMPLES = 8192  # latents behind w_std: its error is then far below one percent
@@ -112,18 +113,22 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         raise ConfigError(f"encoder: null, and {bundle.folder} has none")
     encoder = load_encoder(file)
     wanted = config.refiners.complete(encoder.config, generator.config)
-    if config.start_from is None:
+    trained = None if config.start_from is None else load_refiners(config.start_from)
+    if config.start_from is None or trained is None:
         refiners = Refiners(wanted)
         refiners.frame(encoder.w_avg, encoder.w_std)
     else:
-        refiners = inherit_refiners(load_refiners(config.start_from), wanted, config.start_from)
+        refiners = inherit_refiners(trained, wanted, config.start_from)
+    refiners.to(device)
+    if refiners.look is not None and not (trained and trained.look):
+        fit_sketch(refiners.look, generator, config.pairs.psi, config.seed)
     identity = None
     if config.identity_weights is not None:
         identity = load_identity(config.identity_weights, bundle.alignment).to(device)
     networks = RefinementNetworks(
         generator=generator,
         encoder=encoder.to(device),
-        refiners=refiners.to(device),
+        refiners=refiners,
         perceptual=load_perceptual(config.perceptual_weights).to(device),
         identity=identity,
         alignment=_alignment(config, bundle, device) if any(p.loss.align for p in config.phases) else None,
@@ -249,8 +254,7 @@ def inherit_refiners(trained: Refiners, wanted: RefinerConfig, origin: Path) -> 
         ConfigError: Something else differs, or a second look would be lost.
     """
     found = trained.config
-    alike = replace(found, second_look=wanted.second_look, look_channels=wanted.look_channels) == wanted
-    if found != wanted and (found.second_look or not alike):
+    if found != wanted and (found.second_look or found.with_look_of(wanted) != wanted):
         raise ConfigError(f"refiners: {origin} is {found}; must be {wanted}")
     refiners = Refiners(wanted)
     refiners.load_state_dict(trained.state_dict(), strict=False)

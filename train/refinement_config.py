@@ -110,7 +110,9 @@ class RefinerSizes:
     code: int = 96
     carry_width: int = 32
     second_look: bool = False
-    look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 160, 192)
+    look_resolution: int | None = None  # null: half of the generator's, at most 64
+    look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 128, 80)
+    look_width: int = 152
     attention: Attention = "tokens"
 
     def __post_init__(self) -> None:
@@ -118,9 +120,10 @@ class RefinerSizes:
 
     def complete(self, encoder: EncoderConfig, generator: GeneratorConfig) -> RefinerConfig:
         """The whole architecture for an encoder and a generator."""
-        if self.f_resolution not in generator.channels:
-            allowed = sorted(generator.channels)
-            raise ConfigError(f"f_resolution: {self.f_resolution}; must be one of {allowed}")
+        look_resolution = self.look_resolution or min(64, generator.img_resolution // 2)
+        for name, side in (("f_resolution", self.f_resolution), ("look_resolution", look_resolution)):
+            if side not in generator.channels:
+                raise ConfigError(f"{name}: {side}; must be one of {sorted(generator.channels)}")
         return RefinerConfig(
             in_resolution=encoder.in_resolution,
             level_channels=encoder.channels[1:4],
@@ -128,7 +131,8 @@ class RefinerSizes:
             w_dim=generator.w_dim,
             num_ws=generator.num_ws,
             f_channels=generator.channels[self.f_resolution],
-            **vars(self),
+            look_features=generator.channels[look_resolution],
+            **{**vars(self), "look_resolution": look_resolution},
         )
 
 

@@ -60,9 +60,10 @@ class RefinementTerms:
         self._lower: Callable[[Tensor], Any] = self._lowered
         self._upper: Callable[[Tensor, Tensor, Tensor], Tensor] = generator.synthesis.upper
         self._wplus, self._feature = refiners.wplus.forward, refiners.feature.forward
-        self._look: Callable[[Tensor, Tensor, Tensor, Levels], Seen] | None = refiners.look
+        self._look: Callable[[Tensor, Tensor, Tensor, Tensor, Levels], Seen] | None = refiners.look
+        self._sketch: Callable[[Tensor], Any] = self._sketched
         if config.hardware.compile:
-            for name in ("_encode", "_lower", "_upper", "_look", "_wplus", "_feature"):
+            for name in ("_encode", "_lower", "_upper", "_sketch", "_look", "_wplus", "_feature"):
                 if getattr(self, name) is not None:
                     setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
 
@@ -92,8 +93,8 @@ class RefinementTerms:
                 w, levels = self._encode(self._seen(img, real))
             w, levels = w.clone(), (levels[0].clone(), levels[1].clone(), levels[2].clone())
             with torch.set_grad_enabled(loss.weighs_ws):
-                w, levels, missing = self._looked(img, w, levels)
-                ws = self._wplus(w, levels, missing).float()
+                seen = self._looked(img, w, levels)
+                w, ws = seen.w, self._wplus(seen.w, seen.levels, seen.missing).float()
                 a, below = self._lower(ws[:n])
                 drawn = self._upper(a, below, ws[:n]).float()
         terms: dict[str, Tensor] = {}
@@ -106,15 +107,13 @@ class RefinementTerms:
         terms["total"] = self._weighted(terms, phase)
         return terms
 
-    def _looked(self, img: Tensor, w: Tensor, levels: Levels) -> tuple[Tensor, Levels, Tensor | None]:
-        """The encoder's answer after the second look, if there is one, and what it missed."""
+    def _looked(self, img: Tensor, w: Tensor, levels: Levels) -> Seen:
+        """The encoder's answer after the second look, if there is one."""
         if self._look is None:
-            return w, levels, None
-        side = self._networks.encoder.config.in_resolution
+            return Seen(w, levels, None)
         with torch.no_grad():
-            drawn = self.draw(w.detach().float()).clamp(-1, 1)
-        seen = self._look(self._laid_out(shrink(img, side)), self._laid_out(shrink(drawn, side)), w, levels)
-        return seen.w, seen.levels, seen.missing
+            a, below = self._sketch(self._networks.generator.broadcast(w.detach().float()).contiguous())
+        return self._look(img, a.clone(), below.clone(), w, levels)
 
     def _styles(
         self,
@@ -250,6 +249,10 @@ class RefinementTerms:
 
     def _lowered(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._networks.generator.synthesis.lower(ws, self._resolution)
+
+    def _sketched(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
+        refiners = self._networks.refiners
+        return self._networks.generator.synthesis.lower(ws, refiners.config.look_resolution)
 
     def _seen(self, img: Tensor, real: Mirrored) -> Tensor:
         """What the encoder is shown of `img`, of which the first are `real`'s."""

@@ -73,6 +73,6 @@ class Subject:
 
     def _w(self, img: Tensor) -> Tensor:
         if self.chain is not None:
-            return self.chain.invert_w(img).w
+            return self.chain.invert_w(img)
         w: Tensor = self.encoder(shrink(img, self.encoder.config.in_resolution))
         return w
