@@ -25,6 +25,7 @@ from tests.training import (
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
 from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng
+from train.errors import DivergedError
 from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
@@ -184,10 +185,10 @@ def test_what_no_term_weighs_is_left_as_it_is(settings, loss, learning, absent):
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
     refiners = stage._networks.refiners
-    before = {name: p.clone() for name, p in refiners.named_parameters()}
+    before = copy.deepcopy(refiners.state_dict())
     for step in range(2):
         assert absent not in stage.step(step, 0.5)
-    changed = {name.split(".")[0] for name, p in refiners.named_parameters() if not p.equal(before[name])}
+    changed = {name.split(".")[0] for name, p in refiners.state_dict().items() if not p.equal(before[name])}
     assert changed == learning
 
 
@@ -342,3 +343,21 @@ def test_random_edits_are_a_few_standard_deviations_long(own, tiny_directions):
         strengths = d[:200] @ unit / 0.5
         torch.testing.assert_close(d[:200], 0.5 * strengths[:, None] * unit)
         assert 2 < strengths.abs().max() <= STRONGEST
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(settings, tmp_path):
+    settings = {**settings, "run": {**settings["run"], "log_every": 1, "checkpoint_every": 1}}
+    config = configured(settings)
+    stage = build_refinement(config)
+    step = stage.step
+
+    def lost(number, fraction):
+        terms = step(number, fraction)
+        return {**terms, "f/l2": terms["f/l2"] * float("nan")} if number == 2 else terms
+
+    stage.step = lost
+    with pytest.raises(DivergedError, match=r"^loss/f/l2: not finite by step 3 of \w+; --resume goes on"):
+        run(config, stage)
+    resumed, result = run(config, resume=True)
+    assert result.position.total == 6
+    assert all(torch.isfinite(value).all() for value in resumed._networks.refiners.state_dict().values())

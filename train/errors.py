@@ -3,5 +3,9 @@
 from stylegan2.errors import StyleGANError
 
 
+class DivergedError(StyleGANError, RuntimeError):
+    """A loss is not a number any more: nothing is learnt from then on."""
+
+
 class DatasetError(StyleGANError, RuntimeError):
     """A data set is empty, damaged, or not made of aligned pictures."""

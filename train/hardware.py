@@ -1,7 +1,8 @@
 """What a training runs on: number format and memory layout of the device."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -35,6 +36,16 @@ def has_native_bfloat16(device: torch.device) -> bool:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Context for forward passes in `dtype`."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def narrow_vectors(device: torch.device) -> dict[str, str | int | bool | Callable[..., Any]] | None:
+    """Options of torch.compile for a layer norm over tokens of a feature map to which places were added.
+
+    In vectors of 512 bits the code that torch 2.13 makes of it answers with NaN (seen on a Xeon with AMX); in
+    vectors of 256 it is right. None where vectors are no wider.
+    """
+    wide = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_f")
+    return {"cpp.simdlen": 256} if wide else None
 
 
 def to_channels_last(module: nn.Module) -> None:

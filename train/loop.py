@@ -1,5 +1,6 @@
 """The training loop: time, progress, logging, checkpoints. It knows no loss and no network."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from stylegan2.errors import CheckpointError, ConfigError
 from train.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from train.config import RunConfig, ScheduleConfig
+from train.errors import DivergedError
 from train.logbook import Logbook
 from train.processes import agree, is_main, own_folder
 from train.stop import StopRequest
@@ -191,6 +193,12 @@ class _Loop:
         if position.total % self._run.log_every == 0:
             names = self._gathered[-1]
             means = {f"loss/{n}": _mean([g[n] for g in self._gathered]) for n in names}
+            lost = [name for name, mean in means.items() if not math.isfinite(mean)]
+            if lost:
+                raise DivergedError(
+                    f"{', '.join(lost)}: not finite by step {position.total} of {phase.name}; "
+                    "--resume goes on from the last checkpoint, perhaps with a smaller lr, or not compiled"
+                )
             self._logbook.scalars({**means, "images_per_second": speed}, position.total)
             self._gathered = []
         if position.total % self._run.validate_every == 0:

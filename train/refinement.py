@@ -80,6 +80,10 @@ class RefinementStage:
         phase = self.phases[self._index]
         rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
         self._networks.refiners.train()
+        if not phase.loss.weighs_ws:  # what does not learn must not measure its batch norms anew either
+            for part in (self._networks.refiners.look, self._networks.refiners.wplus):
+                if part is not None:
+                    part.eval()
         terms = gather_gradients(lambda: self._pass(phase, fraction, rng), phase.accumulate)
         lr = learning_rate(phase, step, fraction)
         norm = self._optimiser.update(lr, phase.ema)

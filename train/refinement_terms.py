@@ -16,7 +16,7 @@ from stylegan2.image import shrink
 from train.alignment_loss import AlignmentLoss
 from train.augment import Mirrored
 from train.edits import EditSampler
-from train.hardware import autocast, choose_precision
+from train.hardware import autocast, choose_precision, narrow_vectors
 from train.identity import IdentityEmbedder
 from train.losses import focused_l2, identity_loss, latent_regression, pixel_l2, pooled_l2
 from train.pairs import Pairs
@@ -65,7 +65,8 @@ class RefinementTerms:
         if config.hardware.compile:
             for name in ("_encode", "_lower", "_upper", "_sketch", "_look", "_wplus", "_feature"):
                 if getattr(self, name) is not None:
-                    setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+                    options = narrow_vectors(self._device) if name == "_feature" else None
+                    setattr(self, name, torch.compile(getattr(self, name), dynamic=False, options=options))
 
     def __call__(
         self,
