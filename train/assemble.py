@@ -113,14 +113,15 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         raise ConfigError(f"encoder: null, and {bundle.folder} has none")
     encoder = load_encoder(file)
     wanted = config.refiners.complete(encoder.config, generator.config)
-    trained = None if config.start_from is None else load_refiners(config.start_from)
-    if config.start_from is None or trained is None:
+    looked = False  # whether the look that they have is a trained one
+    if config.start_from is None:
         refiners = Refiners(wanted)
         refiners.frame(encoder.w_avg, encoder.w_std)
     else:
-        refiners = inherit_refiners(trained, wanted, config.start_from)
+        trained = load_refiners(config.start_from)
+        refiners, looked = inherit_refiners(trained, wanted, config.start_from), trained.look is not None
     refiners.to(device)
-    if refiners.look is not None and not (trained and trained.look):
+    if refiners.look is not None and not looked:
         fit_sketch(refiners.look, generator, config.pairs.psi, config.seed)
     identity = None
     if config.identity_weights is not None:
