@@ -8,7 +8,7 @@ from inversion.attention import to_map, to_tokens, zero_started
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
 
-READINESS = 6.9  # of the gates to open: less keeps more of the person and less of an edit
+READINESS = 5.7  # of the gates to open: less keeps more of the person and less of an edit
 
 
 class FeatureCarrier(nn.Module):
@@ -25,11 +25,13 @@ class FeatureCarrier(nn.Module):
     and two gates m and g open where the edit changes the activation: m chooses the carried code, g lets go of
     the offset. With `size` the mean change at a place, as a share of the mean activation,
 
-        (m, g) = 1 - exp(-READINESS size / (1 + size) softplus(net(|a_hat - a|, code)))
+        (m, g) = 1 - exp(-READINESS size / (1 + size) size / mean(size) softplus(net(|a_hat - a|, code)))
 
     Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. `size / (1 + size)` saturates:
-    else edits of one feature would be held back while a turned head is let go of altogether. A softplus and
-    no ReLU: a gate that training once shuts must be able to open again.
+    else edits of one feature would be held back while a turned head is let go of altogether. For the same
+    reason `size / mean(size)`, over all places: an edit of the mouth is gathered there and has to win there,
+    an edit of age or light is spread thinly and leaves most of the person alone. A softplus and no ReLU: a
+    gate that training once shuts must be able to open again.
     """
 
     colours_from_f = True
@@ -83,7 +85,8 @@ class FeatureCarrier(nn.Module):
         change = (a_hat - a).abs()
         size = change.mean(1, keepdim=True) / a.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
         eager = F.softplus(self.gates(torch.cat([change, code], 1)))
-        gates = 1 - torch.exp(-READINESS * size / (1 + size) * eager)
+        gathered = size / size.mean((2, 3), keepdim=True).clamp(min=1e-6)
+        gates = 1 - torch.exp(-READINESS * size / (1 + size) * gathered * eager)
         m, g = gates[:, :1], gates[:, 1:]
         code = code + m * (self._moved(code, a, a_hat) - code)
         return a_hat + (1 - g) * self._offset(code, a_hat)

@@ -69,10 +69,11 @@ class Sketch(nn.Module):
         super().__init__()
         self.synthesis, self.resolution, self.num_ws = synthesis, resolution, num_ws
 
-    def forward(self, w: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         a, below = self.synthesis.lower(w[:, None].expand(-1, self.num_ws, -1), self.resolution)
-        return (a,) if below is None else (a, below)
+        assert below is not None  # noqa: S101  (narrows the type for mypy: a look is above the first block)
+        return a, below
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""

@@ -92,6 +92,18 @@ def test_the_gates_open_further_the_more_changes_and_can_always_learn():
     assert carrier.gates[2].bias.grad.abs().min() > 0
 
 
+def test_the_gates_open_further_where_a_change_is_gathered():
+    """The same change at a place lets go of more of the offset there if the rest of the face stays."""
+    carrier, code, a = FeatureCarrier(CONFIG), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
+    with torch.no_grad():
+        carrier.offset.bias.fill_(1.0)
+        carrier.gates[2].weight.zero_()  # equally eager everywhere
+    spread, gathered = a + 0.2, a.clone()
+    gathered[..., :4, :4] += 0.2
+    kept = [(carrier.carry(code, a, a_hat) - a_hat)[..., :4, :4].mean() for a_hat in (spread, gathered)]
+    assert kept[1] < kept[0] - 0.1
+
+
 def test_a_shifted_activation_fetches_its_code_from_where_it_was():
     """With sharp matching and no place in it, the carried code of a shifted map is the shifted code."""
     carrier = FeatureCarrier(RefinerConfig(**{**vars(CONFIG), "carry_width": 8}))
