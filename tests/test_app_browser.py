@@ -23,6 +23,13 @@ from tests.browser_visitor import CHROMIUM, FAKE_CAMERA, PATIENCE, QUIET, Visito
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ROOT = Path(app.__file__).parent
+SLOW_LINE = """(delay) => {
+  const ask = window.fetch;
+  window.fetch = async (address, ...rest) => {
+    if (String(address).includes("queue/join")) await new Promise((done) => setTimeout(done, delay));
+    return ask(address, ...rest);
+  };
+}"""
 ASTRONAUT = ROOT / "editor/ui/assets/astronaut.jpg"
 
 pytestmark = [
@@ -296,8 +303,11 @@ def test_a_webcam_still_without_a_face_says_so(visit):
     assert visitor.source("crop") == kept
 
 
-def test_a_photo_can_be_pasted(visit):
+@pytest.mark.parametrize("delay", [0, 2000])
+def test_a_photo_can_be_pasted(visit, delay):
+    """Also where the answer to the clearing that pasting begins with takes a while."""
     visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    visitor.page.evaluate(SLOW_LINE, delay)
     buffer = io.BytesIO()
     Image.open(ASTRONAUT).save(buffer, "PNG")
     visitor.copy(buffer.getvalue())

@@ -188,7 +188,9 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks
                 changed = _build_picker(picker, token, [model, footer, *shown], heavy)
                 demo.load(picker.told, None, changed, api_visibility="private")
         demo.load(handlers.enter, None, [token, *shown], **heavy)
-        photo.input(handlers.open_photo, [photo, token], shown, **heavy).then(handlers.fit_new, **refinement)
+        # Pasting clears the picture first: by default the photo is dropped while that is being answered.
+        arrived = photo.input(handlers.open_photo, [photo, token], shown, trigger_mode="always_last", **heavy)
+        arrived.then(handlers.fit_new, **refinement)
         refine.click(handlers.refine, **refinement)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)
