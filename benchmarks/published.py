@@ -82,11 +82,11 @@ def _measure(file: Path, runs: int) -> None:
     print(inverter.report)
     pixels = torch.randint(0, 256, (1, 1024, 1024, 3), dtype=torch.uint8)
     found = _timed("first inversion (w, w+, f)", lambda: inverter.invert(pixels))
-    _timed("first picture of (w+, f)", lambda: features.render(found.ws, found.f))
+    _timed("first picture of (w+, f)", lambda: features.render(found.f.ws, found.f))
     print(f"peak memory so far: {peak():.2f} GB")
     for _ in range(runs):
         _timed("inversion", lambda: inverter.invert(pixels))
-        _timed("edited picture of (w+, f)", lambda: features.render(found.ws + 0.1, found.f))
+        _timed("edited picture of (w+, f)", lambda: features.render(found.f.ws + 0.1, found.f))
         _timed("picture of w+", lambda: renderer.render(found.ws))
 
 

@@ -37,7 +37,6 @@ def main() -> None:
         generator,
         load_encoder(bundle.encoder_path),
         refiners=refiners,
-        renderer=renderer,
         features=features,
         engine="torch",
     )
@@ -49,7 +48,7 @@ def main() -> None:
         found = inverter.refine(pixels, start, args.steps)
         seconds = time.perf_counter() - began
         drawn = [renderer.render(ws) for ws in (start.ws, generator.broadcast(found.w), found.ws)]
-        drawn += [features.render(each.ws, each.f) for each in (start, found) if each.f is not None]
+        drawn += [features.render(each.f.ws, each.f) for each in (start, found) if each.f is not None]
         rows.append([*(cv2.PSNR(pixels[0].numpy(), img[0].numpy()) for img in drawn), seconds])
         print(ROW.format(*rows[-1]) + f", {found.steps} steps")
     print("median: " + ROW.format(*(statistics.median(column) for column in zip(*rows, strict=True))))

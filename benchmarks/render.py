@@ -100,12 +100,11 @@ def time_inversion(
         if refiners is None:
             continue
         features = FeatureRenderer(generator, refiners, **options)
-        drawn = Renderer(generator, **options)
-        full = Inverter(generator, encoder, refiners=refiners, renderer=drawn, features=features, **options)
+        full = Inverter(generator, encoder, refiners=refiners, features=features, **options)
 
         def everything(full: Inverter = full, features: FeatureRenderer = features) -> None:
             found = full.invert(pixels)
-            features.render(found.ws, found.f)
+            features.render(found.f.ws, found.f)
 
         feature = full.invert(pixels).f
         row(f"encoder, refiners and render: {engine}", median_ms(everything, repeats))

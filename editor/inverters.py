@@ -10,7 +10,6 @@ from inversion.inverter import Inverter, InvertsPictures
 from inversion.published import PublishedInverter, load_published
 from stylegan2.bundle import ModelBundle
 from stylegan2.generator import Generator
-from stylegan2.renderer import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,6 @@ class Opened:
 def open_inverter(
     model: ModelBundle,
     generator: Generator,
-    renderer: Renderer,
     *,
     device: str,
     engine: str,
@@ -59,7 +57,6 @@ def open_inverter(
         generator,
         encoder,
         refiners=refiners,
-        renderer=renderer,
         features=features,
         device=device,
         engine=engine,

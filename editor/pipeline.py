@@ -200,11 +200,10 @@ class Editor:
 
     def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
         found = session.inversion
-        ws = self.generator.broadcast(found.w) if session.space == "w" else found.ws
-        ws = self.directions.apply(ws, strengths)
         if session.space == "f" and self.features is not None and found.f is not None:
-            return self.features.render(ws, found.f)[0].numpy()
-        return self.renderer.render(ws)[0].numpy()
+            return self.features.render(self.directions.apply(found.f.ws, strengths), found.f)[0].numpy()
+        ws = self.generator.broadcast(found.w) if session.space == "w" else found.ws
+        return self.renderer.render(self.directions.apply(ws, strengths))[0].numpy()
 
 
 def open_editor(
@@ -243,7 +242,7 @@ def open_editor(
             f"the bundle says {model.resolution} px"
         )
     renderer = Renderer(generator, device=device, engine=engine, cache=cache)
-    opened = open_inverter(model, generator, renderer, device=device, engine=engine, cache=cache)
+    opened = open_inverter(model, generator, device=device, engine=engine, cache=cache)
     gauge = None
     if model.aligner_path is not None:
         gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer)

@@ -18,6 +18,7 @@ from stylegan2.live_engine import LiveEngine
 class Feature:
     """What inversion found in the space F of one picture."""
 
+    ws: Tensor  # the styles that the code is added to [1, num_ws, w_dim]: in F, edits start here
     code: Tensor  # [1, code, R, R], see `FeatureRefiner`
     a: Tensor  # G_k(ws) of the unedited picture [1, C, R, R]: the same however far the sliders move
 

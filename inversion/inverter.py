@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from inversion.colour_fit import ColourFit, mixed_palette
 from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.feature_synthesis import FeatureSynthesis, Sketch
 from inversion.optimise import OptimiseConfig, optimise_latents
@@ -20,9 +21,8 @@ from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
 from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
-from stylegan2.image import from_uint8, shrink
+from stylegan2.image import from_uint8, shrink, to_uint8
 from stylegan2.live_engine import LiveEngine
-from stylegan2.renderer import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,35 +90,51 @@ class _PixelsToCode(nn.Module):
         return code
 
 
+class _Drawn(nn.Module):
+    """ws -> pixels of G(ws), and the palette that their colours are mixed from."""
+
+    def __init__(self, synthesis: FoldedSynthesis, colours: ColourFit) -> None:
+        super().__init__()
+        self.synthesis, self.first, self.side = synthesis, colours.first, colours.side
+
+    def forward(self, ws: Tensor) -> tuple[Tensor, Tensor]:
+        activations, drawn = self.synthesis.trace(*self.synthesis.lower(ws, self.first), ws)
+        return to_uint8(drawn), mixed_palette(activations, self.side)
+
+    def extra_repr(self) -> str:
+        return f"first={self.first}, side={self.side}"
+
+
 class _RefinerPath:
-    """What follows the encoder: the engines of the refiners, and the renderers of G(ws) and of (ws, f)."""
+    """What follows the encoder: the engines of the refiners, and the renderer of (ws, f)."""
 
     def __init__(
         self,
         generator: Generator,
         refiners: Refiners,
-        renderer: Renderer,
         features: FeatureRenderer,
         answer: tuple[Tensor, ...],
         open_engine: Callable[..., LiveEngine],
     ) -> None:
         """Open the engines; `answer`: the encoder's, for a picture of the right size."""
-        side, config = renderer.img_resolution, refiners.config
+        side, config = generator.img_resolution, refiners.config
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        self.refiners, self._renderer, self._features = refiners, renderer, features
+        self.refiners, self._features = refiners, features
+        self._colours = ColourFit(generator, refiners.wplus.w_std).cpu()
+        folded = FoldedSynthesis(generator.synthesis).eval()
         # Unlike latents, which edits move, what is drawn and what is added to it needs few bits.
         self._sketch: LiveEngine | None = None
         if refiners.look is not None:
-            folded = FoldedSynthesis(generator.synthesis).eval()
             sketch = Sketch(folded, config.look_resolution, config.num_ws).eval()
             self._sketch = open_engine(sketch, answer[:1], coarse=True)
         self._styles = open_engine(Styles(refiners).eval(), (*answer, *self._looked_at(pixels, answer[0])))
         _, ws = self.styles(pixels, *answer)
+        self._drawn = open_engine(_Drawn(folded, self._colours).eval(), (ws,), coarse=True)
         code = _PixelsToCode(refiners.feature).eval()
         self._code = open_engine(code, (pixels, pixels, *answer[1:], ws), coarse=True)
 
     def prepare(self) -> None:
-        for engine in (self._sketch, self._styles, self._code):
+        for engine in (self._sketch, self._styles, self._drawn, self._code):
             if engine is not None:
                 engine.prepare()
 
@@ -130,9 +146,12 @@ class _RefinerPath:
     def _looked_at(self, pixels: Tensor, w: Tensor) -> tuple[Tensor, ...]:
         return () if self._sketch is None else (from_uint8(pixels), *self._sketch(w))
 
-    def feature(self, pixels: Tensor, ws: Tensor, levels: list[Tensor]) -> Feature:
-        (code,) = self._code(pixels, self._renderer.render(ws), *levels, ws)
-        return Feature(code=code, a=self._features.activation(ws))
+    def fitted(self, pixels: Tensor, ws: Tensor, levels: list[Tensor]) -> tuple[Tensor, Feature]:
+        """Styles -> the same with the colours of the picture, and what F adds to them as they were."""
+        drawn, palette = self._drawn(ws)
+        (code,) = self._code(pixels, drawn, *levels, ws)
+        coloured = self._colours(from_uint8(pixels), from_uint8(drawn), palette, ws)
+        return coloured, Feature(ws=ws, code=code, a=self._features.activation(ws))
 
 
 class Inverter:
@@ -143,8 +162,7 @@ class Inverter:
         encoder: Trained for `generator`. Without one `invert` answers with the mean of W, from where `refine`
             finds the picture.
         refiners: Trained for `encoder`; None inverts into W alone.
-        renderer: Draws for `generator`; needed with `refiners`.
-        features: The same for (ws, f).
+        features: Draws (ws, f) for both; needed with `refiners`.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -159,7 +177,6 @@ class Inverter:
         encoder: WEncoder | None,
         *,
         refiners: Refiners | None = None,
-        renderer: Renderer | None = None,
         features: FeatureRenderer | None = None,
         device: str = "auto",
         engine: str = "auto",
@@ -174,9 +191,9 @@ class Inverter:
         self._path: _RefinerPath | None = None
         if encoder is not None:
             self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
-            if refiners is not None and renderer is not None and features is not None:
+            if refiners is not None and features is not None:
                 answer = self.engine(pixels)
-                self._path = _RefinerPath(generator, refiners, renderer, features, answer, open_engine)
+                self._path = _RefinerPath(generator, refiners, features, answer, open_engine)
         self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
 
     def prepare(self) -> None:
@@ -206,7 +223,8 @@ class Inverter:
         if self._path is None:
             return Inversion(w=w, ws=self._generator.broadcast(w).clone())
         w, ws = self._path.styles(pixels, w, *levels)
-        return Inversion(w=w, ws=ws, f=self._path.feature(pixels, ws, levels))
+        ws, f = self._path.fitted(pixels, ws, levels)
+        return Inversion(w=w, ws=ws, f=f)
 
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
@@ -248,9 +266,10 @@ class Inverter:
         if self._path is None or self.engine is None:
             return refined
         _, *levels = self.engine(pixels)
-        f = self._path.feature(pixels, found.ws, levels)
+        ws, f = self._path.fitted(pixels, found.ws, levels)
+        refined = replace(refined, ws=ws, f=f)
         if found.stopped:
-            return replace(refined, f=f)
+            return refined
         folded = FoldedSynthesis(self._generator.synthesis)
         synthesis = FeatureSynthesis(folded, self._path.refiners).to(self._generator.w_avg.device)
         told = part_of(progress, found.steps, found.steps + on_code)

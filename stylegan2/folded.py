@@ -97,13 +97,18 @@ class FoldedSynthesis(nn.Module):
 
     def upper(self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None) -> Tensor:
         """See `SynthesisNetwork.upper`."""
+        return self.trace(f, img, ws, shown=shown)[1]
+
+    def trace(
+        self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """See `SynthesisNetwork.trace`."""
         first = self.resolutions.index(f.shape[-1])
-        img = self._draw(first, f if shown is None else shown, img, ws)
-        x = f
+        activations, img = [f], self._draw(first, f if shown is None else shown, img, ws)
         for i in range(first + 1, len(self.resolutions)):
-            x = self._activation(i, x, ws)
-            img = self._draw(i, x, img, ws)
-        return img
+            activations.append(self._activation(i, activations[-1], ws))
+            img = self._draw(i, activations[-1], img, ws)
+        return activations, img
 
     def _activation(self, block: int, x: Tensor, ws: Tensor) -> Tensor:
         for layer in (2 * block - 1, 2 * block):

@@ -146,21 +146,34 @@ class SynthesisNetwork(nn.Module):
         Raises:
             ShapeError: `f` fits no block, or `shown` is shaped otherwise.
         """
+        return self.trace(f, img, ws, shown=shown, noise_mode=noise_mode)[1]
+
+    def trace(
+        self,
+        f: Tensor,
+        img: Tensor | None,
+        ws: Tensor,
+        *,
+        shown: Tensor | None = None,
+        noise_mode: str = "const",
+    ) -> tuple[list[Tensor], Tensor]:
+        """`upper`, and what it comes by: the activations of the blocks from `f` on, and the picture."""
         resolution = f.shape[-1]
         if resolution not in self.config.channels:
             raise ShapeError("f", tuple(f.shape), f"[N, C, R, R] with R one of {list(self.config.channels)}")
         check_shape("f", f, len(ws), self.config.channels[resolution], resolution, resolution)
         if shown is not None:
             check_shape("shown", shown, *f.shape)
-        x = f
+        activations = [f]
         for block, styles in self._styled(ws):
             if block.resolution < resolution:
                 continue
             own = block.resolution == resolution
-            x = f if own else block.activation(x, styles, noise_mode)
-            img = block.draw(shown if own and shown is not None else x, img, styles)
+            if not own:
+                activations.append(block.activation(activations[-1], styles, noise_mode))
+            img = block.draw(shown if own and shown is not None else activations[-1], img, styles)
         assert img is not None  # noqa: S101  (narrows the type for mypy: every resolution has its block)
-        return img
+        return activations, img
 
     def features(self, ws: Tensor, resolution: int, *, noise_mode: str = "const") -> Tensor:
         """F = G_k(ws): the activation of the block of this resolution [N, C, R, R]; raises as `lower`."""

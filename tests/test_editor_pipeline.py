@@ -173,6 +173,9 @@ def test_each_space_is_drawn_and_edited_by_itself(refined_editor, astronaut):
     assert refined_editor.spaces(session) == ("w", "w+", "f")
     pictures = [refined_editor.reconstruct(refined_editor.enter(session, s)) for s in ("w", "w+", "f")]
     assert all((a != b).any() for a, b in pairwise(pictures))
+    found = session.inversion
+    assert (pictures[1] == refined_editor.renderer.render(found.ws)[0].numpy()).all()
+    assert (pictures[2] == refined_editor.features.render(found.f.ws, found.f)[0].numpy()).all()
     still = refined_editor.edit(session, {"smile": 0.0})
     assert (refined_editor.render(still) == pictures[2]).all()
     moved = refined_editor.render(refined_editor.edit(session, {"smile": 2.0}))

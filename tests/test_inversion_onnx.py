@@ -84,10 +84,10 @@ def check_chain(folder, generator, encoder, refiners, pictures):
         latents = chain.invert(img)
         moved = 0.5 * (generator.sample_w(pictures, seed=6) - generator.w_avg)[:, None]
         expected = {
-            "ws": latents.ws,
+            "ws": latents.ws_f,
             "code": latents.code,
             "same": chain.draw(latents).clamp(-1, 1),
-            "edited": chain.draw(latents, latents.ws + moved).clamp(-1, 1),
+            "edited": chain.draw(latents, latents.ws_f + moved).clamp(-1, 1),
         }
     calls = """
 ws, code, a = invert(img)

@@ -167,8 +167,8 @@ def test_the_chain_draws_f_and_edits_it(chain):
     img = torch.randn(2, 3, 32, 32).clamp(-1, 1)
     latents = chain.invert(img)
     plain = chain.draw(latents)
-    torch.testing.assert_close(chain.draw(latents, latents.ws.clone()), plain)
-    edited = chain.draw(latents, latents.ws + 0.5)
+    torch.testing.assert_close(chain.draw(latents, latents.ws_f.clone()), plain)
+    edited = chain.draw(latents, latents.ws_f + 0.5)
     assert (edited - plain).abs().max() > 1e-3
     alone = chain.draw(chain.invert(img[1:]))
     torch.testing.assert_close(alone, plain[1:], atol=1e-4, rtol=1e-4)
@@ -179,7 +179,7 @@ def test_the_folded_generator_draws_the_same(chain, tiny_generator):
     img = torch.randn(2, 3, 32, 32).clamp(-1, 1)
     latents = chain.invert(img)
     torch.testing.assert_close(folded.invert(img).code, latents.code, atol=1e-4, rtol=1e-4)
-    ws_hat = latents.ws + 0.5
+    ws_hat = latents.ws_f + 0.5
     torch.testing.assert_close(
         folded.draw(latents, ws_hat), chain.draw(latents, ws_hat), atol=1e-4, rtol=1e-4
     )
@@ -192,7 +192,7 @@ def test_folded_attention_draws_the_same(chain):
     latents, found = chain.invert(img), folded.invert(img)
     for name in ("w", "ws", "code"):
         torch.testing.assert_close(getattr(found, name), getattr(latents, name), atol=1e-5, rtol=1e-5)
-    ws_hat = latents.ws + 0.5
+    ws_hat = latents.ws_f + 0.5
     torch.testing.assert_close(folded.draw(found, ws_hat), chain.draw(latents, ws_hat), atol=1e-4, rtol=1e-4)
 
 

@@ -109,6 +109,16 @@ def test_a_picture_from_its_own_features_is_the_same(tiny_generator, resolution)
     torch.testing.assert_close(tiny_generator.synthesis(ws, f=f), tiny_generator.synthesis(ws))
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_trace_has_the_activations_and_the_picture(tiny_generator, folded):
+    synthesis, ws = tiny_generator.synthesis, torch.randn(2, tiny_generator.num_ws, 32)
+    traced = FoldedSynthesis(synthesis) if folded else synthesis
+    activations, img = traced.trace(*traced.lower(ws, 8), ws)
+    for found, resolution in zip(activations, (8, 16, 32), strict=True):
+        torch.testing.assert_close(found, synthesis.features(ws, resolution), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(img, synthesis(ws), atol=1e-4, rtol=1e-4)
+
+
 def test_features_replace_what_the_styles_below_drew(tiny_generator):
     ws, other = torch.randn(2, 1, tiny_generator.num_ws, 32)
     f = tiny_generator.synthesis.features(ws, 16)

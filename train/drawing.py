@@ -59,6 +59,7 @@ class CompiledSynthesis:
         self._device, self.dtype = device, choose_precision(device, "auto")
         self._lower = torch.compile(synthesis.lower, dynamic=False)
         self._upper = torch.compile(synthesis.upper, dynamic=False)
+        self._trace = torch.compile(synthesis.trace, dynamic=False)
 
     def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
         """See `SynthesisNetwork.lower`; float32."""
@@ -71,3 +72,9 @@ class CompiledSynthesis:
         with autocast(self._device, self.dtype):
             drawn: Tensor = self._upper(f, img, ws.contiguous())
         return drawn.float()
+
+    def trace(self, f: Tensor, img: Tensor | None, ws: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See `SynthesisNetwork.trace`; float32."""
+        with autocast(self._device, self.dtype):
+            activations, drawn = self._trace(f, img, ws.contiguous())
+        return [a.float() for a in activations], drawn.float()

@@ -10,6 +10,7 @@ import torch
 
 from inversion.chain import Chain
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.colour_fit import ColourFit
 from inversion.contrastive import ContrastiveAligner
 from inversion.directions import DIRECTIONS_ROOT, find_directions
 from stylegan2.bundle import ModelBundle, load_bundle
@@ -138,7 +139,8 @@ def _open(
     network, chain = load_encoder(files["encoder"]).to(device), None
     if "refiners" in files:
         loaded = load_refiners(files["refiners"]).fold_attention().to(device)
-        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded)
+        colours = ColourFit(generator, network.w_std)
+        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded, colours=colours)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
     subject = Subject(
         generator=generator, synthesis=synthesis, encoder=network, chain=chain, directions=directions

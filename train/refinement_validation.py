@@ -86,12 +86,10 @@ class RefinementValidation:
     def _draw(self, chain: Chain, pixels: Tensor, d: Tensor | None) -> dict[str, Tensor]:
         with autocast(self._device, self._dtype):
             latents = chain.invert(from_uint8(pixels).to(self._device))
-            ws_hat = None if d is None else latents.ws + d[:, None]
-            w = latents.w if d is None else latents.w + d
-            plain = latents.ws if ws_hat is None else ws_hat
+            moved = 0.0 if d is None else d[:, None]
             drawn = {
-                "w": chain.draw_w(w),
-                "ws": chain.draw_ws(plain),
-                "f": chain.draw(latents, ws_hat),
+                "w": chain.draw_w(latents.w if d is None else latents.w + d),
+                "ws": chain.draw_ws(latents.ws + moved),
+                "f": chain.draw(latents, None if d is None else latents.ws_f + moved),
             }
             return {name: img.float().cpu() for name, img in drawn.items()}

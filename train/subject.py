@@ -50,7 +50,7 @@ class Subject:
         chain = self.chain
         spaces: dict[str, Reconstruct] = {"w": lambda img: self.draw(self.generator.broadcast(self._w(img)))}
         if chain is not None:
-            spaces["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img)[1])
+            spaces["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img))
             spaces["f"] = lambda img: chain.draw(chain.invert(img))
         return spaces
 
@@ -68,7 +68,7 @@ class Subject:
         }
         if chain is not None and latents is not None:
             variants["w+"] = lambda edit: self.draw(edit(latents.ws))
-            variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws))
+            variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws_f))
         return variants
 
     def _w(self, img: Tensor) -> Tensor:

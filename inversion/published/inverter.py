@@ -102,4 +102,4 @@ class PublishedInverter:
         return self.engine(pixels)
 
     def _feature(self, f: Tensor, ws: Tensor) -> Feature | None:
-        return None if self._features is None else Feature(code=f, a=self._features.activation(ws))
+        return None if self._features is None else Feature(ws=ws, code=f, a=self._features.activation(ws))

@@ -1,0 +1,147 @@
+"""ColourFit: the styles of the last two blocks that draw a picture's colours best, in closed form."""
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.checks import check_shape
+from stylegan2.generator import Generator
+from stylegan2.image import shrink
+from stylegan2.layers import FullyConnectedLayer
+from stylegan2.synthesis import SynthesisBlock
+
+RESTRAINT = 0.1  # what a changed colour of other faces costs, as a share of what the picture's own gains
+PENALTY = 2e-8  # per square of w_std that ws moves
+SIDE = 32  # pixels a side, at most, of the pictures that are compared
+OTHERS = 8  # faces that are generated for the restraint
+
+
+class ColourFit(nn.Module):
+    """ws -> ws, its last step: what no network has to guess, since it can be solved.
+
+    A generator adds up the colours of its blocks, and a block's colours are linear in their style: its
+    ToRGB layer weighs the channels of the activation, without demodulation (arXiv:1912.04958, Fig. 7b).
+    With x the activations of the last two blocks and s their styles,
+
+        img = below + up(W_1 (s_1 x_1)) + W_2 (s_2 x_2)
+
+    so that the best styles are a linear least-squares problem. A row of ws is also the style of the next
+    block's first layer. Only what that layer does not see is moved, so that x stays, and the solution is
+    exact: with c_i the picture that the i-th such movement of unit length adds,
+
+        min_z  |img - G(ws) - sum_i z_i c_i|^2 + RESTRAINT |sum_i z_i c_i of other faces|^2
+               + PENALTY |z|^2 / w_std^2                                  (means over places, and other faces)
+
+    An edit turns the face into another one, with other activations. So colours that this face alone would
+    have, and that would come out wildly on others, are held back. Shape and place of everything in the
+    picture stay: they are the lower blocks'.
+
+    Args:
+        generator: Its weights are read once, and the other faces are drawn, here.
+        w_std: Spread of W [], as `WEncoder` holds it.
+    """
+
+    restraint: Tensor
+    weight: Tensor
+    tints: Tensor
+    lower_moves: Tensor
+    last_moves: Tensor
+
+    def __init__(self, generator: Generator, w_std: Tensor) -> None:
+        super().__init__()
+        lower, last = generator.synthesis.blocks[-2:]
+        self.first, self.side = lower.resolution, min(SIDE, lower.resolution)
+        self.num_ws = generator.num_ws
+        parts = [_movements(lower, last.conv0.affine), _movements(last, None)]
+        weight = [block.torgb.weight[:, :, 0, 0] * block.torgb.weight_gain for block in (lower, last)]
+        self.register_buffer("weight", torch.cat(weight, 1).detach().double())  # [3, C]
+        tints: Tensor = torch.block_diag(*[tints for _, tints in parts])  # type: ignore[no-untyped-call]
+        self.register_buffer("tints", tints)  # [C, movements]
+        for name, (moves, _) in zip(("lower_moves", "last_moves"), parts, strict=True):
+            self.register_buffer(name, moves.float())  # [w_dim, movements]
+        spread = PENALTY / w_std.detach().double().square() * torch.eye(tints.shape[1], device=tints.device)
+        self.register_buffer("restraint", RESTRAINT * self._squares_of_others(generator) + spread)
+
+    def forward(self, img: Tensor, drawn: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
+        """Solve for the colours of each picture.
+
+        Args:
+            img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
+            drawn: Their G(ws), the same shape.
+            palette: `mixed_palette` of the activations that they are drawn from [N, C, side, side].
+            ws: Styles [N, num_ws, w_dim].
+
+        Returns:
+            ws, of which the rows of the last two ToRGB layers have moved.
+
+        Raises:
+            ShapeError: An argument does not have the shape above.
+        """
+        check_shape("img", img, "N", 3, "R", "R")
+        check_shape("drawn", drawn, *img.shape)
+        check_shape("palette", palette, len(img), self.weight.shape[1], self.side, self.side)
+        check_shape("ws", ws, len(img), self.num_ws, self.lower_moves.shape[0])
+        # In float64: the less the movements are held back, the more digits it takes to tell them apart.
+        missing = shrink(img - drawn.clamp(-1, 1), self.side).flatten(2).double()
+        x = palette.flatten(2).double()
+        matched = torch.einsum("oc,ncp,nop->nc", self.weight, x, missing) / self.side**2
+        factor = torch.linalg.cholesky(self._squares(x) + self.restraint)
+        z = torch.cholesky_solve((matched @ self.tints)[..., None], factor)[..., 0].to(ws.dtype)
+        border = self.lower_moves.shape[1]
+        moved = ws.clone()
+        moved[:, -3] += z[:, :border] @ self.lower_moves.T
+        moved[:, -1] += z[:, border:] @ self.last_moves.T
+        return moved
+
+    def _squares(self, x: Tensor) -> Tensor:
+        """Mean products of the c_i [N, movements, movements] for palettes [N, C, places] in float64."""
+        gram = (self.weight.T @ self.weight) * (x @ x.transpose(1, 2)) / x.shape[2]
+        squares: Tensor = self.tints.T @ gram @ self.tints
+        return squares
+
+    @torch.no_grad()
+    def _squares_of_others(self, generator: Generator) -> Tensor:
+        total = torch.zeros_like(self.tints[0, :, None] * self.tints[0])
+        for w in generator.sample_w(OTHERS, seed=0):
+            ws = generator.broadcast(w[None]).contiguous()
+            activations, _ = generator.synthesis.trace(*generator.synthesis.lower(ws, self.first), ws)
+            total += self._squares(mixed_palette(activations, self.side).flatten(2).double())[0]
+        return total / OTHERS
+
+
+def mixed_palette(activations: list[Tensor], side: int) -> Tensor:
+    """What the colours of a picture are mixed from.
+
+    Args:
+        activations: Of the last two blocks, as `SynthesisNetwork.trace` answers from `ColourFit.first` on.
+        side: `ColourFit.side`.
+
+    Returns:
+        [N, C, side, side], C the channels of both.
+    """
+    return torch.cat([shrink(activation, side) for activation in activations], 1)
+
+
+def _movements(block: SynthesisBlock, unseen_by: FullyConnectedLayer | None) -> tuple[Tensor, Tensor]:
+    """How a row of ws can change a block's colours.
+
+    Args:
+        block: Whose ToRGB layer has its style from the row.
+        unseen_by: Makes another style of the same row, which must stay; None where there is none.
+
+    Returns:
+        Orthonormal movements of the row [w_dim, r], and what each does to the style of ToRGB [C, r].
+    """
+    mixing = _matrix(block.torgb.affine)
+    free = torch.eye(mixing.shape[1], dtype=mixing.dtype, device=mixing.device)
+    if unseen_by is not None:
+        seen = _matrix(unseen_by)
+        _, _, rows = torch.linalg.svd(seen)
+        free = rows[int(torch.linalg.matrix_rank(seen)) :].T
+    u, s, v = torch.linalg.svd(mixing @ free, full_matrices=False)
+    rank = int(torch.linalg.matrix_rank(mixing @ free))
+    return free @ v[:rank].T, u[:, :rank] * s[:rank]
+
+
+def _matrix(affine: FullyConnectedLayer) -> Tensor:
+    """The layer's weights as it applies them [outputs, w_dim], float64."""
+    return (affine.weight * affine.weight_gain).detach().double()
