@@ -37,7 +37,6 @@ def main() -> None:
         generator,
         load_encoder(bundle.encoder_path),
         refiners=refiners,
-        features=features,
         engine="torch",
     )
     print(f"machine: {describe()}")

@@ -100,7 +100,7 @@ def time_inversion(
         if refiners is None:
             continue
         features = FeatureRenderer(generator, refiners, **options)
-        full = Inverter(generator, encoder, refiners=refiners, features=features, **options)
+        full = Inverter(generator, encoder, refiners=refiners, **options)
 
         def everything(full: Inverter = full, features: FeatureRenderer = features) -> None:
             found = full.invert(pixels)

@@ -53,14 +53,6 @@ def open_inverter(
         if model.refiners_path is not None:
             refiners = load_refiners(model.refiners_path).fold_attention()
             features = FeatureRenderer(generator, refiners, device=device, engine=engine, cache=cache)
-    inverter = Inverter(
-        generator,
-        encoder,
-        refiners=refiners,
-        features=features,
-        device=device,
-        engine=engine,
-        cache=cache,
-    )
+    inverter = Inverter(generator, encoder, refiners=refiners, device=device, engine=engine, cache=cache)
     spaces: tuple[Space, ...] = () if encoder is None else ("w",) if features is None else ("w", "w+", "f")
     return Opened(inverter=inverter, features=features, spaces=spaces)

@@ -1,6 +1,7 @@
 """FeatureRenderer: (ws, f) to pixels, before and after edits, on the fastest engine that this machine has."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -58,22 +59,21 @@ class FeatureRenderer:
         side = config.f_resolution
         code = torch.zeros(1, config.code, side, side)
         a = torch.zeros(1, config.f_channels, side, side)
-        lower = Activation(folded, side).eval()
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
-        self._activation = LiveEngine(lower, (ws,), device=device, engine=engine, coarse=True, cache=cache)
-        self.engine = LiveEngine(
-            _FeaturePixels(folded, space).eval(),
-            (ws, code, a),
-            device=device,
-            engine=engine,
-            coarse=True,
-            cache=cache,
-        )
+        open_engine = partial(LiveEngine, device=device, engine=engine, coarse=True, cache=cache)
+        self._open_activation = partial(open_engine, Activation(folded, side).eval(), (ws,))
+        self.engine = open_engine(_FeaturePixels(folded, space).eval(), (ws, code, a))
 
     def prepare(self) -> None:
-        """Start building faster engines in the background."""
+        """Start building the faster engine in the background."""
         self.engine.prepare()
-        self._activation.prepare()
+
+    @cached_property
+    def _activation(self) -> LiveEngine:
+        """Opened where it is asked for: `Inverter` has the activation from what it draws anyway."""
+        engine = self._open_activation()
+        engine.prepare()
+        return engine
 
     def activation(self, ws: Tensor) -> Tensor:
         """G_k(ws) of styles [1, num_ws, w_dim]: [1, C, R, R]."""

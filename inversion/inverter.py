@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inversion.colour_fit import ColourFit, mixed_palette
-from inversion.feature_renderer import Feature, FeatureRenderer
+from inversion.feature_renderer import Feature
 from inversion.feature_synthesis import FeatureSynthesis, Sketch
 from inversion.optimise import OptimiseConfig, optimise_latents
 from inversion.optimise_code import optimise_code
@@ -91,35 +91,34 @@ class _PixelsToCode(nn.Module):
 
 
 class _Drawn(nn.Module):
-    """ws -> pixels of G(ws), and the palette that their colours are mixed from."""
+    """ws -> pixels of G(ws), the palette of their colours, and the activation where f enters."""
 
-    def __init__(self, synthesis: FoldedSynthesis, colours: ColourFit) -> None:
+    def __init__(self, synthesis: FoldedSynthesis, f_resolution: int, palette_side: int) -> None:
         super().__init__()
-        self.synthesis, self.first, self.side = synthesis, colours.first, colours.side
+        self.synthesis, self.f_resolution, self.palette_side = synthesis, f_resolution, palette_side
 
-    def forward(self, ws: Tensor) -> tuple[Tensor, Tensor]:
-        activations, drawn = self.synthesis.trace(*self.synthesis.lower(ws, self.first), ws)
-        return to_uint8(drawn), mixed_palette(activations, self.side)
+    def forward(self, ws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        activations, drawn = self.synthesis.trace(*self.synthesis.lower(ws, self.f_resolution), ws)
+        return to_uint8(drawn), mixed_palette(activations[-2:], self.palette_side), activations[0]
 
     def extra_repr(self) -> str:
-        return f"first={self.first}, side={self.side}"
+        return f"f_resolution={self.f_resolution}, palette_side={self.palette_side}"
 
 
 class _RefinerPath:
-    """What follows the encoder: the engines of the refiners, and the renderer of (ws, f)."""
+    """What follows the encoder: the engines of the refiners, and of what they look at."""
 
     def __init__(
         self,
         generator: Generator,
         refiners: Refiners,
-        features: FeatureRenderer,
         answer: tuple[Tensor, ...],
         open_engine: Callable[..., LiveEngine],
     ) -> None:
         """Open the engines; `answer`: the encoder's, for a picture of the right size."""
         side, config = generator.img_resolution, refiners.config
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        self.refiners, self._features = refiners, features
+        self.refiners = refiners
         self._colours = ColourFit(generator, refiners.wplus.w_std).cpu()
         folded = FoldedSynthesis(generator.synthesis).eval()
         # Unlike latents, which edits move, what is drawn and what is added to it needs few bits.
@@ -129,7 +128,8 @@ class _RefinerPath:
             self._sketch = open_engine(sketch, answer[:1], coarse=True)
         self._styles = open_engine(Styles(refiners).eval(), (*answer, *self._looked_at(pixels, answer[0])))
         _, ws = self.styles(pixels, *answer)
-        self._drawn = open_engine(_Drawn(folded, self._colours).eval(), (ws,), coarse=True)
+        drawn = _Drawn(folded, config.f_resolution, self._colours.side).eval()
+        self._drawn = open_engine(drawn, (ws,), coarse=True)
         code = _PixelsToCode(refiners.feature).eval()
         self._code = open_engine(code, (pixels, pixels, *answer[1:], ws), coarse=True)
 
@@ -148,10 +148,10 @@ class _RefinerPath:
 
     def fitted(self, pixels: Tensor, ws: Tensor, levels: list[Tensor]) -> tuple[Tensor, Feature]:
         """Styles -> the same with the colours of the picture, and what F adds to them as they were."""
-        drawn, palette = self._drawn(ws)
+        drawn, palette, a = self._drawn(ws)
         (code,) = self._code(pixels, drawn, *levels, ws)
         coloured = self._colours(from_uint8(pixels), from_uint8(drawn), palette, ws)
-        return coloured, Feature(ws=ws, code=code, a=self._features.activation(ws))
+        return coloured, Feature(ws=ws, code=code, a=a)
 
 
 class Inverter:
@@ -162,7 +162,6 @@ class Inverter:
         encoder: Trained for `generator`. Without one `invert` answers with the mean of W, from where `refine`
             finds the picture.
         refiners: Trained for `encoder`; None inverts into W alone.
-        features: Draws (ws, f) for both; needed with `refiners`.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -177,7 +176,6 @@ class Inverter:
         encoder: WEncoder | None,
         *,
         refiners: Refiners | None = None,
-        features: FeatureRenderer | None = None,
         device: str = "auto",
         engine: str = "auto",
         cache: Path | None = None,
@@ -191,9 +189,9 @@ class Inverter:
         self._path: _RefinerPath | None = None
         if encoder is not None:
             self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
-            if refiners is not None and features is not None:
+            if refiners is not None:
                 answer = self.engine(pixels)
-                self._path = _RefinerPath(generator, refiners, features, answer, open_engine)
+                self._path = _RefinerPath(generator, refiners, answer, open_engine)
         self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
 
     def prepare(self) -> None:

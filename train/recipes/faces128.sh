@@ -5,12 +5,12 @@
 # stops; the same command goes on from there and skips what is finished. To repeat a stage, delete its folder and
 # those of the stages after it.
 #
-# RUNS_FOLDER is runs/faces128 where none is named; every --set goes to the three trainings. Environment variables:
+# RUNS_FOLDER is runs/faces128 where none is named; every --set goes to the four trainings. Environment variables:
 #   DATA, HELDOUT    faces to train on, and faces to measure with: shards or folders
 #   METRICS          folder of the identity, age and gender networks; what needs a missing one is left out
 #   BUNDLE, CONFIGS  the model bundle, and the folder with a settings file for each stage
 #   SCALE            factor on every length: 0.01 for a trial
-#   AHEAD            yes, no: whether to compile the second and third training while the first runs; yes on a GPU
+#   AHEAD            yes, no: whether to compile the later trainings while the first runs; yes on a GPU
 #   PYTHON           .venv/bin/python
 # Relative paths are relative to the repository.
 set -euo pipefail
@@ -43,9 +43,9 @@ read -r device compile <<<"$machine"
 
 # Minutes. A GPU draws and measures what takes a CPU longest, and has room for larger batches.
 if [[ $device == cuda ]]; then
-    starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=6 searching=2 measuring=2
+    starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=3 looking=2 features=3 searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=60 searching=12 measuring=15
+    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=38 features=38 searching=12 measuring=15
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
@@ -55,21 +55,28 @@ inversion=(--set "aligner=$runs/contrastive/aligner.safetensors" --set phases.1.
     --set "phases.1.max_minutes=$(scaled $pixels)")
 refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refining)"
     --set "encoder=$runs/inversion/encoder.safetensors")
+second_look=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $looking)"
+    --set "phases.1.max_minutes=$(scaled $features)" --set "encoder=$runs/inversion/encoder.safetensors"
+    --set "start_from=$runs/refiners/refiners.safetensors")
 if [[ $device == cuda ]]; then
     every+=(--set run.validate_every=1000 --set run.checkpoint_every=1000)
     contrastive+=(--set phases.0.pair_batch=512)
     inversion+=(--set data.workers=4 --set phases.0.pair_batch=128 --set phases.1.real_batch=32
         --set phases.1.pair_batch=16)
     refiners+=(--set data.workers=4 --set phases.0.real_batch=16 --set phases.0.pair_batch=16)
+    second_look+=(--set data.workers=4 --set phases.0.real_batch=48 --set phases.0.pair_batch=12
+        --set phases.1.real_batch=16 --set phases.1.pair_batch=16)
 fi
 identity=$metrics/mobilefacenet_id.onnx
 if [[ -f $identity ]]; then
     inversion+=(--set "identity_weights=$identity")
     refiners+=(--set "identity_weights=$identity")
+    second_look+=(--set "identity_weights=$identity")
     directions=(--set "identity_weights=$identity" --set "gradients=$(count 1000)")
 else
     inversion+=(--set identity_weights=null --set phases.1.loss.identity=0)
     refiners+=(--set identity_weights=null --set phases.0.loss.f.identity=0)
+    second_look+=(--set identity_weights=null --set phases.1.loss.f.identity=0)
     directions=(--set identity_weights=null)
     echo "$identity is not there: identity is neither learnt nor measured"
 fi
@@ -124,35 +131,37 @@ await() { # PID: its status; passes signals on, and ends the recipe where one ca
     return "$status"
 }
 
-stage() { # NAME ARGUMENTS...: a training
-    local name=$1
-    shift
+stage() { # NAME COMMAND ARGUMENTS...: a training
+    local name=$1 command=$2
+    shift 2
     if [[ -e $runs/$name/finished ]]; then
         echo "$name: finished before, skipped"
         return
     fi
     echo "$name: starts"
     rm -f "$runs/evaluation.json"
-    run "$python" -m train "$name" --config "$configs/$name.yaml" --resume --set "run.folder=$runs/$name" \
+    run "$python" -m train "$command" --config "$configs/$name.yaml" --resume --set "run.folder=$runs/$name" \
         "${every[@]}" "$@" ${changes[@]+"${changes[@]}"}
     touch "$runs/$name/finished"
 }
 
 # Compiling takes minutes, for which a GPU need not wait: one step of each later training, with untrained networks and
 # beside the first training, fills the cache of torch.compile that they then find.
-one_step() { # NAME ARGUMENTS...
-    local name=$1
-    shift
-    run "$python" -m train "$name" --config "$configs/$name.yaml" "${every[@]}" "$@" ${changes[@]+"${changes[@]}"} \
+one_step() { # NAME COMMAND ARGUMENTS...
+    local name=$1 command=$2
+    shift 2
+    run "$python" -m train "$command" --config "$configs/$name.yaml" "${every[@]}" "$@" ${changes[@]+"${changes[@]}"} \
         --set "run.folder=$runs/ahead/$name" --set pairs.cache=null --set pairs.pool=16 --set phases.0.max_steps=1
 }
 
 compile_ahead() {
     trap 'stop 143' TERM # a subshell has none of the traps above
-    one_step contrastive "${contrastive[@]}" --set hardware.compile=false
-    one_step inversion "${inversion[@]}" --set "aligner=$runs/ahead/contrastive/aligner.safetensors" \
+    one_step contrastive contrastive "${contrastive[@]}" --set hardware.compile=false
+    one_step inversion inversion "${inversion[@]}" --set "aligner=$runs/ahead/contrastive/aligner.safetensors" \
         --set phases.1.max_steps=1
-    one_step refiners "${refiners[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors"
+    one_step refiners refiners "${refiners[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors"
+    one_step second_look refiners "${second_look[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors" \
+        --set "start_from=$runs/ahead/refiners/refiners.safetensors" --set phases.1.max_steps=1
 }
 
 echo "The $device schedule (compiling: $compile), into $runs:"
@@ -161,6 +170,7 @@ plan 'draw pairs' "$(scaled $drawing)" "$runs/contrastive/finished"
 plan contrastive "$(scaled $aligning)" "$runs/contrastive/finished"
 plan inversion "$(scaled $((latents + pixels)))" "$runs/inversion/finished"
 plan refiners "$(scaled $refining)" "$runs/refiners/finished"
+plan second_look "$(scaled $((looking + features)))" "$runs/second_look/finished"
 if [[ $searches ]]; then
     plan directions "$(scaled $searching)" "$runs/directions/finished"
 fi
@@ -178,13 +188,14 @@ if [[ ${AHEAD:-$default} == yes && ! -e $runs/contrastive/finished ]]; then
     ahead=$!
 fi
 
-stage contrastive "${contrastive[@]}"
-stage inversion "${inversion[@]}"
+stage contrastive contrastive "${contrastive[@]}"
+stage inversion inversion "${inversion[@]}"
 if [[ $ahead ]]; then
     await "$ahead" || echo "compiling ahead has failed, which costs but time: see $runs/ahead.log"
     ahead=''
 fi
-stage refiners "${refiners[@]}"
+stage refiners refiners "${refiners[@]}"
+stage second_look refiners "${second_look[@]}"
 
 if [[ ! $searches ]]; then
     echo "directions: skipped, since $metrics has no age-v1.onnx and gender-v1.onnx"
@@ -204,7 +215,7 @@ else
     echo "evaluation: starts"
     run "$python" -m train evaluate --data "$heldout" --limit "$(count 10000)" --edit-faces "$(count 200)" \
         --bundle "$bundle" --metrics-dir "$metrics" --encoder "$runs/inversion/encoder.safetensors" \
-        --aligner "$runs/contrastive/aligner.safetensors" --refiners "$runs/refiners/refiners.safetensors" \
+        --aligner "$runs/contrastive/aligner.safetensors" --refiners "$runs/second_look/refiners.safetensors" \
         --out "$runs/evaluation.partial"
     mv "$runs/evaluation.partial" "$runs/evaluation.json"
 fi
