@@ -9,8 +9,8 @@ from stylegan2.image import shrink
 from stylegan2.layers import FullyConnectedLayer
 from stylegan2.synthesis import SynthesisBlock
 
-RESTRAINT = 0.1  # what a changed colour of other faces costs, as a share of what the picture's own gains
-PENALTY = 2e-8  # per square of w_std that ws moves
+RESTRAINT = 0.3  # what a changed colour of other faces costs, as a share of what the picture's own gains
+PENALTY = 1e-9  # per square of w_std that ws moves
 SIDE = 32  # pixels a side, at most, of the pictures that are compared
 OTHERS = 8  # faces that are generated for the restraint
 

@@ -265,6 +265,10 @@ def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys, mo
     assert len({values["psnr_median"] for values in found["spaces"].values()}) == 3
     assert set(found["edits"]) == {"protocol", "none", "w", "w+", "f"}
     assert found["edits"]["protocol"]["faces"] == 2
+    unfitted = evaluated(capsys, *arguments, "--refiners", tmp_path / "refiners.safetensors", "--no-colours")
+    assert [each["protocol"]["colours_fitted"] for each in (found, unfitted)] == [True, False]
+    assert unfitted["spaces"]["w+"]["psnr_median"] < found["spaces"]["w+"]["psnr_median"]
+    assert unfitted["spaces"]["f"]["psnr_median"] == found["spaces"]["f"]["psnr_median"]
     # Compiling is torch's business and takes a minute; what is around it is looked at here.
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     grid = tmp_path / "grid.png"

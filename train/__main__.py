@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument("--device", default="auto", help="auto, cpu, cuda or mps [%(default)s]")
     measure.add_argument("--grid", type=Path, help="save invented faces, inversions and edits as a picture")
     measure.add_argument("--no-alignment", action="store_true", help="leave the aligner out")
+    measure.add_argument("--no-colours", action="store_true", help="leave the colours of W+ unfitted")
     measure.add_argument(
         "--fast", action="store_true", help="draw edits compiled, in bfloat16 where that is native"
     )
@@ -152,6 +153,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         fast=options.fast,
         grid=options.grid,
         alignment=not options.no_alignment,
+        colours=not options.no_colours,
     )
     if options.out is not None:
         options.out.write_text(json.dumps(result) + "\n", encoding="utf-8")

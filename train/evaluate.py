@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def evaluate(
     device: str = "auto",
     fast: bool = False,
     alignment: bool = True,
+    colours: bool = True,
     grid: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a model on aligned faces.
@@ -64,6 +65,7 @@ def evaluate(
         metrics_dir: Folder of the networks that measure identity, age and gender.
         device: "auto", "cpu", "cuda" or "mps".
         alignment: Measure the aligner, if there is one.
+        colours: Fit the colours of W+, as the product does; else its answer is the refiners'.
         grid: Where to save `train.edit_grid.edit_grid` as a JPEG or PNG.
         fast: Draw edits with `CompiledSynthesis`; reconstructions are drawn in float32 all the same.
 
@@ -79,6 +81,8 @@ def evaluate(
         EngineError: The device is not there.
     """
     opened = _open(load_bundle(bundle), choose_device(device), encoder, aligner, refiners)
+    if not colours:
+        opened = replace(opened, subject=opened.subject.without_colours())
     subject, generator, chosen = opened.subject, opened.subject.generator, opened.device
     source = find_images(data)
     batches = list(read_images(source, generator.img_resolution, BATCH, limit=limit))
@@ -164,6 +168,7 @@ def _protocol(opened: _Opened) -> dict[str, Any]:
         "psnr": "dB, 8-bit pictures, all channels of one face together",
         "l2": "mean squared error on [-1, 1], clamped",
         "ssim": "Gaussian window, sigma 1.5, mean of channels, 8-bit pictures",
+        "colours_fitted": opened.subject.chain is not None and opened.subject.chain.colours is not None,
         "noise_mode": "const",
         "identity_network": IDENTITY_FILE,
         "identity_also_training_loss": "unknown" if losses is None else "identity" in losses,
