@@ -1,7 +1,8 @@
 """ColourFit: the styles of the last two blocks that draw a picture's colours best, in closed form."""
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from stylegan2.checks import check_shape
 from stylegan2.generator import Generator
@@ -15,7 +16,7 @@ SIDE = 32  # pixels a side, at most, of the pictures that are compared
 OTHERS = 8  # faces that are generated for the restraint
 
 
-class ColourFit(nn.Module):
+class ColourFit:
     """ws -> ws, its last step: what no network has to guess, since it can be solved.
 
     A generator adds up the colours of its blocks, and a block's colours are linear in their style: its
@@ -35,33 +36,27 @@ class ColourFit(nn.Module):
     have, and that would come out wildly on others, are held back. Shape and place of everything in the
     picture stay: they are the lower blocks'.
 
+    Whatever device the pictures are on, it works on the CPU and in float64, which some accelerators lack: the
+    less the movements are held back, the more digits it takes to tell them apart.
+
     Args:
         generator: Its weights are read once, and the other faces are drawn, here.
         w_std: Spread of W [], as `WEncoder` holds it.
     """
 
-    restraint: Tensor
-    weight: Tensor
-    tints: Tensor
-    lower_moves: Tensor
-    last_moves: Tensor
-
     def __init__(self, generator: Generator, w_std: Tensor) -> None:
-        super().__init__()
         lower, last = generator.synthesis.blocks[-2:]
         self.first, self.side = lower.resolution, min(SIDE, lower.resolution)
         self.num_ws = generator.num_ws
-        parts = [_movements(lower, last.conv0.affine), _movements(last, None)]
         weight = [block.torgb.weight[:, :, 0, 0] * block.torgb.weight_gain for block in (lower, last)]
-        self.register_buffer("weight", torch.cat(weight, 1).detach().double())  # [3, C]
-        tints: Tensor = torch.block_diag(*[tints for _, tints in parts])  # type: ignore[no-untyped-call]
-        self.register_buffer("tints", tints)  # [C, movements]
-        for name, (moves, _) in zip(("lower_moves", "last_moves"), parts, strict=True):
-            self.register_buffer(name, moves.float())  # [w_dim, movements]
-        spread = PENALTY / w_std.detach().double().square() * torch.eye(tints.shape[1], device=tints.device)
-        self.register_buffer("restraint", RESTRAINT * self._squares_of_others(generator) + spread)
+        self.weight = _exact(torch.cat(weight, 1))  # [3, C]
+        self.lower_moves, lower_tints = _movements(lower, last.conv0.affine)  # [w_dim, movements]
+        self.last_moves, last_tints = _movements(last, None)
+        self.tints: Tensor = torch.block_diag(lower_tints, last_tints)  # type: ignore[no-untyped-call]
+        spread = torch.eye(self.tints.shape[1]) / _exact(w_std).square()
+        self.restraint = RESTRAINT * self._squares_of_others(generator) + PENALTY * spread
 
-    def forward(self, img: Tensor, drawn: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
+    def __call__(self, img: Tensor, drawn: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
         """Solve for the colours of each picture.
 
         Args:
@@ -80,32 +75,31 @@ class ColourFit(nn.Module):
         check_shape("drawn", drawn, *img.shape)
         check_shape("palette", palette, len(img), self.weight.shape[1], self.side, self.side)
         check_shape("ws", ws, len(img), self.num_ws, self.lower_moves.shape[0])
-        # In float64: the less the movements are held back, the more digits it takes to tell them apart.
-        missing = shrink(img - drawn.clamp(-1, 1), self.side).flatten(2).double()
-        x = palette.flatten(2).double()
+        missing = _exact(shrink(img - drawn.clamp(-1, 1), self.side)).flatten(2)
+        x = _exact(palette).flatten(2)
         matched = torch.einsum("oc,ncp,nop->nc", self.weight, x, missing) / self.side**2
         factor = torch.linalg.cholesky(self._squares(x) + self.restraint)
-        z = torch.cholesky_solve((matched @ self.tints)[..., None], factor)[..., 0].to(ws.dtype)
+        z = torch.cholesky_solve((matched @ self.tints)[..., None], factor)[..., 0]
         border = self.lower_moves.shape[1]
         moved = ws.clone()
-        moved[:, -3] += z[:, :border] @ self.lower_moves.T
-        moved[:, -1] += z[:, border:] @ self.last_moves.T
+        moved[:, -3] += (z[:, :border] @ self.lower_moves.T).to(ws)
+        moved[:, -1] += (z[:, border:] @ self.last_moves.T).to(ws)
         return moved
 
     def _squares(self, x: Tensor) -> Tensor:
-        """Mean products of the c_i [N, movements, movements] for palettes [N, C, places] in float64."""
+        """Mean products of the c_i [N, movements, movements] for palettes [N, C, places]."""
         gram = (self.weight.T @ self.weight) * (x @ x.transpose(1, 2)) / x.shape[2]
         squares: Tensor = self.tints.T @ gram @ self.tints
         return squares
 
     @torch.no_grad()
     def _squares_of_others(self, generator: Generator) -> Tensor:
-        total = torch.zeros_like(self.tints[0, :, None] * self.tints[0])
+        squares = []
         for w in generator.sample_w(OTHERS, seed=0):
             ws = generator.broadcast(w[None]).contiguous()
             activations, _ = generator.synthesis.trace(*generator.synthesis.lower(ws, self.first), ws)
-            total += self._squares(mixed_palette(activations, self.side).flatten(2).double())[0]
-        return total / OTHERS
+            squares.append(self._squares(_exact(mixed_palette(activations, self.side)).flatten(2)))
+        return torch.cat(squares).mean(0)
 
 
 def mixed_palette(activations: list[Tensor], side: int) -> Tensor:
@@ -118,7 +112,8 @@ def mixed_palette(activations: list[Tensor], side: int) -> Tensor:
     Returns:
         [N, C, side, side], C the channels of both.
     """
-    return torch.cat([shrink(activation, side) for activation in activations], 1)
+    # As `shrink`, whose adaptive pooling OpenVINO takes some times longer for.
+    return torch.cat([F.avg_pool2d(x, x.shape[3] // side) for x in activations], 1)
 
 
 def _movements(block: SynthesisBlock, unseen_by: FullyConnectedLayer | None) -> tuple[Tensor, Tensor]:
@@ -132,7 +127,7 @@ def _movements(block: SynthesisBlock, unseen_by: FullyConnectedLayer | None) -> 
         Orthonormal movements of the row [w_dim, r], and what each does to the style of ToRGB [C, r].
     """
     mixing = _matrix(block.torgb.affine)
-    free = torch.eye(mixing.shape[1], dtype=mixing.dtype, device=mixing.device)
+    free = torch.eye(mixing.shape[1], dtype=mixing.dtype)
     if unseen_by is not None:
         seen = _matrix(unseen_by)
         _, _, rows = torch.linalg.svd(seen)
@@ -143,5 +138,10 @@ def _movements(block: SynthesisBlock, unseen_by: FullyConnectedLayer | None) -> 
 
 
 def _matrix(affine: FullyConnectedLayer) -> Tensor:
-    """The layer's weights as it applies them [outputs, w_dim], float64."""
-    return (affine.weight * affine.weight_gain).detach().double()
+    """The layer's weights as it applies them [outputs, w_dim]."""
+    return _exact(affine.weight * affine.weight_gain)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """The same numbers in float64, on the CPU."""
+    return x.detach().cpu().double()

@@ -119,7 +119,7 @@ class _RefinerPath:
         side, config = generator.img_resolution, refiners.config
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
         self.refiners = refiners
-        self._colours = ColourFit(generator, refiners.wplus.w_std).cpu()
+        self._colours = ColourFit(generator, refiners.wplus.w_std)
         folded = FoldedSynthesis(generator.synthesis).eval()
         # Unlike latents, which edits move, what is drawn and what is added to it needs few bits.
         self._sketch: LiveEngine | None = None

@@ -70,13 +70,14 @@ def test_the_colours_are_those_of_least_squares(tiny_generator, colours):
         ]
         rows = torch.cat([torch.stack(added, 1) / colours.side, restraint])
         wanted = torch.cat([missing[n].double().flatten() / colours.side, torch.zeros(len(added))])
-        z = torch.linalg.lstsq(rows, wanted[:, None]).solution[:, 0].float()
+        z = torch.linalg.lstsq(rows, wanted[:, None]).solution[:, 0]
         border = colours.lower_moves.shape[1]
         for row, moves, part in (
             (-3, colours.lower_moves, z[:border]),
             (-1, colours.last_moves, z[border:]),
         ):
-            torch.testing.assert_close(moved[n, row] - ws[n, row], moves @ part, atol=1e-4, rtol=1e-3)
+            step = moved[n, row] - ws[n, row]
+            torch.testing.assert_close(step, (moves @ part).float(), atol=1e-4, rtol=1e-3)
 
 
 def test_colours_that_the_generator_can_draw_are_found(tiny_generator, monkeypatch):
