@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion.colour_fit import ColourFit, mixed_palette
@@ -224,6 +225,13 @@ class Inverter:
         ws, f = self._path.fitted(pixels, ws, levels)
         return Inversion(w=w, ws=ws, f=f)
 
+    @torch.no_grad()
+    def _error(self, target: Tensor, ws: Tensor) -> float:
+        """Mean squared difference of G(ws) and `target` [1, 3, R, R]."""
+        device = self._generator.w_avg.device
+        drawn = self._generator.synthesis(ws.to(device)).clamp(-1, 1)
+        return float(F.mse_loss(drawn, target.to(device)))
+
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
         check_shape("pixels", pixels, 1, side, side, 3)
@@ -265,7 +273,8 @@ class Inverter:
             return refined
         _, *levels = self.engine(pixels)
         ws, f = self._path.fitted(pixels, found.ws, levels)
-        refined = replace(refined, ws=ws, f=f)
+        # Few steps may not make up for colours that were fitted to other styles.
+        refined = replace(refined, ws=min(start.ws, ws, key=partial(self._error, target)), f=f)
         if found.stopped:
             return refined
         folded = FoldedSynthesis(self._generator.synthesis)

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -218,6 +219,23 @@ def test_refinement_goes_on_in_f_and_brings_it_closer(full, pixels):
     assert [news.step for news in told] == list(range(1, refined.steps + 7))
     assert {news.steps for news in told} == {26}
     assert refined.steps == 20
+
+
+def error(generator, ws, pixels):
+    return F.mse_loss(to_uint8(generator.synthesis(ws)).float(), pixels.float())
+
+
+def test_a_refinement_leaves_ws_no_worse(full, tiny_generator):
+    inverter, _, _ = full
+    ws = tiny_generator.broadcast(tiny_generator.sample_w(1, seed=5)).contiguous()
+    pixels = to_uint8(tiny_generator.synthesis(ws))
+    start = inverter.invert(pixels)
+    perfect = replace(start, w=ws[:, 0] + 3, ws=ws)  # such a w is far off, and a step does not bring it back
+    refined = inverter.refine(pixels, perfect, 1)
+    assert torch.equal(refined.ws, ws)
+    assert not torch.equal(refined.f.ws, ws)
+    better = inverter.refine(pixels, start, 40)
+    assert error(tiny_generator, better.ws, pixels) <= error(tiny_generator, start.ws, pixels)
 
 
 @pytest.mark.parametrize("last", [3, 12])
