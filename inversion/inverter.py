@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion.colour_fit import ColourFit, mixed_palette
@@ -16,7 +15,7 @@ from inversion.feature_synthesis import FeatureSynthesis, Sketch
 from inversion.optimise import OptimiseConfig, optimise_latents
 from inversion.optimise_code import optimise_code
 from inversion.refiners import FeatureRefiner, Refiners, Styles
-from inversion.search import Progress, part_of
+from inversion.search import Progress, part_of, psnr
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
@@ -226,11 +225,10 @@ class Inverter:
         return Inversion(w=w, ws=ws, f=f)
 
     @torch.no_grad()
-    def _error(self, target: Tensor, ws: Tensor) -> float:
-        """Mean squared difference of G(ws) and `target` [1, 3, R, R]."""
-        device = self._generator.w_avg.device
-        drawn = self._generator.synthesis(ws.to(device)).clamp(-1, 1)
-        return float(F.mse_loss(drawn, target.to(device)))
+    def _fidelity(self, target: Tensor, ws: Tensor) -> float:
+        """PSNR of G(ws) in dB against `target` [1, 3, R, R]."""
+        drawn = self._generator.synthesis(ws.to(self._generator.w_avg.device))
+        return float(psnr(drawn, target.to(drawn.device)))
 
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
@@ -274,7 +272,7 @@ class Inverter:
         _, *levels = self.engine(pixels)
         ws, f = self._path.fitted(pixels, found.ws, levels)
         # Few steps may not make up for colours that were fitted to other styles.
-        refined = replace(refined, ws=min(start.ws, ws, key=partial(self._error, target)), f=f)
+        refined = replace(refined, ws=max(start.ws, ws, key=partial(self._fidelity, target)), f=f)
         if found.stopped:
             return refined
         folded = FoldedSynthesis(self._generator.synthesis)

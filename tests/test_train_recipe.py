@@ -260,7 +260,7 @@ def rehearsed(tmp_path):
     return rehearse
 
 
-@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 270)])
+@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 240)])
 def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tmp_path, device, longest):
     told, commands = rehearsed(device)
     assert [name for name in commands if "ahead" not in name] == [
@@ -281,7 +281,7 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
         assert sum(phase.max_minutes for phase in config.phases) == pytest.approx(minutes[stage])
         assert config.seed == 3
         assert config.hardware.compile
-        assert replace(config.pairs, refresh=0.05) == commands["inversion"].pairs  # one pool for all
+        assert config.pairs == commands["inversion"].pairs  # one pool for all
     folder = tmp_path / device
     runs = folder / "runs"
     for user in ("inversion", "evaluate"):

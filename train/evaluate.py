@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,7 @@ def evaluate(
         DatasetError: No faces, or a damaged or unaligned one.
         EngineError: The device is not there.
     """
-    opened = _open(load_bundle(bundle), choose_device(device), encoder, aligner, refiners)
-    if not colours:
-        opened = replace(opened, subject=opened.subject.without_colours())
+    opened = _open(load_bundle(bundle), choose_device(device), encoder, aligner, refiners, colours=colours)
     subject, generator, chosen = opened.subject, opened.subject.generator, opened.device
     source = find_images(data)
     batches = list(read_images(source, generator.img_resolution, BATCH, limit=limit))
@@ -130,6 +128,8 @@ def _open(
     encoder: str | Path | None,
     aligner: str | Path | None,
     refiners: str | Path | None,
+    *,
+    colours: bool,
 ) -> _Opened:
     named = {"encoder": encoder, "aligner": aligner, "refiners": refiners}
     bundled = {"encoder": model.encoder_path, "aligner": model.aligner_path, "refiners": model.refiners_path}
@@ -143,8 +143,8 @@ def _open(
     network, chain = load_encoder(files["encoder"]).to(device), None
     if "refiners" in files:
         loaded = load_refiners(files["refiners"]).fold_attention().to(device)
-        colours = ColourFit(generator, network.w_std)
-        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded, colours=colours)
+        fit = ColourFit(generator, network.w_std) if colours else None
+        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded, colours=fit)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
     subject = Subject(
         generator=generator, synthesis=synthesis, encoder=network, chain=chain, directions=directions

@@ -41,10 +41,6 @@ class Subject:
         chain = None if self.chain is None else replace(self.chain, synthesis=synthesis)
         return replace(self, synthesis=synthesis, chain=chain)
 
-    def without_colours(self) -> "Subject":
-        """The same model, its W+ as the refiners answer it."""
-        return replace(self, chain=None if self.chain is None else replace(self.chain, colours=None))
-
     def draw(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R]."""
         return draw_styles(self.synthesis, ws)

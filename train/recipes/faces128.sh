@@ -45,7 +45,7 @@ read -r device compile <<<"$machine"
 if [[ $device == cuda ]]; then
     starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=3 looking=2 features=3 searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=38 features=38 searching=12 measuring=15
+    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=25 features=25 searching=12 measuring=15
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
@@ -57,7 +57,7 @@ refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refini
     --set "encoder=$runs/inversion/encoder.safetensors")
 second_look=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $looking)"
     --set "phases.1.max_minutes=$(scaled $features)" --set "encoder=$runs/inversion/encoder.safetensors"
-    --set "start_from=$runs/refiners/refiners.safetensors")
+    --set "start_from=$runs/refiners/refiners.safetensors" --set pairs.refresh=0.05)
 if [[ $device == cuda ]]; then
     every+=(--set run.validate_every=1000 --set run.checkpoint_every=1000)
     contrastive+=(--set phases.0.pair_batch=512)
