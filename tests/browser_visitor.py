@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import time
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def wait_until(condition):
 
 def files_in(folder):
     """Names of the files anywhere below a folder."""
-    return [file.name for file in folder.rglob("*.*") if file.is_file()]
+    # Unlike rglob, os.walk passes over a folder that the app deletes meanwhile.
+    return [name for _, _, names in os.walk(folder) for name in names if "." in name]
 
 
 class Visitor:
