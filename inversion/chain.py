@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from inversion.colour_fit import ColourFit, mixed_palette
+from inversion.colour_fit import ColourFit, compared_colours
 from inversion.refiners import Levels, Refiners, Seen
 from inversion.w_encoder import WEncoder
 from stylegan2.image import shrink
@@ -72,8 +72,8 @@ class Chain:
         if self.colours is None:
             return ws, self.draw_ws(ws).clamp(-1, 1)
         activations, drawn = self.synthesis.trace(*self.synthesis.lower(ws, self.colours.first), ws)
-        palette, drawn = mixed_palette(activations, self.colours.side), drawn.clamp(-1, 1)
-        return self.colours(img, drawn, palette, ws), drawn
+        drawn = drawn.clamp(-1, 1)
+        return self.colours(*compared_colours(img, drawn, activations, self.colours.side), ws), drawn
 
     def _encode(self, img: Tensor) -> tuple[Tensor, Levels]:
         return self.encoder.encode(shrink(img, self.encoder.config.in_resolution))

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from stylegan2.checks import check_shape
 from stylegan2.generator import Generator
-from stylegan2.image import shrink
 from stylegan2.layers import FullyConnectedLayer
 from stylegan2.synthesis import SynthesisBlock
 
@@ -56,13 +55,12 @@ class ColourFit:
         spread = torch.eye(self.tints.shape[1]) / _exact(w_std).square()
         self.restraint = RESTRAINT * self._squares_of_others(generator) + PENALTY * spread
 
-    def __call__(self, img: Tensor, drawn: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
+    def __call__(self, missing: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
         """Solve for the colours of each picture.
 
         Args:
-            img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
-            drawn: Their G(ws), the same shape.
-            palette: `mixed_palette` of the activations that they are drawn from [N, C, side, side].
+            missing: What G(ws) lacks [N, 3, side, side], as `compared_colours` answers.
+            palette: What its colours are mixed from [N, C, side, side], likewise.
             ws: Styles [N, num_ws, w_dim].
 
         Returns:
@@ -71,13 +69,11 @@ class ColourFit:
         Raises:
             ShapeError: An argument does not have the shape above.
         """
-        check_shape("img", img, "N", 3, "R", "R")
-        check_shape("drawn", drawn, *img.shape)
-        check_shape("palette", palette, len(img), self.weight.shape[1], self.side, self.side)
-        check_shape("ws", ws, len(img), self.num_ws, self.lower_moves.shape[0])
-        missing = _exact(shrink(img - drawn.clamp(-1, 1), self.side)).flatten(2)
-        x = _exact(palette).flatten(2)
-        matched = torch.einsum("oc,ncp,nop->nc", self.weight, x, missing) / self.side**2
+        check_shape("missing", missing, "N", 3, self.side, self.side)
+        check_shape("palette", palette, len(missing), self.weight.shape[1], self.side, self.side)
+        check_shape("ws", ws, len(missing), self.num_ws, self.lower_moves.shape[0])
+        y, x = _exact(missing).flatten(2), _exact(palette).flatten(2)
+        matched = torch.einsum("oc,ncp,nop->nc", self.weight, x, y) / self.side**2
         factor = torch.linalg.cholesky(self._squares(x) + self.restraint)
         z = torch.cholesky_solve((matched @ self.tints)[..., None], factor)[..., 0]
         border = self.lower_moves.shape[1]
@@ -98,22 +94,38 @@ class ColourFit:
         for w in generator.sample_w(OTHERS, seed=0):
             ws = generator.broadcast(w[None]).contiguous()
             activations, _ = generator.synthesis.trace(*generator.synthesis.lower(ws, self.first), ws)
-            squares.append(self._squares(_exact(mixed_palette(activations, self.side)).flatten(2)))
+            squares.append(self._squares(_exact(_palette(activations, self.side)).flatten(2)))
         return torch.cat(squares).mean(0)
 
 
-def mixed_palette(activations: list[Tensor], side: int) -> Tensor:
-    """What the colours of a picture are mixed from.
+def compared_colours(
+    img: Tensor, drawn: Tensor, activations: list[Tensor], side: int
+) -> tuple[Tensor, Tensor]:
+    """What `ColourFit` looks at.
 
     Args:
-        activations: Of the last two blocks, as `SynthesisNetwork.trace` answers from `ColourFit.first` on.
+        img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
+        drawn: Their G(ws), the same shape and range.
+        activations: Of the last two blocks, that G(ws) is drawn from: see `SynthesisNetwork.trace`.
         side: `ColourFit.side`.
 
     Returns:
-        [N, C, side, side], C the channels of both.
+        What `drawn` lacks [N, 3, side, side], and what its colours are mixed from [N, C, side, side], C the
+        channels of both activations.
     """
-    # As `shrink`, whose adaptive pooling OpenVINO takes some times longer for.
-    return torch.cat([F.avg_pool2d(x, x.shape[3] // side) for x in activations], 1)
+    return _pooled(img - drawn, side), _palette(activations, side)
+
+
+def _palette(activations: list[Tensor], side: int) -> Tensor:
+    return torch.cat([_pooled(x, side) for x in activations], 1)
+
+
+def _pooled(x: Tensor, side: int) -> Tensor:
+    # As `shrink`, but as a convolution: OpenVINO computes what leads from the last one to an answer in
+    # float32, and adaptive pooling takes it some times longer than both.
+    share = x.shape[3] // side
+    weight = x.new_full((x.shape[1], 1, share, share), 1 / share**2)
+    return F.conv2d(x, weight, stride=share, groups=x.shape[1])
 
 
 def _movements(block: SynthesisBlock, unseen_by: FullyConnectedLayer | None) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ class Feature:
     ws: Tensor  # the styles that the code is added to [1, num_ws, w_dim]: in F, edits start here
     code: Tensor  # [1, code, R, R], see `FeatureRefiner`
     a: Tensor  # G_k(ws) of the unedited picture [1, C, R, R]: the same however far the sliders move
+    pixels: Tensor | None = None  # G(ws, f) [1, side, side, 3] uint8; None where it is not drawn yet
 
 
 class _FeaturePixels(FeatureSynthesis):
@@ -90,4 +91,6 @@ class FeatureRenderer:
             ShapeError: `ws_hat` has another shape.
         """
         check_shape("ws_hat", ws_hat, 1, *self._shape)
+        if feature.pixels is not None and torch.equal(ws_hat, feature.ws):
+            return feature.pixels
         return self.engine(ws_hat.detach().to("cpu", torch.float32).contiguous(), feature.code, feature.a)[0]

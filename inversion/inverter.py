@@ -9,19 +9,19 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from inversion.colour_fit import ColourFit, mixed_palette
 from inversion.feature_renderer import Feature
-from inversion.feature_synthesis import FeatureSynthesis, Sketch
+from inversion.feature_synthesis import FeatureSynthesis
 from inversion.optimise import OptimiseConfig, optimise_latents
 from inversion.optimise_code import optimise_code
-from inversion.refiners import FeatureRefiner, Refiners, Styles
+from inversion.refiner_path import RefinerPath
+from inversion.refiners import Refiners
 from inversion.search import Progress, part_of, psnr
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
 from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
-from stylegan2.image import from_uint8, shrink, to_uint8
+from stylegan2.image import from_uint8, shrink
 from stylegan2.live_engine import LiveEngine
 
 
@@ -76,84 +76,6 @@ class _PixelsToW(nn.Module):
         return f"with_levels={self.with_levels}"
 
 
-class _PixelsToCode(nn.Module):
-    """Pixels of a picture and of its G(ws), the levels and ws -> code."""
-
-    def __init__(self, feature: FeatureRefiner) -> None:
-        super().__init__()
-        self.feature = feature
-
-    def forward(
-        self, pixels: Tensor, drawn: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, ws: Tensor
-    ) -> Tensor:
-        code: Tensor = self.feature(from_uint8(pixels), from_uint8(drawn), (fine, middle, coarse), ws)
-        return code
-
-
-class _Drawn(nn.Module):
-    """ws -> pixels of G(ws), the palette of their colours, and the activation where f enters."""
-
-    def __init__(self, synthesis: FoldedSynthesis, f_resolution: int, palette_side: int) -> None:
-        super().__init__()
-        self.synthesis, self.f_resolution, self.palette_side = synthesis, f_resolution, palette_side
-
-    def forward(self, ws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        activations, drawn = self.synthesis.trace(*self.synthesis.lower(ws, self.f_resolution), ws)
-        return to_uint8(drawn), mixed_palette(activations[-2:], self.palette_side), activations[0]
-
-    def extra_repr(self) -> str:
-        return f"f_resolution={self.f_resolution}, palette_side={self.palette_side}"
-
-
-class _RefinerPath:
-    """What follows the encoder: the engines of the refiners, and of what they look at."""
-
-    def __init__(
-        self,
-        generator: Generator,
-        refiners: Refiners,
-        answer: tuple[Tensor, ...],
-        open_engine: Callable[..., LiveEngine],
-    ) -> None:
-        """Open the engines; `answer`: the encoder's, for a picture of the right size."""
-        side, config = generator.img_resolution, refiners.config
-        pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        self.refiners = refiners
-        self._colours = ColourFit(generator, refiners.wplus.w_std)
-        folded = FoldedSynthesis(generator.synthesis).eval()
-        # Unlike latents, which edits move, what is drawn and what is added to it needs few bits.
-        self._sketch: LiveEngine | None = None
-        if refiners.look is not None:
-            sketch = Sketch(folded, config.look_resolution, config.num_ws).eval()
-            self._sketch = open_engine(sketch, answer[:1], coarse=True)
-        self._styles = open_engine(Styles(refiners).eval(), (*answer, *self._looked_at(pixels, answer[0])))
-        _, ws = self.styles(pixels, *answer)
-        drawn = _Drawn(folded, config.f_resolution, self._colours.side).eval()
-        self._drawn = open_engine(drawn, (ws,), coarse=True)
-        code = _PixelsToCode(refiners.feature).eval()
-        self._code = open_engine(code, (pixels, pixels, *answer[1:], ws), coarse=True)
-
-    def prepare(self) -> None:
-        for engine in (self._sketch, self._styles, self._drawn, self._code):
-            if engine is not None:
-                engine.prepare()
-
-    def styles(self, pixels: Tensor, w: Tensor, *levels: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's answer -> w, improved by the second look if there is one, and ws."""
-        w, ws = self._styles(w, *levels, *self._looked_at(pixels, w))
-        return w, ws
-
-    def _looked_at(self, pixels: Tensor, w: Tensor) -> tuple[Tensor, ...]:
-        return () if self._sketch is None else (from_uint8(pixels), *self._sketch(w))
-
-    def fitted(self, pixels: Tensor, ws: Tensor, levels: list[Tensor]) -> tuple[Tensor, Feature]:
-        """Styles -> the same with the colours of the picture, and what F adds to them as they were."""
-        drawn, palette, a = self._drawn(ws)
-        (code,) = self._code(pixels, drawn, *levels, ws)
-        coloured = self._colours(from_uint8(pixels), from_uint8(drawn), palette, ws)
-        return coloured, Feature(ws=ws, code=code, a=a)
-
-
 class Inverter:
     """Aligned pixels -> `Inversion`.
 
@@ -183,15 +105,15 @@ class Inverter:
         side = generator.img_resolution
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
 
-        open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
+        open_engine = partial(LiveEngine, device=device, engine=engine, coarse=True, cache=cache)
 
         self.engine: LiveEngine | None = None
-        self._path: _RefinerPath | None = None
+        self._path: RefinerPath | None = None
         if encoder is not None:
             self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
             if refiners is not None:
                 answer = self.engine(pixels)
-                self._path = _RefinerPath(generator, refiners, answer, open_engine)
+                self._path = RefinerPath(generator, refiners, answer, open_engine)
         self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
 
     def prepare(self) -> None:
@@ -279,4 +201,5 @@ class Inverter:
         synthesis = FeatureSynthesis(folded, self._path.refiners).to(self._generator.w_avg.device)
         told = part_of(progress, found.steps, found.steps + on_code)
         better = optimise_code(synthesis, target, found.ws, f.code, on_code, progress=told, config=config)
-        return replace(refined, f=replace(f, code=better.code), stopped=better.stopped)
+        f = replace(f, code=better.code, pixels=None)
+        return replace(refined, f=f, stopped=better.stopped)

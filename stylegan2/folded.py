@@ -8,7 +8,7 @@ from stylegan2.image import to_uint8
 from stylegan2.layers import SynthesisLayer, ToRGBLayer
 from stylegan2.ops.bias_act import LRELU_GAIN, LRELU_SLOPE
 from stylegan2.ops.modulated_conv import demodulation
-from stylegan2.ops.upfirdn2d import blur_after_up, upsample2d
+from stylegan2.ops.upfirdn2d import blur_weight, upsample2d
 from stylegan2.synthesis import SynthesisNetwork
 
 
@@ -24,6 +24,7 @@ class _FoldedLayer(nn.Module):
     affine_bias: Tensor
     energy: Tensor
     shift: Tensor
+    blur: Tensor
 
     def __init__(self, layer: SynthesisLayer) -> None:
         super().__init__()
@@ -31,7 +32,9 @@ class _FoldedLayer(nn.Module):
         weight = (layer.weight * layer.weight_gain).detach()
         noise = layer.noise_const * layer.noise_strength
         self.register_buffer("energy", weight.square().sum((2, 3)))
-        weight = weight.transpose(0, 1) if layer.up else weight
+        if layer.up:
+            self.register_buffer("blur", blur_weight(len(weight)).to(weight))
+            weight = weight.transpose(0, 1)
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("affine_weight", layer.affine.weight.detach() * layer.affine.weight_gain)
         self.register_buffer("affine_bias", layer.affine.bias.detach() * layer.affine.bias_gain)
@@ -42,7 +45,8 @@ class _FoldedLayer(nn.Module):
         factors = demodulation(styles, self.energy) * LRELU_GAIN
         x = x * styles[:, :, None, None]
         if self.up:
-            x = blur_after_up(F.conv_transpose2d(x, self.weight, stride=2))
+            x = F.conv_transpose2d(x, self.weight, stride=2)
+            x = F.conv2d(x, self.blur, padding=1, groups=len(self.blur))
         else:
             x = F.conv2d(x, self.weight, padding=1)
         return F.leaky_relu(x * factors[:, :, None, None] + self.shift, LRELU_SLOPE)

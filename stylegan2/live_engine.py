@@ -28,8 +28,8 @@ class LiveEngine:
         examples: One input [1, ...] each.
         device: One of `DEVICES`.
         engine: One of `ENGINES`.
-        coarse: Whether 8 bits of precision will do, see `inference_precision`; right for pictures, which
-            have 8 bits themselves, not for latents.
+        coarse: Whether 8 bits of precision will do, see `inference_precision`: for pictures, which have 8
+            bits themselves, and for what finds latents and leaves them in float32.
         cache: Folder for converted graphs; None for the user's cache folder.
 
     Raises:

@@ -190,7 +190,9 @@ def test_the_facade_with_refiners_answers_as_the_chain(full, pixels):
     assert (fitted - own).abs().float().mean() < 3
     assert (fitted - to_uint8(chain.draw_ws(expected.ws_f)).int()).abs().float().mean() > 3
     drawn = to_uint8(chain.draw(expected)).int()
-    assert (features.render(found.f.ws, found.f).int() - drawn).abs().float().mean() < 3
+    assert features.render(found.f.ws, found.f) is found.f.pixels
+    for feature in (found.f, replace(found.f, pixels=None)):
+        assert (features.render(found.f.ws, feature).int() - drawn).abs().float().mean() < 3
     ws_hat = found.f.ws + 0.3
     edited = to_uint8(chain.draw(expected, expected.ws_f + 0.3)).int()
     assert (features.render(ws_hat, found.f).int() - edited).abs().float().mean() < 3
@@ -216,6 +218,7 @@ def test_refinement_goes_on_in_f_and_brings_it_closer(full, pixels):
         for each in (predicted, refined)
     ]
     assert error[1] < 0.9 * error[0]
+    assert refined.f.pixels is None  # those of the code before
     assert [news.step for news in told] == list(range(1, refined.steps + 7))
     assert {news.steps for news in told} == {26}
     assert refined.steps == 20

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from inversion import colour_fit
-from inversion.colour_fit import ColourFit, mixed_palette
+from inversion.colour_fit import ColourFit, compared_colours
 from stylegan2 import Generator
 from stylegan2.config import GeneratorConfig
 from stylegan2.errors import ShapeError
@@ -28,13 +28,13 @@ def pictures(n=2):
     return F.interpolate(coarse, size=32, mode="bilinear")
 
 
-def traced(generator, ws, colours):
+def compared(generator, colours, img, ws):
     activations, drawn = generator.synthesis.trace(*generator.synthesis.lower(ws, colours.first), ws)
-    return drawn.clamp(-1, 1), mixed_palette(activations, colours.side)
+    return compared_colours(img, drawn.clamp(-1, 1), activations, colours.side)
 
 
 def fit(generator, colours, img, ws):
-    return colours(img, *traced(generator, ws, colours), ws)
+    return colours(*compared(generator, colours, img, ws), ws)
 
 
 def test_colours_come_closer(tiny_generator, colours):
@@ -59,9 +59,8 @@ def test_nothing_but_colours_moves(tiny_generator, colours):
 
 def test_the_colours_are_those_of_least_squares(tiny_generator, colours):
     img, ws = pictures(), styles(tiny_generator)
-    drawn, palette = traced(tiny_generator, ws, colours)
-    moved = colours(img, drawn, palette, ws)
-    missing = shrink(img, colours.side) - shrink(drawn, colours.side)
+    missing, palette = compared(tiny_generator, colours, img, ws)
+    moved = colours(missing, palette, ws)
     restraint = torch.linalg.cholesky(colours.restraint).mH
     for n in range(len(img)):
         added = [  # the picture that each movement adds
@@ -126,18 +125,26 @@ def test_a_row_that_the_next_layer_sees_in_full_stays():
     assert not torch.equal(moved[:, -1], ws[:, -1])
 
 
+def test_what_is_compared_is_averaged(tiny_generator):
+    img, ws = pictures(), styles(tiny_generator)
+    activations, drawn = tiny_generator.synthesis.trace(*tiny_generator.synthesis.lower(ws, 16), ws)
+    missing, palette = compared_colours(img, drawn, activations, 8)
+    torch.testing.assert_close(missing, shrink(img, 8) - shrink(drawn, 8))
+    torch.testing.assert_close(palette, torch.cat([shrink(x, 8) for x in activations], 1))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"img": torch.zeros(2, 1, 32, 32)}, "img"),
-        ({"drawn": torch.zeros(2, 3, 16, 16)}, "drawn"),
+        ({"missing": torch.zeros(2, 1, 32, 32)}, "missing"),
+        ({"missing": torch.zeros(2, 3, 8, 8)}, "missing"),
         ({"palette": torch.zeros(2, 16, 8, 8)}, "palette"),
         ({"ws": torch.zeros(2, 7, 32)}, "ws"),
     ],
 )
 def test_other_shapes_are_refused(tiny_generator, colours, change, message):
     ws = styles(tiny_generator)
-    drawn, palette = traced(tiny_generator, ws, colours)
-    given = {"img": pictures(), "drawn": drawn, "palette": palette, "ws": ws, **change}
+    missing, palette = compared(tiny_generator, colours, pictures(), ws)
+    given = {"missing": missing, "palette": palette, "ws": ws, **change}
     with pytest.raises(ShapeError, match=rf"^{message}"):
         colours(**given)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.autograd import gradcheck
 
 from stylegan2.errors import ShapeError
@@ -8,6 +9,7 @@ from stylegan2.ops.modulated_conv import modulated_conv2d, modulated_conv2d_refe
 from stylegan2.ops.upfirdn2d import (
     blur_after_up,
     blur_before_down,
+    blur_weight,
     downsample2d,
     upfirdn2d_reference,
     upsample2d,
@@ -22,7 +24,10 @@ def test_upsample2d_equals_its_slow_twin(shape):
 
 def test_blur_equals_its_slow_twin():
     x = torch.randn(2, 3, 9, 11, dtype=torch.float64)
-    torch.testing.assert_close(blur_after_up(x), upfirdn2d_reference(x, up=1, pad=(1, 1), gain=4.0))
+    blurred = upfirdn2d_reference(x, up=1, pad=(1, 1), gain=4.0)
+    torch.testing.assert_close(blur_after_up(x), blurred)
+    channels = x.shape[1]
+    torch.testing.assert_close(F.conv2d(x, blur_weight(channels).to(x), padding=1, groups=channels), blurred)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (3, 2, 6, 10)])

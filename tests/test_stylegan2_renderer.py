@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from inversion.checkpoint import load_encoder, load_refiners
 from inversion.inverter import Inverter
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
@@ -17,7 +18,7 @@ from stylegan2.openvino_engine import inference_precision, weights_hash
 from stylegan2.renderer import Renderer
 
 F16_TOLERANCE = 2  # of 255, for f16 and f32
-# bf16 keeps 8 bits: single pixels may be off further, the picture as a whole may not.
+# bf16 keeps 8 bits: single pixels may be off further, one in a thousand at will, the picture may not.
 BF16_TOLERANCE, BF16_MEAN = 10, 1.0
 
 
@@ -27,12 +28,12 @@ def reference(generator, ws):
 
 def assert_draws(renderer, ws, expected):
     """The pixels are `expected` to the tolerance of the engine's number format."""
-    off = (renderer.render(ws).int() - expected.int()).abs()
+    off = (renderer.render(ws).int() - expected.int()).abs().float()
     if not renderer.engine.name.endswith("bf16"):
         assert off.max().item() <= F16_TOLERANCE
         return
-    assert off.max().item() <= BF16_TOLERANCE
-    assert off.float().mean().item() <= BF16_MEAN
+    assert off.quantile(0.999).item() <= BF16_TOLERANCE
+    assert off.mean().item() <= BF16_MEAN
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
@@ -69,9 +70,23 @@ def test_the_number_format_follows_the_processor(capabilities, coarse, processor
     assert inference_precision(capabilities, coarse=coarse, processor=processor) == precision
 
 
-def test_latents_are_never_computed_in_bf16(tiny_encoder, tiny_generator, tmp_path):
-    inverter = Inverter(tiny_generator, tiny_encoder, engine="openvino", cache=tmp_path)
-    assert inverter.engine.name.split()[-1] in ("f16", "f32")
+@pytest.mark.weights
+def test_the_number_format_hardly_moves_latents(tmp_path):
+    """By a fiftieth of a standard deviation, the unit of edits, at most."""
+    bundle = load_bundle()
+    generator, encoder = load_generator(bundle.generator_path), load_encoder(bundle.encoder_path)
+    refiners = load_refiners(bundle.refiners_path)
+    pixels = to_uint8(generator.synthesis(generator.broadcast(generator.sample_w(1, seed=0))))
+    exact, fast = (
+        Inverter(generator, encoder, refiners=refiners, device="cpu", engine=engine, cache=tmp_path).invert(
+            pixels
+        )
+        for engine in ("torch", "openvino")
+    )
+    sigma = refiners.wplus.w_std * generator.w_dim**0.5
+    for a, b in ((exact.w, fast.w), (exact.f.ws, fast.f.ws)):
+        assert (a - b).norm(dim=-1).max() < 0.02 * sigma
+        assert b.dtype == torch.float32
 
 
 def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):

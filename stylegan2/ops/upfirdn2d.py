@@ -33,6 +33,16 @@ def blur_after_up(x: Tensor) -> Tensor:
     return _fir_axis(_fir_axis(F.pad(x, (1, 1, 1, 1)), 2, 2.0), 3, 2.0)
 
 
+def blur_weight(channels: int) -> Tensor:
+    """`blur_after_up` as the weight [C, 1, 4, 4] of a depthwise convolution with padding 1.
+
+    To engines that run one operation after the other, as OpenVINO and torch without a compiler, it is one
+    kernel instead of six.
+    """
+    taps = torch.tensor(FIR_TAPS) / 4  # gain 2 on each axis
+    return torch.outer(taps, taps).expand(channels, 1, 4, 4).clone()
+
+
 def blur_before_down(x: Tensor) -> Tensor:
     """Low-pass the input of a stride-2 3 x 3 convolution without padding: pad 2, gain 1.
 
