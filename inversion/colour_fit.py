@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan2.checks import check_shape
+from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
 from stylegan2.layers import FullyConnectedLayer
 from stylegan2.synthesis import SynthesisBlock
@@ -90,10 +91,10 @@ class ColourFit:
 
     @torch.no_grad()
     def _squares_of_others(self, generator: Generator) -> Tensor:
-        squares = []
+        squares, synthesis = [], FoldedSynthesis(generator.synthesis)
         for w in generator.sample_w(OTHERS, seed=0):
             ws = generator.broadcast(w[None]).contiguous()
-            activations, _ = generator.synthesis.trace(*generator.synthesis.lower(ws, self.first), ws)
+            activations, _ = synthesis.trace(*synthesis.lower(ws, self.first), ws)
             squares.append(self._squares(_exact(_palette(activations, self.side)).flatten(2)))
         return torch.cat(squares).mean(0)
 

@@ -142,7 +142,7 @@ class Inverter:
             w, *levels = self.engine(pixels)
         if self._path is None:
             return Inversion(w=w, ws=self._generator.broadcast(w).clone())
-        w, ws = self._path.styles(pixels, w, *levels)
+        w, ws = self._path.styles(pixels, w, levels)
         ws, f = self._path.fitted(pixels, ws, levels)
         return Inversion(w=w, ws=ws, f=f)
 

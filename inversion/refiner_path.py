@@ -1,6 +1,6 @@
 """RefinerPath: what an inverter runs after the encoder, as two graphs and one solution in closed form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ class RefinerPath:
         self._colours = ColourFit(generator, refiners.wplus.w_std)
         folded = FoldedSynthesis(generator.synthesis)
         self._styles = open_engine(_PixelsToStyles(folded, refiners).eval(), (pixels, *answer))
-        _, ws = self.styles(pixels, *answer)
+        _, ws = self.styles(pixels, answer[0], answer[1:])
         feature = _PixelsToFeature(folded, refiners, self._colours.side).eval()
         self._feature = open_engine(feature, (pixels, *answer[1:], ws))
 
@@ -91,8 +91,8 @@ class RefinerPath:
         self._styles.prepare()
         self._feature.prepare()
 
-    def styles(self, pixels: Tensor, w: Tensor, *levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Refine the encoder's answer for pixels [1, R, R, 3] uint8.
+    def styles(self, pixels: Tensor, w: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Refine the encoder's answer for pixels [1, R, R, 3] uint8: w and its feature levels.
 
         Returns:
             w [1, w_dim], improved by the second look if there is one, and ws [1, num_ws, w_dim].
@@ -100,7 +100,7 @@ class RefinerPath:
         w, ws = self._styles(pixels, w, *levels)
         return w, ws
 
-    def fitted(self, pixels: Tensor, ws: Tensor, levels: list[Tensor]) -> tuple[Tensor, Feature]:
+    def fitted(self, pixels: Tensor, ws: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Feature]:
         """Styles -> the same with the colours of the picture, and what F adds to them as they were."""
         code, a, in_f, missing, palette = self._feature(pixels, *levels, ws)
         return self._colours(missing, palette, ws), Feature(ws=ws, code=code, a=a, pixels=in_f)
