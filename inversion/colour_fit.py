@@ -113,7 +113,12 @@ def compared_colours(
     Returns:
         What `drawn` lacks [N, 3, side, side], and what its colours are mixed from [N, C, side, side], C the
         channels of both activations.
+
+    Raises:
+        ShapeError: `img` or `drawn` has another shape.
     """
+    check_shape("img", img, "N", 3, "R", "R")
+    check_shape("drawn", drawn, *img.shape)
     return _pooled(img - drawn, side), _palette(activations, side)
 
 
@@ -122,11 +127,13 @@ def _palette(activations: list[Tensor], side: int) -> Tensor:
 
 
 def _pooled(x: Tensor, side: int) -> Tensor:
-    # As `shrink`, but as a convolution: OpenVINO computes what leads from the last one to an answer in
-    # float32, and adaptive pooling takes it some times longer than both.
+    # As `shrink`, but ending in a convolution: what comes after its last convolution OpenVINO computes in
+    # float32, here from activations as large as the picture. Adaptive pooling takes it longer yet.
     share = x.shape[3] // side
-    weight = x.new_full((x.shape[1], 1, share, share), 1 / share**2)
-    return F.conv2d(x, weight, stride=share, groups=x.shape[1])
+    last = min(share, 4)  # torch is slow where a convolution is much larger
+    x = x if share == last else F.avg_pool2d(x, share // last)
+    weight = x.new_full((x.shape[1], 1, last, last), 1 / last**2)
+    return F.conv2d(x, weight, stride=last, groups=x.shape[1])
 
 
 def _movements(block: SynthesisBlock, unseen_by: FullyConnectedLayer | None) -> tuple[Tensor, Tensor]:

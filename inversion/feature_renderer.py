@@ -61,7 +61,7 @@ class FeatureRenderer:
         code = torch.zeros(1, config.code, side, side)
         a = torch.zeros(1, config.f_channels, side, side)
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
-        open_engine = partial(LiveEngine, device=device, engine=engine, coarse=True, cache=cache)
+        open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
         self._open_activation = partial(open_engine, Activation(folded, side).eval(), (ws,))
         self.engine = open_engine(_FeaturePixels(folded, space).eval(), (ws, code, a))
 
@@ -91,6 +91,7 @@ class FeatureRenderer:
             ShapeError: `ws_hat` has another shape.
         """
         check_shape("ws_hat", ws_hat, 1, *self._shape)
+        ws_hat = ws_hat.detach().to("cpu", torch.float32).contiguous()
         if feature.pixels is not None and torch.equal(ws_hat, feature.ws):
-            return feature.pixels
-        return self.engine(ws_hat.detach().to("cpu", torch.float32).contiguous(), feature.code, feature.a)[0]
+            return feature.pixels.clone()  # a caller may write on what is drawn
+        return self.engine(ws_hat, feature.code, feature.a)[0]

@@ -105,7 +105,7 @@ class Inverter:
         side = generator.img_resolution
         pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
 
-        open_engine = partial(LiveEngine, device=device, engine=engine, coarse=True, cache=cache)
+        open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
 
         self.engine: LiveEngine | None = None
         self._path: RefinerPath | None = None

@@ -74,7 +74,7 @@ def optimise_latents(
     check_shape("w", w, len(target), generator.w_dim)
     config = config or OptimiseConfig()
     target = target.to(device)
-    synthesis = FoldedSynthesis(generator.synthesis)  # the same pictures, a sixth faster
+    synthesis = FoldedSynthesis(generator.synthesis)  # the same pictures, faster
 
     def draw(ws: Tensor) -> Tensor:
         return synthesis.upper(*synthesis.lower(ws, 4), ws)

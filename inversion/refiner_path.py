@@ -52,8 +52,8 @@ class _PixelsToFeature(nn.Module):
         activations, drawn = self.synthesis.trace(a, below, ws)
         img, drawn = from_uint8(pixels), drawn.clamp(-1, 1)
         code = self.feature(img, drawn, (fine, middle, coarse), ws)
-        in_f = to_uint8(self.synthesis.upper(self.carrier(code, a), below, ws))
-        return code, a, in_f, *compared_colours(img, drawn, activations[-2:], self.colours_side)
+        pixels_in_f = to_uint8(self.synthesis.upper(self.carrier(code, a), below, ws))
+        return code, a, pixels_in_f, *compared_colours(img, drawn, activations[-2:], self.colours_side)
 
     def extra_repr(self) -> str:
         return f"colours_side={self.colours_side}"
@@ -64,7 +64,7 @@ class RefinerPath:
 
     Args:
         generator: The refiners'.
-        refiners: All are used.
+        refiners: Their look, W+, feature and carrier are used.
         answer: The encoder's, for a picture of the right size.
         open_engine: Module and examples -> engine.
     """
@@ -102,5 +102,5 @@ class RefinerPath:
 
     def fitted(self, pixels: Tensor, ws: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Feature]:
         """Styles -> the same with the colours of the picture, and what F adds to them as they were."""
-        code, a, in_f, missing, palette = self._feature(pixels, *levels, ws)
-        return self._colours(missing, palette, ws), Feature(ws=ws, code=code, a=a, pixels=in_f)
+        code, a, pixels_in_f, missing, palette = self._feature(pixels, *levels, ws)
+        return self._colours(missing, palette, ws), Feature(ws=ws, code=code, a=a, pixels=pixels_in_f)

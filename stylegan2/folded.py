@@ -24,7 +24,7 @@ class _FoldedLayer(nn.Module):
     affine_bias: Tensor
     energy: Tensor
     shift: Tensor
-    blur: Tensor
+    blur: Tensor  # where `up`
 
     def __init__(self, layer: SynthesisLayer) -> None:
         super().__init__()

@@ -28,8 +28,6 @@ class LiveEngine:
         examples: One input [1, ...] each.
         device: One of `DEVICES`.
         engine: One of `ENGINES`.
-        coarse: Whether 8 bits of precision will do, see `inference_precision`: for pictures, which have 8
-            bits themselves, and for what finds latents and leaves them in float32.
         cache: Folder for converted graphs; None for the user's cache folder.
 
     Raises:
@@ -43,7 +41,6 @@ class LiveEngine:
         *,
         device: str = "auto",
         engine: str = "auto",
-        coarse: bool = False,
         cache: Path | None = None,
     ) -> None:
         if engine not in ENGINES:
@@ -55,7 +52,7 @@ class LiveEngine:
             )
         self.device = chosen
         self.note = ""
-        self._module, self._examples, self._coarse, self._cache = module, examples, coarse, cache
+        self._module, self._examples, self._cache = module, examples, cache
         self._engine: Engine = TorchEngine(module, chosen)
         self._thread: threading.Thread | None = None
         self._wanted = chosen.type == "cpu" and engine != "torch"
@@ -76,7 +73,7 @@ class LiveEngine:
             try:
                 # A copy, since tracing a module while another thread runs it is not safe.
                 module = copy.deepcopy(self._module)
-                fast = OpenVINOEngine(module, self._examples, coarse=self._coarse, folder=self._cache)
+                fast = OpenVINOEngine(module, self._examples, folder=self._cache)
                 fast(*self._examples)  # the first run allocates
             except EngineError as error:
                 self.note = f"{error}; rendering with torch instead."

@@ -55,24 +55,24 @@ def weights_hash(module: nn.Module, *examples: Tensor) -> str:
     return digest.hexdigest()
 
 
-def inference_precision(
-    capabilities: Sequence[str], *, coarse: bool, processor: Mapping[str, Any] | None = None
-) -> str:
-    """OpenVINO's name of the fastest number format that is exact enough.
+def inference_precision(capabilities: Sequence[str], processor: Mapping[str, Any] | None = None) -> str:
+    """OpenVINO's name of the fastest number format.
+
+    f16 has 11 bits, bf16 the 8 that pictures have themselves. Latents that are found in bf16 are those of
+    f32 to a hundredth of an edit's unit (`docs/architecture.md`).
 
     x86 processors whose vectors know f16, but not their matrix units (AVX512-FP16 without AMX-FP16, as all
     Xeons of the 4th and 5th generation), draw more slowly in f16 than in f32: it is passed over there.
 
     Args:
         capabilities: What the CPU computes in natively, in OpenVINO's words.
-        coarse: Whether the 8 bits of bf16 will do. f16 has 11, so that it always does.
         processor: Its instruction sets, in torch's words; None for this machine's.
     """
     processor = torch.cpu.get_capabilities() if processor is None else processor
     vectors_only = processor.get("avx512_fp16") and not processor.get("amx_fp16")
     if "FP16" in capabilities and not vectors_only:
         return "f16"
-    return "bf16" if coarse and "BF16" in capabilities else "f32"
+    return "bf16" if "BF16" in capabilities else "f32"
 
 
 class OpenVINOEngine:
@@ -81,7 +81,6 @@ class OpenVINOEngine:
     Args:
         module: In evaluation mode; batch size 1 must do for its trace.
         examples: One input [1, ...] each.
-        coarse: See `inference_precision`.
         folder: Where to keep converted graphs; None for `cache_folder()`.
 
     Raises:
@@ -93,14 +92,13 @@ class OpenVINOEngine:
         module: nn.Module,
         examples: tuple[Tensor, ...],
         *,
-        coarse: bool = False,
         folder: Path | None = None,
     ) -> None:
         openvino = import_openvino()
         try:
             core = openvino.Core()
             capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = inference_precision(capabilities, coarse=coarse)
+            precision = inference_precision(capabilities)
             version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
             file = (folder or cache_folder()) / f"{weights_hash(module, *examples)[:32]}-{version}.xml"
             settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}

@@ -32,7 +32,7 @@ class Renderer:
         self.img_resolution = generator.img_resolution
         example = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
         folded = FoldedSynthesis(generator.synthesis).eval()
-        self.engine = LiveEngine(folded, (example,), device=device, engine=engine, coarse=True, cache=cache)
+        self.engine = LiveEngine(folded, (example,), device=device, engine=engine, cache=cache)
 
     def render(self, ws: Tensor) -> Tensor:
         """Render styles with the stored noise.

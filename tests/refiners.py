@@ -44,8 +44,8 @@ def levels(n=2):
     return tuple(torch.randn(n, c, side, side) for c, side in ((8, 8), (16, 4), (16, 2)))
 
 
-def tiny_refiners(encoder):
+def tiny_refiners(encoder, *, second_look=True):
     """Refiners in the encoder's frame of reference, stirred."""
-    refiners = Refiners(CONFIG)
+    refiners = Refiners(replace(CONFIG, second_look=second_look))
     refiners.frame(encoder.w_avg, encoder.w_std)
     return stirred(refiners)

@@ -165,13 +165,15 @@ def test_the_generator_learns_nothing_from_a_refinement(tiny_generator, pixels):
     assert all(torch.equal(value, before[name]) for name, value in tiny_generator.state_dict().items())
 
 
-@pytest.fixture(params=["torch", "openvino"])
+@pytest.fixture(params=["torch", "openvino", "openvino without a second look"])
 def full(request, tiny_generator, tiny_encoder, tmp_path):
     """Inverter and feature renderer with refiners, and the same networks as a plain chain."""
-    refiners = tiny_refiners(tiny_encoder)
-    options = {"device": "cpu", "engine": request.param, "cache": tmp_path}
+    engine, *without = request.param.split(maxsplit=1)
+    refiners = tiny_refiners(tiny_encoder, second_look=not without)
+    options = {"device": "cpu", "engine": engine, "cache": tmp_path}
     features = FeatureRenderer(tiny_generator, refiners, **options)
     inverter = Inverter(tiny_generator, tiny_encoder, refiners=refiners, **options)
+    assert inverter.engine.name.lower().startswith(engine)
     chain = Chain(
         synthesis=tiny_generator.synthesis,
         encoder=tiny_encoder,
@@ -190,13 +192,21 @@ def test_the_facade_with_refiners_answers_as_the_chain(full, pixels):
     assert (fitted - own).abs().float().mean() < 3
     assert (fitted - to_uint8(chain.draw_ws(expected.ws_f)).int()).abs().float().mean() > 3
     drawn = to_uint8(chain.draw(expected)).int()
-    assert features.render(found.f.ws, found.f) is found.f.pixels
     for feature in (found.f, replace(found.f, pixels=None)):
         assert (features.render(found.f.ws, feature).int() - drawn).abs().float().mean() < 3
     ws_hat = found.f.ws + 0.3
     edited = to_uint8(chain.draw(expected, expected.ws_f + 0.3)).int()
     assert (features.render(ws_hat, found.f).int() - edited).abs().float().mean() < 3
     assert (edited - drawn).abs().float().mean() > 3
+
+
+def test_what_the_inversion_has_drawn_is_the_unedited_picture_alone(full, pixels):
+    inverter, features, _ = full
+    found = inverter.invert(pixels).f
+    other = replace(found, pixels=255 - found.pixels)
+    features.render(found.ws, other).fill_(0)  # a caller's own
+    assert torch.equal(features.render(found.ws, other), 255 - found.pixels)
+    assert torch.equal(features.render(found.ws + 0.3, other), features.render(found.ws + 0.3, found))
 
 
 def test_refinement_renews_f(full, pixels):
@@ -243,11 +253,15 @@ def test_a_refinement_leaves_ws_no_worse(full, tiny_generator):
 
 @pytest.mark.parametrize("last", [3, 12])
 def test_a_refinement_that_is_cancelled_has_f_all_the_same(full, pixels, last):
-    inverter, _, _ = full
-    refined = inverter.refine(pixels, inverter.invert(pixels), 10, progress=lambda news: news.step < last)
+    inverter, features, _ = full
+    start = inverter.invert(pixels)
+    refined = inverter.refine(pixels, start, 10, progress=lambda news: news.step < last)
     assert refined.stopped
     assert refined.steps == min(last, 10)
-    assert refined.f is not None
+    f = refined.f
+    shown, again = (features.render(f.ws, x).int() for x in (f, replace(f, pixels=None)))
+    assert (shown - again).abs().float().mean() < 2
+    assert (shown - start.f.pixels.int()).abs().float().mean() > 2
 
 
 def test_without_refiners_there_is_no_f(inverter, pixels):

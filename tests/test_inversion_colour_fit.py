@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -82,16 +84,17 @@ def test_the_colours_are_those_of_least_squares(tiny_generator, colours):
 def test_colours_that_the_generator_can_draw_are_found(tiny_generator, monkeypatch):
     monkeypatch.setattr(colour_fit, "RESTRAINT", 0.0)
     monkeypatch.setattr(colour_fit, "PENALTY", 1e-12)
-    for block in tiny_generator.synthesis.blocks:  # pale enough that nothing is cut off
+    pale = copy.deepcopy(tiny_generator)
+    for block in pale.synthesis.blocks:  # pale enough that nothing is cut off
         block.torgb.weight.data *= 0.1
-    ws = styles(tiny_generator)
+    ws = styles(pale)
     other = ws.clone()
     other[:, -1] += torch.randn(2, 32, generator=torch.Generator().manual_seed(6))
-    img = tiny_generator.synthesis(other)
+    img = pale.synthesis(other)
     assert img.abs().max() < 1
-    colours = ColourFit(tiny_generator, torch.tensor(0.5))
-    found = tiny_generator.synthesis(fit(tiny_generator, colours, img, ws))
-    before = (tiny_generator.synthesis(ws) - img).square().mean()
+    colours = ColourFit(pale, torch.tensor(0.5))
+    found = pale.synthesis(fit(pale, colours, img, ws))
+    before = (pale.synthesis(ws) - img).square().mean()
     assert (found - img).square().mean() < 1e-3 * before
 
 
@@ -128,9 +131,10 @@ def test_a_row_that_the_next_layer_sees_in_full_stays():
 def test_what_is_compared_is_averaged(tiny_generator):
     img, ws = pictures(), styles(tiny_generator)
     activations, drawn = tiny_generator.synthesis.trace(*tiny_generator.synthesis.lower(ws, 16), ws)
-    missing, palette = compared_colours(img, drawn, activations, 8)
-    torch.testing.assert_close(missing, shrink(img, 8) - shrink(drawn, 8))
-    torch.testing.assert_close(palette, torch.cat([shrink(x, 8) for x in activations], 1))
+    for side in (2, 16):  # in two steps, and in one
+        missing, palette = compared_colours(img, drawn, activations, side)
+        torch.testing.assert_close(missing, shrink(img, side) - shrink(drawn, side))
+        torch.testing.assert_close(palette, torch.cat([shrink(x, side) for x in activations], 1))
 
 
 @pytest.mark.parametrize(
@@ -148,3 +152,12 @@ def test_other_shapes_are_refused(tiny_generator, colours, change, message):
     given = {"missing": missing, "palette": palette, "ws": ws, **change}
     with pytest.raises(ShapeError, match=rf"^{message}"):
         colours(**given)
+
+
+@pytest.mark.parametrize(
+    ("img", "drawn", "message"),
+    [((2, 1, 32, 32), (2, 1, 32, 32), "img"), ((2, 3, 32, 32), (1, 3, 32, 32), "drawn")],
+)
+def test_pictures_of_other_shapes_are_not_compared(img, drawn, message):
+    with pytest.raises(ShapeError, match=rf"^{message}"):
+        compared_colours(torch.zeros(img), torch.zeros(drawn), [], 16)

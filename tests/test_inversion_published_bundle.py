@@ -202,7 +202,7 @@ def test_a_published_encoder_is_the_same_in_onnx(kind, sources, tmp_path):
     found = run("encoder", img=img)
     for a, b in zip(found, expected, strict=True):
         # Random weights enlarge what float32 rounds away: 1.1e-3 on a processor with AMX.
-        torch.testing.assert_close(a, b, atol=5e-3, rtol=1e-3)
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)
     if not model.has_f:
         return
     _, ws, f = expected

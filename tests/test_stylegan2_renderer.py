@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from inversion.checkpoint import load_encoder, load_refiners
+from inversion.directions import DIRECTIONS_ROOT, find_directions
 from inversion.inverter import Inverter
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
-from stylegan2.engine import choose_device
+from stylegan2.engine import ENGINES, choose_device
 from stylegan2.errors import EngineError, ShapeError
 from stylegan2.image import to_uint8
 from stylegan2.live_engine import LiveEngine
@@ -18,8 +19,8 @@ from stylegan2.openvino_engine import inference_precision, weights_hash
 from stylegan2.renderer import Renderer
 
 F16_TOLERANCE = 2  # of 255, for f16 and f32
-# bf16 keeps 8 bits: single pixels may be off further, one in a thousand at will, the picture may not.
-BF16_TOLERANCE, BF16_MEAN = 10, 1.0
+# bf16 keeps 8 bits: one value in a thousand may be off further, the picture as a whole may not.
+BF16_TOLERANCE, BF16_MOST, BF16_MEAN = 10, 40, 1.0
 
 
 def reference(generator, ws):
@@ -33,6 +34,7 @@ def assert_draws(renderer, ws, expected):
         assert off.max().item() <= F16_TOLERANCE
         return
     assert off.quantile(0.999).item() <= BF16_TOLERANCE
+    assert off.max().item() <= BF16_MOST
     assert off.mean().item() <= BF16_MEAN
 
 
@@ -54,39 +56,34 @@ def test_each_engine_draws_the_bundled_reference(tmp_path, engine):
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "coarse", "processor", "precision"),
+    ("capabilities", "processor", "precision"),
     [
-        (["FP32", "FP16", "BF16"], False, {"avx512_fp16": True, "amx_fp16": True}, "f16"),
-        (["FP32", "FP16", "BF16"], True, {"avx512_fp16": True, "amx_fp16": True}, "f16"),
-        (["FP32", "FP16", "BF16"], True, {"avx512_fp16": True, "amx_fp16": False}, "bf16"),
-        (["FP32", "FP16", "BF16"], False, {"avx512_fp16": True, "amx_fp16": False}, "f32"),
-        (["FP32", "FP16"], True, {"neon": True}, "f16"),
-        (["FP32", "BF16"], True, {}, "bf16"),
-        (["FP32", "BF16"], False, {}, "f32"),
-        (["FP32"], True, {}, "f32"),
+        (["FP32", "FP16", "BF16"], {"avx512_fp16": True, "amx_fp16": True}, "f16"),
+        (["FP32", "FP16", "BF16"], {"avx512_fp16": True, "amx_fp16": False}, "bf16"),
+        (["FP32", "FP16"], {"avx512_fp16": True, "amx_fp16": False}, "f32"),
+        (["FP32", "FP16"], {"neon": True}, "f16"),
+        (["FP32", "BF16"], {}, "bf16"),
+        (["FP32"], {}, "f32"),
     ],
 )
-def test_the_number_format_follows_the_processor(capabilities, coarse, processor, precision):
-    assert inference_precision(capabilities, coarse=coarse, processor=processor) == precision
+def test_the_number_format_follows_the_processor(capabilities, processor, precision):
+    assert inference_precision(capabilities, processor) == precision
 
 
 @pytest.mark.weights
 def test_the_number_format_hardly_moves_latents(tmp_path):
-    """By a fiftieth of a standard deviation, the unit of edits, at most."""
+    """By a fiftieth of the unit of any edit, at most."""
     bundle = load_bundle()
     generator, encoder = load_generator(bundle.generator_path), load_encoder(bundle.encoder_path)
-    refiners = load_refiners(bundle.refiners_path)
+    options = {"refiners": load_refiners(bundle.refiners_path), "device": "cpu", "cache": tmp_path}
     pixels = to_uint8(generator.synthesis(generator.broadcast(generator.sample_w(1, seed=0))))
-    exact, fast = (
-        Inverter(generator, encoder, refiners=refiners, device="cpu", engine=engine, cache=tmp_path).invert(
-            pixels
-        )
-        for engine in ("torch", "openvino")
-    )
-    sigma = refiners.wplus.w_std * generator.w_dim**0.5
+    edits = find_directions(bundle.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
+    units = torch.stack([edit.direction / edit.sigma for edit in edits.values()], 1)
+    exact, fast = (Inverter(generator, encoder, engine=engine, **options) for engine in ENGINES[1:])
+    assert fast.engine.name.startswith("OpenVINO")
+    exact, fast = exact.invert(pixels), fast.invert(pixels)
     for a, b in ((exact.w, fast.w), (exact.f.ws, fast.f.ws)):
-        assert (a - b).norm(dim=-1).max() < 0.02 * sigma
-        assert b.dtype == torch.float32
+        assert 0 < ((a - b) @ units).abs().max() < 0.02
 
 
 def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):

@@ -46,12 +46,20 @@ def test_refine_tells_its_progress_and_improves_the_picture(handlers, token):
     assert after > before
 
 
+def which_came_with_the_inversion(stage):
+    times = [view["milliseconds"] for view in json.loads(stage)["spaces"]]
+    assert all(re.fullmatch(r"\d+ ms( with inversion)?", time) for time in times)
+    return [time.endswith("with inversion") for time in times]
+
+
 def test_what_a_refinement_brought_is_said_for_each_space_it_works_in(refined_editor, tmp_path):
     handlers = Handlers(refined_editor, make_examples(refined_editor))
     token = handlers.enter(PAGE)[0]
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
-    handlers.open_photo(str(tmp_path / "photo.jpg"), token)
-    *_, (_, status, _) = handlers.refine(token, 40)
+    stage, _ = handlers.open_photo(str(tmp_path / "photo.jpg"), token)
+    assert which_came_with_the_inversion(stage) == [False, False, True]
+    *_, (stage, status, _) = handlers.refine(token, 40)
+    assert which_came_with_the_inversion(stage) == [False, False, False]
     found = re.fullmatch(
         r"Refined after 40 steps: (.+) dB became (.+) dB in W\+, (.+) dB became (.+) dB in W\+ & F\.", status
     )

@@ -163,8 +163,15 @@ class Handlers:
         start = time.perf_counter()
         pixels = self.editor.reconstruct(self.editor.enter(session, space))
         milliseconds = (time.perf_counter() - start) * 1e3
-        likeness = self.editor.likeness(session, pixels)
-        return SpaceView(space=space, pixels=pixels, milliseconds=milliseconds, likeness=likeness)
+        f = session.inversion.f
+        drawn_before = space == "f" and f is not None and f.pixels is not None
+        return SpaceView(
+            space=space,
+            pixels=pixels,
+            milliseconds=session.milliseconds["invert"] if drawn_before else milliseconds,
+            with_inversion=drawn_before,
+            likeness=self.editor.likeness(session, pixels),
+        )
 
     def draw(self, question: object) -> dict[str, Any]:
         """One live frame: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}.

@@ -37,7 +37,8 @@ class SpaceView:
 
     space: str
     pixels: NDArray[np.uint8]  # [H, W, 3]
-    milliseconds: float  # to draw it
+    milliseconds: float  # to draw it; with the inversion, where that has drawn it
+    with_inversion: bool = False
     likeness: float | None = None  # to the photo's person, in [-1, 1]; None where nothing measures it
 
 
@@ -73,7 +74,7 @@ def face_value(
             "src": jpeg_uri(view.pixels),
             "psnr": f"{cv2.PSNR(crop, view.pixels):.1f} dB",
             "likeness": "" if view.likeness is None else f"identity {view.likeness:.2f}",
-            "milliseconds": f"{view.milliseconds:.0f} ms",
+            "milliseconds": f"{view.milliseconds:.0f} ms{' with inversion' * view.with_inversion}",
         }
         for view in views
     ]
