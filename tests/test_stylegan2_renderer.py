@@ -11,7 +11,7 @@ from inversion.directions import DIRECTIONS_ROOT, find_directions
 from inversion.inverter import Inverter
 from stylegan2.bundle import load_bundle
 from stylegan2.checkpoint import load_generator
-from stylegan2.engine import ENGINES, choose_device
+from stylegan2.engine import choose_device
 from stylegan2.errors import EngineError, ShapeError
 from stylegan2.image import to_uint8
 from stylegan2.live_engine import LiveEngine
@@ -19,8 +19,9 @@ from stylegan2.openvino_engine import inference_precision, weights_hash
 from stylegan2.renderer import Renderer
 
 F16_TOLERANCE = 2  # of 255, for f16 and f32
-# bf16 keeps 8 bits: one value in a thousand may be off further, the picture as a whole may not.
-BF16_TOLERANCE, BF16_MOST, BF16_MEAN = 10, 40, 1.0
+# bf16 keeps 8 bits: single pixels may be off further, the picture as a whole may not.
+BF16_TOLERANCE, BF16_MEAN = 10, 1.0
+MILD = 0.25  # of toy styles: glaring pictures put some pixel beyond any bound in bf16, whatever draws them
 
 
 def reference(generator, ws):
@@ -29,20 +30,19 @@ def reference(generator, ws):
 
 def assert_draws(renderer, ws, expected):
     """The pixels are `expected` to the tolerance of the engine's number format."""
-    off = (renderer.render(ws).int() - expected.int()).abs().float()
+    off = (renderer.render(ws).int() - expected.int()).abs()
     if not renderer.engine.name.endswith("bf16"):
         assert off.max().item() <= F16_TOLERANCE
         return
-    assert off.quantile(0.999).item() <= BF16_TOLERANCE
-    assert off.max().item() <= BF16_MOST
-    assert off.mean().item() <= BF16_MEAN
+    assert off.max().item() <= BF16_TOLERANCE
+    assert off.float().mean().item() <= BF16_MEAN
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_each_engine_draws_the_reference(tiny_generator, tmp_path, engine):
     renderer = Renderer(tiny_generator, device="cpu", engine=engine, cache=tmp_path)
     assert renderer.engine.name.lower().startswith(engine)
-    ws = torch.randn(3, tiny_generator.num_ws, 32)
+    ws = MILD * torch.randn(3, tiny_generator.num_ws, 32)
     assert_draws(renderer, ws, reference(tiny_generator, ws))
 
 
@@ -79,7 +79,7 @@ def test_the_number_format_hardly_moves_latents(tmp_path):
     pixels = to_uint8(generator.synthesis(generator.broadcast(generator.sample_w(1, seed=0))))
     edits = find_directions(bundle.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
     units = torch.stack([edit.direction / edit.sigma for edit in edits.values()], 1)
-    exact, fast = (Inverter(generator, encoder, engine=engine, **options) for engine in ENGINES[1:])
+    exact, fast = (Inverter(generator, encoder, engine=engine, **options) for engine in ("torch", "openvino"))
     assert fast.engine.name.startswith("OpenVINO")
     exact, fast = exact.invert(pixels), fast.invert(pixels)
     for a, b in ((exact.w, fast.w), (exact.f.ws, fast.f.ws)):
@@ -88,7 +88,7 @@ def test_the_number_format_hardly_moves_latents(tmp_path):
 
 def test_auto_answers_at_once_and_then_faster(tiny_generator, tmp_path):
     renderer = Renderer(tiny_generator, device="cpu", cache=tmp_path)
-    ws = torch.randn(1, tiny_generator.num_ws, 32)
+    ws = MILD * torch.randn(1, tiny_generator.num_ws, 32)
     assert renderer.engine.name == "torch cpu float32"
     before = renderer.render(ws)
     renderer.engine.prepare()
