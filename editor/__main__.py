@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "identity": None if likeness is None else round(likeness, 4),
         "steps": session.inversion.steps,
         "milliseconds": {name: round(value, 1) for name, value in session.milliseconds.items()},
-        "engine": editor.renderer.engine.name,
+        "engine": editor.engine_name(session),
         "notes": list(session.notes),
     }
 

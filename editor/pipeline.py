@@ -198,6 +198,12 @@ class Editor:
         """The inverted face without edits, pixels [R, R, 3] uint8."""
         return self._render(session, {})
 
+    def engine_name(self, session: EditSession) -> str:
+        """Name of the engine that draws the session's space at the moment: F has one of its own."""
+        if session.space == "f" and self.features is not None and session.inversion.f is not None:
+            return self.features.engine.name
+        return self.renderer.engine.name
+
     def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
         found = session.inversion
         if session.space == "f" and self.features is not None and found.f is not None:

@@ -12,7 +12,7 @@ READINESS = 5.7  # of the gates to open: less keeps more of the person and less 
 
 
 class FeatureCarrier(nn.Module):
-    """f = a + offset(code, a), and after an edit f_hat = a_hat + what of the offset still belongs there.
+    """f = a + offset(code, a), and after an edit f_hat = a_hat + what the code calls for that still holds.
 
     With `a = G_k(ws)` and `a_hat = G_k(ws_hat)`, CLCAE (section 3.3) adds the same offset after an edit,
     `f_hat = f + a_hat - a`, so that features of the old face stay where they were although the face moved.
@@ -20,10 +20,11 @@ class FeatureCarrier(nn.Module):
     came from, and fetches the code from there,
 
         moved = softmax(q(a_hat) k(a)^T / sqrt(d)) code
-        code_hat = (1 - m) code + m moved,   f_hat = a_hat + (1 - g) offset(code_hat, a_hat)
+        code_hat = (1 - g) ((1 - m) code + m moved),   f_hat = a_hat + offset(code_hat, a_hat)
 
     and two gates m and g open where the edit changes the activation: m chooses the carried code, g lets go of
-    the offset. With `size` the mean change at a place, as a share of the mean activation,
+    it. Without code the offset still sees `a_hat`, and gives a face that the styles draw softly its details
+    back. With `size` the mean change at a place, as a share of the mean activation,
 
         (m, g) = 1 - exp(-READINESS size / (1 + size) size / mean(size) softplus(net(|a_hat - a|, code)))
 
@@ -32,6 +33,9 @@ class FeatureCarrier(nn.Module):
     reason `size / mean(size)`, over all places: an edit of the mouth is gathered there and has to win there,
     an edit of age or light is spread thinly and leaves most of the person alone. A softplus and no ReLU: a
     gate that training once shuts must be able to open again.
+
+    `RefinerConfig.feature` chooses CLCAE's formula for comparison, with f an offset or instead of `a`; the
+    parts that carry are then there, and nothing asks them.
     """
 
     colours_from_f = True
@@ -41,8 +45,9 @@ class FeatureCarrier(nn.Module):
         self.config = config
         channels, side, width = config.f_channels, config.f_resolution, config.carry_width
         self.mix = nn.Conv2d(config.code + channels, config.f_hidden, 3, 1, 1)
-        # An untrained carrier leaves f as G_k(ws).
-        self.offset = zero_started(nn.Conv2d(config.f_hidden, channels, 3, 1, 1))
+        head = nn.Conv2d(config.f_hidden, channels, 3, 1, 1)
+        # An untrained carrier leaves f as G_k(ws), if f is to go on from there.
+        self.offset = head if config.feature == "replacement" else zero_started(head)
         self.match = nn.Conv2d(channels, width, 1)
         self.row = nn.Parameter(torch.randn(width, side, 1) * 0.5)
         self.column = nn.Parameter(torch.randn(width, 1, side) * 0.5)
@@ -64,7 +69,7 @@ class FeatureCarrier(nn.Module):
             ShapeError: An argument does not have the shape above.
         """
         self._check(code, a)
-        return a + self._offset(code, a)
+        return self._entered(code, a)
 
     def carry(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         """f_hat of an edited picture.
@@ -82,18 +87,27 @@ class FeatureCarrier(nn.Module):
         """
         self._check(code, a)
         check_shape("a_hat", a_hat, *a.shape)
+        if self.config.feature != "carried":
+            return self._entered(code, a) + a_hat - a
+        return self.move(code, a, a_hat, self.open_gates(code, a, a_hat))
+
+    def open_gates(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
+        """How far the gates m and g open [N, 2, R, R], in [0, 1); arguments as for `carry`."""
         change = (a_hat - a).abs()
         size = change.mean(1, keepdim=True) / a.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
         eager = F.softplus(self.gates(torch.cat([change, code], 1)))
         gathered = size / size.mean((2, 3), keepdim=True).clamp(min=1e-6)
-        gates = 1 - torch.exp(-READINESS * size / (1 + size) * gathered * eager)
+        return 1 - torch.exp(-READINESS * size / (1 + size) * gathered * eager)
+
+    def move(self, code: Tensor, a: Tensor, a_hat: Tensor, gates: Tensor) -> Tensor:
+        """f_hat with the gates so far open [N, 2, R, R]; the other arguments as for `carry`."""
         m, g = gates[:, :1], gates[:, 1:]
-        code = code + m * (self._moved(code, a, a_hat) - code)
-        return a_hat + (1 - g) * self._offset(code, a_hat)
+        code = (1 - g) * (code + m * (self._moved(code, a, a_hat) - code))
+        return self._entered(code, a_hat)
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""
-        return f"readiness={READINESS}"
+        return f"readiness={READINESS}, feature={self.config.feature}"
 
     def _moved(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         place, side = self.row + self.column, self.config.f_resolution
@@ -101,9 +115,9 @@ class FeatureCarrier(nn.Module):
         moved = F.scaled_dot_product_attention(q[:, None], k[:, None], to_tokens(code)[:, None])
         return to_map(moved[:, 0], side, side)
 
-    def _offset(self, code: Tensor, a: Tensor) -> Tensor:
+    def _entered(self, code: Tensor, a: Tensor) -> Tensor:
         offset: Tensor = self.offset(F.silu(self.mix(torch.cat([code, a], 1))))
-        return offset
+        return offset if self.config.feature == "replacement" else a + offset
 
     def _check(self, code: Tensor, a: Tensor) -> None:
         side = self.config.f_resolution

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from stylegan2.errors import ConfigError
 
 Attention = Literal["tokens", "reference", "none"]
+FeatureForm = Literal["carried", "offset", "replacement"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,13 @@ class RefinerConfig:
     look_width: int = 152  # of the vector that says what G(w) misses
     # To what w and f attend: many tokens; one, as in CLCAE's published code; nothing, for comparison.
     attention: Attention = "tokens"
+    # What the code becomes: an offset that edits carry along; for comparison, as in CLCAE, an offset or whole
+    # activations that stay where they are.
+    feature: FeatureForm = "carried"
 
     def __post_init__(self) -> None:
-        check_attention(self.attention)
+        check_choice("attention", self.attention, get_args(Attention))
+        check_choice("feature", self.feature, get_args(FeatureForm))
         for name, value in vars(self).items():
             if isinstance(value, int) and not isinstance(value, bool) and value < 1:
                 raise ConfigError(f"{name}: {value}; must be at least 1")
@@ -98,11 +103,10 @@ class RefinerConfig:
         return replace(self, second_look=other.second_look, **look)
 
 
-def check_attention(attention: str) -> None:
+def check_choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
     """Raise `ConfigError` unless the refiners have such a variant."""
-    allowed = list(get_args(Attention))
-    if attention not in allowed:
-        raise ConfigError(f"attention: {attention!r}; must be one of {allowed}")
+    if found not in allowed:
+        raise ConfigError(f"{name}: {found!r}; must be one of {list(allowed)}")
 
 
 def _check_backbone(in_resolution: int, channels: tuple[int, ...], depths: tuple[int, ...]) -> None:

@@ -13,6 +13,7 @@ from stylegan2.checks import check_shape
 
 INITIAL_LOGIT_SCALE = 1 / 0.07  # as CLIP's (arXiv:2103.00020, section 2.5), and CLCAE's
 MAX_LOGIT_SCALE = 100.0  # CLIP's bound: beyond it the softmax is too sharp to train
+_LEARNABLE_LOG_SCALE = math.log(MAX_LOGIT_SCALE) - 1e-6  # below the bound, however its exponential is rounded
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,15 @@ class ContrastiveAligner(nn.Module):
         """Inverse temperature [], in (0, 100]."""
         # The second bound is for the rounding of the exponential: exp(ln 100) may exceed 100 by a bit.
         return self.log_logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp().clamp(max=MAX_LOGIT_SCALE)
+
+    @torch.no_grad()
+    def bound_logit_scale(self) -> None:
+        """Bring the parameter of `logit_scale` back to where gradients reach it; for after an update.
+
+        At the bound the clamp of `logit_scale` has no slope: a parameter that an update carried beyond it
+        would stay there.
+        """
+        self.log_logit_scale.clamp_(max=_LEARNABLE_LOG_SCALE)
 
     def forward(self, img: Tensor, w: Tensor) -> Alignment:
         """Embed pictures and latents.

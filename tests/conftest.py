@@ -1,5 +1,6 @@
 """Fixtures that every test may use: small networks, the bundled model, the test photo."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,12 @@ SHARED = ROOT.parent / "shared"
 def _seed():
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(autouse=True)
+def _compiled_aside(monkeypatch):
+    """Commands of training that tests run shall keep nothing in the cache folder of the person who tests."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / "compiled-by-tests"))
 
 
 @pytest.fixture

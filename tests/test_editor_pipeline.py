@@ -167,6 +167,15 @@ def test_components_are_offered_where_no_direction_has_a_name(tiny_generator):
     assert all(torch.equal(again[name].direction, edit.direction) for name, edit in bank.items())
 
 
+def test_the_engine_that_is_named_is_the_one_that_draws_the_space(refined_editor, astronaut, monkeypatch):
+    session = refined_editor.invert(astronaut)
+    monkeypatch.setattr(
+        type(refined_editor.features.engine), "name", property(lambda engine: str(id(engine)))
+    )
+    for space, drawn_by in (("w", refined_editor.renderer), ("f", refined_editor.features)):
+        assert refined_editor.engine_name(refined_editor.enter(session, space)) == str(id(drawn_by.engine))
+
+
 def test_each_space_is_drawn_and_edited_by_itself(refined_editor, astronaut):
     session = refined_editor.invert(astronaut)
     assert session.space == "f"

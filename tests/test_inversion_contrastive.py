@@ -65,6 +65,19 @@ def test_the_temperature_learns(aligner):
     assert aligner.log_logit_scale.grad.item() == pytest.approx(1 / 0.07)
 
 
+def test_a_temperature_beyond_its_bound_comes_back_to_where_it_learns(aligner):
+    for value in (math.log(100.0), 4.7, 1000.0):
+        aligner.log_logit_scale.data.fill_(value)
+        aligner.bound_logit_scale()
+        aligner.zero_grad()
+        aligner.logit_scale.backward()
+        assert aligner.logit_scale.item() == pytest.approx(100.0, rel=1e-5)
+        assert aligner.log_logit_scale.grad.item() == pytest.approx(100.0, rel=1e-5)
+    aligner.log_logit_scale.data.fill_(2.0)
+    aligner.bound_logit_scale()
+    assert aligner.log_logit_scale.item() == 2.0
+
+
 def test_the_score_is_the_cosine_of_each_pair(aligner):
     img, w = examples(aligner, 3)
     found, score = aligner(img, w), aligner.score(img, w)

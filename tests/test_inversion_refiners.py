@@ -46,6 +46,24 @@ def test_only_tokens_tell_the_styles_of_the_layers_apart():
         assert (change > 1e-4) == differs
 
 
+def test_what_the_feature_map_asks_changes_what_the_attention_hears_of_the_styles():
+    """With one key, as in `reference`, it hears the same whatever the picture asks."""
+    img, ws, seen = torch.randn(2, 3, 32, 32), torch.randn(2, 8, 32), levels()
+
+    def heard(refiner, part):
+        found = []
+        handle = part(refiner.attention).register_forward_hook(lambda module, inputs, out: found.append(out))
+        refiner(img, img, seen, ws), refiner(img.flip(3), img, seen, ws)
+        handle.remove()
+        return found
+
+    tokens, reference = (stirred(FeatureRefiner(VARIANTS[name])) for name in ("tokens", "reference"))
+    asked, asked_otherwise = heard(tokens, lambda block: block.out)
+    assert (asked - asked_otherwise).abs().max() > 1e-4
+    (asked, _), (asked_otherwise, _) = heard(reference, lambda block: block.multihead_attn)
+    torch.testing.assert_close(asked, asked_otherwise)
+
+
 @every_variant
 @pytest.mark.parametrize("side", [8, 16])
 def test_f_may_enter_at_any_resolution(config, side):
@@ -75,33 +93,59 @@ def test_where_the_edit_changes_nothing_the_code_stays():
     assert not torch.allclose(f_hat[..., :4, :4] - a_hat[..., :4, :4], (f - a)[..., :4, :4])
 
 
+def test_faces_that_are_edited_together_are_edited_as_if_alone():
+    carrier, (code, a, a_hat) = stirred(FeatureCarrier(CONFIG)), torch.randn(3, 4, 8, 16, 16)
+    together = carrier.carry(code, a, a_hat)
+    alone = torch.cat(
+        [carrier.carry(*face) for face in zip(*(x.split(1) for x in (code, a, a_hat)), strict=True)]
+    )
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["offset", "replacement"])
+def test_the_forms_to_compare_with_edit_as_clcae(form):
+    """CLCAE section 3.3: f_hat = f + G_k(ws_hat) - G_k(ws)."""
+    carrier = stirred(FeatureCarrier(replace(CONFIG, feature=form)))
+    code, a, a_hat = torch.randn(3, 2, 8, 16, 16)
+    torch.testing.assert_close(carrier.carry(code, a, a_hat), carrier(code, a) + a_hat - a)
+    entered = carrier.offset(torch.nn.functional.silu(carrier.mix(torch.cat([code, a], 1))))
+    torch.testing.assert_close(carrier(code, a), a + entered if form == "offset" else entered)
+
+
 def test_the_gates_open_further_the_more_changes_and_can_always_learn():
-    torch.manual_seed(0)
     carrier, code, a = FeatureCarrier(CONFIG), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
-    carrier.offset.bias.data.fill_(1.0)
-    kept = []
-    for strength in (0.0, 0.2, 1.0, 5.0):
-        a_hat = a + strength * torch.ones_like(a)
-        kept.append((carrier.carry(code, a, a_hat) - a_hat).mean().item())
-    assert kept == sorted(kept, reverse=True)
-    assert kept[0] == pytest.approx(1)
-    assert kept[-1] < 0.1
+    opened = [carrier.open_gates(code, a, a + strength).mean().item() for strength in (0.0, 0.2, 1.0, 5.0)]
+    assert opened == sorted(opened)
+    assert opened[0] == 0
+    assert opened[-1] > 0.9
     torch.nn.init.normal_(carrier.offset.weight)
     carrier.gates[2].bias.data.fill_(-5.0)  # shut
-    carrier.carry(code, a, a + 0.2).sum().backward()
+    carrier.carry(code, a, a + 0.2).square().sum().backward()
     assert carrier.gates[2].bias.grad.abs().min() > 0
 
 
 def test_the_gates_open_further_where_a_change_is_gathered():
-    """The same change at a place lets go of more of the offset there if the rest of the face stays."""
+    """The same change at a place opens them more there if the rest of the face stays."""
     carrier, code, a = FeatureCarrier(CONFIG), torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16)
     with torch.no_grad():
-        carrier.offset.bias.fill_(1.0)
         carrier.gates[2].weight.zero_()  # equally eager everywhere
-    spread, gathered = a + 0.2, a.clone()
+    gathered = a.clone()
     gathered[..., :4, :4] += 0.2
-    kept = [(carrier.carry(code, a, a_hat) - a_hat)[..., :4, :4].mean() for a_hat in (spread, gathered)]
-    assert kept[1] < kept[0] - 0.1
+    corners = [carrier.open_gates(code, a, a_hat)[..., :4, :4].mean() for a_hat in (a + 0.2, gathered)]
+    assert corners[1] > corners[0] + 0.1
+
+
+def test_open_gates_let_go_of_the_code_and_not_of_what_the_activation_calls_for():
+    carrier, (code, a, a_hat) = stirred(FeatureCarrier(CONFIG)), torch.randn(3, 1, 8, 16, 16)
+    shut, fetching, letting_go = (
+        torch.zeros(1, 2, 16, 16),
+        torch.zeros(1, 2, 16, 16),
+        torch.ones(1, 2, 16, 16),
+    )
+    fetching[:, 0] = 1
+    moved = carrier._moved(code, a, a_hat)
+    for gates, held in ((shut, code), (fetching, moved), (letting_go, torch.zeros_like(code))):
+        torch.testing.assert_close(carrier.move(code, a, a_hat, gates), carrier(held, a_hat))
 
 
 def test_a_shifted_activation_fetches_its_code_from_where_it_was():
@@ -148,6 +192,10 @@ def test_refiners_refuse_wrong_shapes(config):
         (
             {"attention": "keys"},
             r"attention: 'keys'; must be one of \['tokens', 'reference', 'none'\]",
+        ),
+        (
+            {"feature": "moved"},
+            r"feature: 'moved'; must be one of \['carried', 'offset', 'replacement'\]",
         ),
     ],
 )

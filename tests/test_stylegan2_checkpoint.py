@@ -108,6 +108,12 @@ def test_no_bundle_is_refused(tmp_path):
 
 
 @pytest.mark.weights
+def test_all_bundled_weights_fit_into_100_megabytes():
+    sizes = {path.name: path.stat().st_size for path in DEFAULT_BUNDLE.parent.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) <= 10**8, sizes
+
+
+@pytest.mark.weights
 def test_raw_and_bundled_weights_give_the_same_picture(shared):
     raw = load_generator(shared / "models" / "face128_generator.safetensors")
     bundled = load_generator(load_bundle(DEFAULT_BUNDLE).generator_path)

@@ -18,6 +18,9 @@ VARIANTS = [
     "reference-attention",
     "f16",
     "no-edited-pairs",
+    "no-detail",
+    "fixed-offset",
+    "replaced-activation",
     "second-look",
 ]
 STAND_IN = """#!{python}
@@ -52,6 +55,11 @@ def test_the_variants_differ_in_what_they_are_named_for_and_are_skipped_when_fin
     assert [found[name].refiners.attention for name in VARIANTS[3:5]] == ["none", "reference"]
     assert (base.refiners.f_resolution, found["f16"].refiners.f_resolution) == (32, 16)
     assert (base.phases[0].pair_batch, found["no-edited-pairs"].phases[0].pair_batch) == (6, 0)
+    assert (base.phases[0].loss.kept_detail, found["no-detail"].phases[0].loss.kept_detail) == (0.2, 0.0)
+    assert (base.phases[0].loss.edit.detail, found["no-detail"].phases[0].loss.edit.detail) == (0.15, 0.0)
+    assert [found[name].refiners.feature for name in ("base", "fixed-offset", "replaced-activation")] == [
+        *("carried", "offset", "replacement")
+    ]
     assert (base.refiners.second_look, found["second-look"].refiners.second_look) == (False, True)
     assert {o.encoder for o in options[1::2]} == {runs / name / "encoder.safetensors" for name in VARIANTS}
     again = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)

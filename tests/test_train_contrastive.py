@@ -154,6 +154,19 @@ def test_a_grid_shows_pictures_above_what_they_find(settings):
     assert torch.equal(grid[32:, 32:64], pixels[2])
 
 
+def test_a_temperature_pushed_beyond_its_bound_comes_back(settings):
+    optim = {"weight_decay": 0.0}  # which would bring it back too, very slowly
+    stage = build_contrastive(configured(settings, optim=optim))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    for network in (stage._aligner, stage._average):
+        network.log_logit_scale.data.fill_(10.0)
+    scales = [stage.step(step, 0.0)["logit_scale"].item() for step in range(12)]
+    assert scales[0] == 100
+    assert scales[-1] < 99
+    assert stage._average.log_logit_scale < np.log(100)
+
+
 def test_the_weight_of_the_ways_changes_the_loss(settings):
     losses = [
         trained(configured(settings, weight_image=weight), 1)[1][0]["info_nce"].item()
@@ -202,6 +215,7 @@ def test_states_of_another_aligner_are_refused(settings):
         ),
         ({"phases": [{**PHASE, "lr": 0.0}]}, r"phases\.0\.lr: 0\.0; must be positive"),
         ({"phases": [{**PHASE, "real_batch": 2}]}, r"phases\.0\.real_batch: unknown key"),
+        ({"phases": [{**PHASE, "accumulate": 2}]}, r"phases\.0\.accumulate: unknown key"),
         ({"validation_pairs": 0}, r"validation_pairs: 0; must be at least 1"),
         ({"weight_image": 1.5}, r"weight_image: 1\.5; must be in \[0, 1\]"),
         ({"aligner": {**ALIGNER, "in_resolution": 40}}, r"aligner\.in_resolution: 40"),

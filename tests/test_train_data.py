@@ -45,7 +45,7 @@ def reds(batches):
 
 def test_shards_are_found_by_braces_wildcards_folder_and_name(shards):
     patterns = ("part-{0..2}.tar", "part-*.tar", "", "part-0.tar")
-    assert [len(find_images(str(shards / pattern)).paths) for pattern in patterns] == [3, 3, 3, 1]
+    assert [len(find_images(str(shards / pattern)).files) for pattern in patterns] == [3, 3, 3, 1]
 
 
 def test_a_folder_of_pictures_is_read_with_its_subfolders(tmp_path):
@@ -76,7 +76,7 @@ def test_a_single_file_that_is_no_shard_is_refused(tmp_path):
 
 
 def test_a_command_in_place_of_a_path_is_never_run(tmp_path):
-    with pytest.raises(DatasetError, match="no such file"):
+    with pytest.raises(DatasetError, match="no such file or folder; allowed: local paths, and http://"):
         find_images(f"pipe:touch {tmp_path}/ran")
     assert not (tmp_path / "ran").exists()
 
@@ -182,19 +182,73 @@ def test_a_stream_without_training_pictures_is_refused(shards):
         stream.next()
 
 
-def test_more_workers_than_files_are_refused(shards):
-    positions = [Position()] * 4
-    with pytest.raises(DatasetError, match="4 workers for 3 files"):
-        ImageStream(
-            find_images(str(shards)),
-            16,
-            2,
-            validation_fraction=0.0,
-            buffer=2,
-            seed=0,
-            positions=positions,
-            delivered=0,
-        )
+def reader(source, process, workers, **changes):
+    options = {"validation_fraction": 0.0, "buffer": 4, "seed": 0, "delivered": 0, **changes}
+    positions = options.pop("positions", [Position()] * workers)
+    return iter(ImageStream(source, 16, 1, positions=positions, process=process, **options))
+
+
+def one_pass(source, process, workers, **changes):
+    """Reds that each worker of one process shows in its first pass, by worker."""
+    shown = {}
+    for number in range(workers):
+        stream = reader(source, process, workers, **changes, delivered=number)
+        taken = itertools.takewhile(lambda batch: batch[2] == 0, stream)
+        shown[number] = [int(pixels[0, 0, 0, 0]) for pixels, *_ in taken]
+    return shown
+
+
+@pytest.mark.parametrize(("processes", "workers"), [(8, 1), (2, 4), (1, 6), (5, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
+def test_readers_share_shards_without_a_gap_or_a_picture_twice(shards, processes, workers, fraction):
+    source = find_images(str(shards))
+    shares = [
+        shown
+        for number in range(processes)
+        for shown in one_pass(source, (number, processes), workers, validation_fraction=fraction).values()
+    ]
+    held = reds(read_images(source, 16, 5, keep=lambda key: in_validation(key, fraction))) if fraction else []
+    assert sorted(itertools.chain(*shares)) == sorted(set(range(3 * PER_SHARD)) - set(held))
+    assert len(shares) == processes * workers
+    if not fraction and len(shares) >= 3:
+        assert max(map(len, shares)) - min(map(len, shares)) <= 3  # one more of each shard
+
+
+def test_readers_that_divide_evenly_over_shards_open_only_their_own(shards):
+    """Six readers of three shards: two for each."""
+    for number in range(6):
+        (shown,) = one_pass(find_images(str(shards)), (number, 6), 1).values()
+        assert len(shown) == PER_SHARD // 2
+        assert {red // PER_SHARD for red in shown} == {number % 3}
+
+
+@pytest.mark.parametrize("taken", [1, 5, 13])
+def test_a_reader_of_shared_shards_resumes_at_the_exact_picture(shards, taken):
+    source = find_images(str(shards))
+    whole = list(itertools.islice(reader(source, (3, 4), 1), taken + 20))
+    resumed = reader(source, (3, 4), 1, positions=[Position(*whole[taken - 1][2:])])
+    for expected, found in zip(whole[taken:], resumed, strict=False):
+        assert torch.equal(expected[0], found[0])
+        assert expected[1:] == found[1:]
+
+
+def test_a_stream_with_more_workers_than_shards_resumes(shards):
+    def stream():
+        return RealImages(find_images(str(shards)), 16, 2, buffer=3, workers=4)
+
+    whole, broken, resumed = stream(), stream(), stream()
+    expected = [whole.next() for _ in range(20)][7:]
+    for _ in range(7):
+        broken.next()
+    resumed.load_state_dict(broken.state_dict())
+    assert all(torch.equal(pixels, resumed.next()) for pixels in expected)
+
+
+def test_more_workers_than_pictures_in_a_folder_are_refused(tmp_path):
+    for value in range(3):
+        (tmp_path / f"{value}.png").write_bytes(encode(value))
+    with pytest.raises(DatasetError, match="4 workers for 3 pictures; must be as many or fewer"):
+        reader(find_images(str(tmp_path)), (1, 2), 2)
 
 
 def test_a_position_of_another_number_of_workers_is_refused(shards):

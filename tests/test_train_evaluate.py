@@ -152,6 +152,9 @@ def test_the_last_line_is_json_with_the_protocol_and_the_w_space(bundle, faces, 
     assert "download" in w["lpips_reason"]
     assert "mobilefacenet_id.onnx: no such file" in w["identity_reason"]
     assert result["protocol"]["noise_mode"] == "const"
+    assert all(
+        word in result["protocol"]["ms_per_face"] for word in ("second look", "refiners", "colour fit")
+    )
     assert result["protocol"]["resolution"] == 32
     assert result["protocol"]["identity_also_training_loss"] is True
     assert result["protocol"]["perceptual_also_training_loss"] is False
@@ -210,9 +213,10 @@ def refused(capsys, *arguments):
 def test_what_cannot_be_evaluated_is_said_in_words(bundle, faces, tmp_path, capsys):
     assert "no such file or folder" in refused(capsys, "--data", tmp_path / "none.tar", "--bundle", bundle)
     assert "must be at least 1" in refused(capsys, "--data", faces, "--bundle", bundle, "--limit", 0)
-    for option in ("--edit-faces", "--retention-faces"):
+    for option in ("edit_faces", "retention_faces"):
+        flag = f"--{option.replace('_', '-')}"
         assert f"{option}: -1; must be at least 0" in refused(
-            capsys, "--data", faces, "--bundle", bundle, option, -1
+            capsys, "--data", faces, "--bundle", bundle, flag, -1
         )
     nowhere = ("--out", tmp_path / "none" / "measured.json")
     assert "its folder is not there" in refused(capsys, "--data", faces, "--bundle", bundle, *nowhere)
@@ -304,7 +308,9 @@ def test_a_perfect_inversion_has_no_error_under_any_edit(tiny_generator, tiny_di
         encoder=Oracle(),
         directions=tiny_directions,
     )
-    found = measure_edits(subject, None, faces=3)
+    counts = []
+    found = measure_edits(subject, None, faces=3, count=counts.append)
+    assert sum(counts) == 3
     assert found["w"]["psnr_median"] is None  # infinite: equal pictures
     assert found["none"]["psnr_median"] < 40
     assert set(found["w"]["psnr_median_by_edit"]) == set(edits)

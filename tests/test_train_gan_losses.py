@@ -182,8 +182,26 @@ def test_a_lazy_penalty_slows_the_optimiser_and_an_update_goes_downhill():
     assert lazy.betas == pytest.approx((0.5**0.8, 0.99**0.8))
     assert LazyAdam(module, None).betas == (0.0, 0.99)
     before = module.weight.detach().clone()
-    lazy.minimise(module.weight.sum(), lr=0.1)
+    lazy.minimise(lambda: {"total": module.weight.sum()}, lr=0.1)
     torch.testing.assert_close(before - module.weight, torch.full((1, 2), 0.08))  # Adam's first step is lr
+
+
+def test_several_passes_make_one_update_down_their_mean_gradient():
+    module = torch.nn.Linear(2, 1, bias=False)
+    lazy, before = LazyAdam(module, None, betas=(0.0, 0.0)), module.weight.detach().clone()
+    slopes = [torch.tensor([[1.0, -4.0]]), torch.tensor([[1.0, 2.0]])]
+
+    def compute():
+        loss = (module.weight * slopes.pop()).sum()
+        return {"total": loss, "twice": 2 * loss}
+
+    losses = [(before * slope).sum() for slope in slopes]
+    terms = lazy.minimise(compute, 0.1, passes=2)
+    torch.testing.assert_close(before - module.weight, torch.tensor([[0.1, -0.1]]))  # Adam's step is the sign
+    assert terms["total"].item() == pytest.approx(sum(losses).item() / 2)
+    assert terms["twice"].item() == pytest.approx(sum(losses).item())
+    assert not terms["total"].requires_grad
+    assert module.weight.grad is None
 
 
 def test_the_frechet_distance_of_independent_features_is_known():

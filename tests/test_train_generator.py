@@ -23,9 +23,10 @@ from train.config import ContrastiveConfig, InversionConfig
 from train.directions_config import DirectionsConfig
 from train.errors import DatasetError
 from train.generator_config import GeneratorTrainingConfig
-from train.generator_stage import average_decay
+from train.generator_stage import BUNDLE_FOLDER, average_decay
 from train.growth import take_over
 from train.loop import training_loop
+from train.refinement_config import RefinementConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "train" / "configs" / "generator.yaml"
@@ -55,7 +56,7 @@ def settings(pictures, tmp_path):
         "model": {"name": "discs", "licence": "CC0-1.0", "alignment": {"scale": 0.7, "center": 0.2}},
         "generator": {"img_resolution": 32, "channels": CHANNELS, **SIZES},
         "run": {"folder": str(tmp_path / "run"), "log_every": 2, "validate_every": 5},
-        "phases": [PHASE, {**PHASE, "name": "second", "max_steps": 4}],
+        "phases": [PHASE, {**PHASE, "name": "second", "max_steps": 4, "batch": 4, "accumulate": 2}],
         "data": {"images": str(pictures), "validation_fraction": 0.2, "validation_images": 12},
         "regularisation": {"r1_every": 3, "path_length_every": 2},
         "augment": {"start": 0.3, "kimg": 1.0, "every": 2},
@@ -148,6 +149,84 @@ def test_the_generators_loss_falls_while_the_discriminator_stands_still(settings
         losses.append(stage._step_generator(step, 2.5e-3, torch.Generator().manual_seed(step)).item())
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert_equal(stage._discriminator.state_dict(), frozen)
+
+
+def recorded(settings, accumulate, times, update, **regularisation):
+    """Gradients of updates that are not made: `update` is called `times` times with one stream of numbers."""
+    penalties = {"r1_every": 1, "path_length_every": 1, "path_length_decay": 0.0, **regularisation}
+    phase = {**PHASE, "batch": 4, "accumulate": accumulate}
+    config = configured(settings, phases=[phase], regularisation=penalties, augment={"target": None})
+    stage, updates = build_generator(config), []
+    stage.enter_phase(0)
+    for lazy in (stage._adam_d, stage._adam_g):
+        weights = lazy._adam.param_groups[0]["params"]
+        lazy._adam.step = lambda weights=weights: updates.append([p.grad for p in weights])
+    torch.manual_seed(5)
+    rng = torch.Generator().manual_seed(6)
+    terms = [update(stage, rng) for _ in range(times)]
+    assert stage.phases[0].images == 4 * accumulate
+    return updates, terms
+
+
+def assert_mean(mean, first, second):
+    assert any(value is not None for value in mean)
+    for found, *parts in zip(mean, first, second, strict=True):
+        if found is not None:
+            torch.testing.assert_close(found, sum(parts) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_two_passes_of_the_discriminator_give_the_gradients_of_their_mean(settings):
+    def update(stage, rng):
+        return {**stage._step_discriminator(0, 1e-3, rng), "r1": stage._penalties["r1"]}
+
+    (loss, r1, other_loss, other_r1), parts = recorded(settings, 1, 2, update)
+    found, (terms,) = recorded(settings, 2, 1, update)
+    assert len(found) == 2
+    assert_mean(found[0], loss, other_loss)
+    assert_mean(found[1], r1, other_r1)
+    for name, value in terms.items():
+        torch.testing.assert_close(value, (parts[0][name] + parts[1][name]) / 2)
+
+
+def test_two_passes_of_the_generator_give_the_gradient_of_their_mean(settings):
+    def update(stage, rng):
+        return stage._step_generator(0, 1e-3, rng)
+
+    singles, losses = recorded(settings, 1, 2, update, path_length=0.0)
+    (found,), (loss,) = recorded(settings, 2, 1, update, path_length=0.0)
+    assert_mean(found, *singles)
+    torch.testing.assert_close(loss, sum(losses) / 2)
+
+
+def test_two_passes_of_the_path_length_give_the_gradient_of_their_mean(settings):
+    def update(stage, rng):
+        # Alone: the loss would draw its random numbers in between.
+        stage._pass_for_real = lambda rng: {"total": 0 * stage._generator.synthesis.b4.const.sum()}
+        stage._step_generator(0, 1e-3, rng)
+        return stage._penalties["path_length"]
+
+    singles, penalties = recorded(settings, 1, 2, update)
+    found, (penalty,) = recorded(settings, 2, 1, update)
+    assert len(found) == 2
+    assert_mean(found[1], *singles[1::2])
+    torch.testing.assert_close(penalty, sum(penalties) / 2)
+
+
+def test_two_passes_move_the_mean_path_length_as_far_as_one(settings):
+    moved = []
+    for passes in (1, 2):
+        phase = {**PHASE, "accumulate": passes}
+        stage, _ = trained(configured(settings, phases=[phase]), 1)
+        moved.append(stage._path_length.item())
+    assert moved[1] == pytest.approx(moved[0], rel=0.3)  # of other pictures
+
+
+def test_a_step_of_several_passes_counts_its_pictures_and_adapts_to_all(settings):
+    phase = {**PHASE, "batch": 4, "accumulate": 3, "max_steps": 2}
+    stage, terms = trained(configured(settings, phases=[phase], augment={"kimg": 1.0, "every": 2}), 2)
+    assert stage._images == 24
+    assert terms[1]["augment_p"].item() in (0.0, pytest.approx(0.024))  # 24 of the 1000 pictures
+    assert all(value.isfinite() for each in terms for value in each.values())
 
 
 @pytest.mark.parametrize(
@@ -385,6 +464,7 @@ def test_a_generator_of_the_same_size_is_taken_over_as_it_is(half_run):
         ({"phases": []}, r"phases: empty"),
         ({"phases": [PHASE, PHASE]}, r"phases: names \['first', 'first'\]"),
         ({"phases": [{**PHASE, "batch": 1}]}, r"phases\.0\.batch: 1; must be at least 2"),
+        ({"phases": [{**PHASE, "accumulate": 0}]}, r"phases\.0\.accumulate: 0; must be at least 1"),
         ({"phases": [{**PHASE, "ema_kimg": -1.0}]}, r"phases\.0\.ema_kimg: -1\.0; must be at least 0"),
         ({"phases": [{**PHASE, "ema": 0.9}]}, r"phases\.0\.ema: unknown key"),
         ({"phases": [{**PHASE, "pair_batch": 2}]}, r"phases\.0\.pair_batch: unknown key"),
@@ -441,15 +521,29 @@ def test_the_documented_commands_of_training_have_settings_that_read():
         "contrastive": ContrastiveConfig,
         "inversion": InversionConfig,
         "directions": DirectionsConfig,
+        "refiners": RefinementConfig,
     }
-    seen = []
+    seen, folder = [], None
     for arguments in documented_commands("train"):
         options = build_parser().parse_args(arguments)
         config = read_settings(ROOT / options.config, classes[arguments[0]], options.set)
         written = config.pool if arguments[0] == "directions" else config.run.folder
         assert str(written).startswith("runs/")
+        if arguments[0] == "generator":
+            folder = config.run.folder if folder is None else folder
+        else:
+            assert config.bundle == folder / BUNDLE_FOLDER
+            assert arguments[0] == "directions" or config.run.install
         seen.append(arguments[0])
-    assert seen == ["generator", "contrastive", "inversion", "directions", "generator", "generator"]
+    first = ["generator", "contrastive", "inversion", "directions"]
+    assert seen == [*first, "refiners", "generator", "generator"]
+
+
+def test_a_new_domain_needs_no_commands_of_the_shell_between():
+    text = (ROOT / "docs" / "new-domain.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
+    for line in "".join(blocks).splitlines():
+        assert line.startswith(("python -m train ", "python app.py "))
 
 
 def test_the_command_line_makes_a_bundle_of_a_folder_of_pictures(settings, tmp_path, capsys):

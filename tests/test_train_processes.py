@@ -26,7 +26,9 @@ with leaving_together():
     first.grad, third.grad = torch.full([2], number + 1.0), torch.full([4], 10.0 * number)
     average_gradients([first, second, third])
     assert first.grad.tolist() == [1.5] * 2 and second.grad is None and third.grad.tolist() == [5.0] * 4
-    assert agree(0.9 if number else 0.25, 15 if number else 0) == (0.25, 15)
+    # Both are told to stop, by different signals: their sum would be the number of a third.
+    assert agree(0.9 if number else 0.25, 15 if number else 2) == (0.25, 15)
+    assert agree(0.25 if number else 0.9, 1 if number else 15) == (0.9, 15)
     assert agree(0.0, 0) == (0.0, 0)
     assert (own_seed(3) == 3) == (number == 0)
 """

@@ -23,6 +23,7 @@ from tests.training import TINY_REFINERS, tiny_generator, write_bundle
 from train.__main__ import build_parser
 from train.config import ContrastiveConfig, InversionConfig
 from train.directions_config import DirectionsConfig
+from train.evaluate_command import read_config
 from train.refinement_config import RefinementConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +108,7 @@ def environment(tmp_path):
         "SCALE": "0.0015",
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
+        "CXX": "no-compiler",  # compiling for toys takes longer than all the rest
     }
     return {**os.environ, **{name: str(value) for name, value in values.items()}}
 
@@ -114,7 +116,7 @@ def environment(tmp_path):
 @contextmanager
 def started(runs, environment, log):
     """The recipe as a process, its words in `log`; it does not outlive the test."""
-    command = ["bash", str(RECIPE), str(runs), "--set", "hardware.compile=false"]
+    command = ["bash", str(RECIPE), str(runs)]
     with log.open("w") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
         try:
@@ -168,6 +170,7 @@ def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environm
     assert result["protocol"]["encoder"] == str(runs / "inversion" / "encoder.safetensors")
     assert result["protocol"]["refiners"] == str(runs / "second_look" / "refiners.safetensors")
     assert result["alignment"]["pairs"] > 0
+    assert not {"directions", "edits_drawn_in"} & set(result["protocol"])  # none were found; not compiled
     assert "spaces:" in second
 
 
@@ -211,7 +214,7 @@ STAND_IN = """#!{python}
 import json, pathlib, sys
 arguments = sys.argv[1:]
 if arguments[1] == "train.recipes":
-    print("{device} true")
+    print("{device} {compile_}")
     sys.exit()
 with open("{calls}", "a") as file:
     print(json.dumps(arguments[2:]), file=file)
@@ -225,19 +228,23 @@ if arguments[2] == "evaluate":
 
 @pytest.fixture
 def rehearsed(tmp_path):
-    """Function device -> what the recipe prints, and the settings of every command that it gives.
+    """Function device, compile, without -> what the recipe prints, and the settings of all its commands.
 
-    Those that only compile ahead are named "ahead", with the name of their stage.
+    `without` is a measuring network that is not there. Commands that only compile ahead are named "ahead",
+    with the name of their stage.
     """
 
-    def rehearse(device):
+    def rehearse(device, compile_="true", without=None):
         folder = tmp_path / device
         folder.mkdir()
         calls, python = folder / "calls", folder / "python"
-        python.write_text(STAND_IN.format(python=sys.executable, device=device, calls=calls))
+        python.write_text(
+            STAND_IN.format(python=sys.executable, device=device, compile_=compile_, calls=calls)
+        )
         python.chmod(0o755)
         for name in ("mobilefacenet_id", "age-v1", "gender-v1"):
-            (folder / f"{name}.onnx").touch()
+            if name != without:
+                (folder / f"{name}.onnx").touch()
         done = subprocess.run(
             ["bash", str(RECIPE), str(folder / "runs"), "--set", "seed=3"],
             env={"PATH": os.environ["PATH"], "PYTHON": str(python), "METRICS": str(folder)},
@@ -252,7 +259,11 @@ def rehearsed(tmp_path):
             options = build_parser().parse_args([command, *arguments])
             stage = options.config.stem if command in CLASSES else command
             cls = CLASSES.get(stage)
-            config = options if cls is None else read_settings(ROOT / options.config, cls, options.set)
+            config = (
+                read_config(options)
+                if cls is None
+                else read_settings(ROOT / options.config, cls, options.set)
+            )
             ahead = "/ahead/" in line
             commands[f"ahead {stage}" if ahead else stage] = config
         return done.stdout, commands
@@ -260,7 +271,7 @@ def rehearsed(tmp_path):
     return rehearse
 
 
-@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 240)])
+@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 255)])
 def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tmp_path, device, longest):
     told, commands = rehearsed(device)
     assert [name for name in commands if "ahead" not in name] == [
@@ -295,6 +306,34 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
     assert (directions.pool, directions.out) == (commands["inversion"].pairs.cache, runs / "directions")
     assert (directions.count, directions.networks) == (8000, folder)
     assert directions.identity_weights == folder / "mobilefacenet_id.onnx"
+    assert commands["evaluate"].directions == directions.out
+    assert commands["evaluate"].fast
+    assert device == "cuda" or minutes["evaluation"] == 30  # the README's 25 are without the aligner
+
+
+def test_the_evaluation_compiles_and_has_new_directions_only_where_the_recipe_does(rehearsed):
+    _, commands = rehearsed("cpu", compile_="false", without="age-v1")
+    assert "directions" not in commands
+    assert commands["evaluate"].directions is None
+    assert not commands["evaluate"].fast
+    assert not commands["inversion"].hardware.compile
+
+
+def test_new_directions_are_evaluated_anew(rehearsed, tmp_path):
+    rehearsed("cpu")
+    runs, calls = tmp_path / "cpu" / "runs", tmp_path / "cpu" / "calls"
+    (runs / "directions" / "finished").unlink()
+    (runs / "directions").rmdir()
+    before = len(calls.read_text().splitlines())
+    command = ["bash", str(RECIPE), str(runs)]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON": str(runs.parent / "python"),
+        "METRICS": str(runs.parent),
+    }
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    again = [json.loads(line)[0] for line in calls.read_text().splitlines()[before:]]
+    assert again == ["directions", "evaluate"]
 
 
 def test_a_gpu_gets_larger_batches(rehearsed):
@@ -314,7 +353,11 @@ def test_what_is_compiled_ahead_is_what_a_gpu_trains(rehearsed, tmp_path):
         assert [phase.max_steps for phase in short.phases] == [1] * len(long.phases)
         assert short.pairs.cache is None  # the pool of the trainings is the first one's to fill
         same = {"phases": long.phases, "pairs": long.pairs, "run": long.run}
-        names = {"inversion": ["aligner"], "refiners": ["encoder"], "second_look": ["encoder", "start_from"]}
+        names = {
+            "inversion": ["aligner"],
+            "refiners": ["encoder"],
+            "second_look": ["encoder", "start_from", "aligner"],
+        }
         files = {name: getattr(long, name) for name in names[stage]}
         assert replace(short, **same, **files) == long
         steps = [replace(p, max_steps=q.max_steps) for p, q in zip(short.phases, long.phases, strict=True)]

@@ -152,7 +152,7 @@ def test_the_encoder_learns_with_the_refiners_from_all_three_spaces(joint):
 
 def test_a_phase_without_encoder_rate_leaves_the_encoder_alone(joint):
     first = {**joint["phases"][0], "name": "alone", "encoder_rate": 0.0, "loss": LOSS}
-    stage = build_refinement(configured(joint, phases=[first, joint["phases"][0]]))
+    stage = build_refinement(configured(joint, phases=[first, {**joint["phases"][0], "f_ramp": 0.0}]))
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
     before = copy.deepcopy(stage._networks.encoder.state_dict())
@@ -202,6 +202,47 @@ def test_a_run_goes_on_from_refiners_that_exist(settings, tmp_path):
         build_refinement(configured(settings, start_from=str(file), refiners={**SIZES, "code": 16}))
 
 
+def test_kept_detail_teaches_f_but_not_when_to_let_go_of_it(settings):
+    """Shut gates lose no detail: only pairs, which know the truth, may move them."""
+    loss = {"ws": {}, "f": {}, "edit": {}, "kept_detail": 1.0, **NOTHING}
+    phase = {**settings["phases"][0], "f_ramp": 0.0, "loss": loss}
+    stage = build_refinement(configured(settings, phases=[phase]))
+    carrier = stage._networks.refiners.carrier
+    torch.nn.init.normal_(carrier.offset.weight)
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    terms = stage._pass(stage.phases[0], 1.0, torch.Generator().manual_seed(0))
+    assert set(terms) == {"offset", "kept_detail", "total"}
+    assert 0 < terms["kept_detail"] < 1
+    terms["total"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in carrier.gates.parameters())
+    assert carrier.mix.weight.grad.any()
+    assert stage._networks.refiners.feature.head.weight.grad.any()
+
+
+def test_the_detail_of_edits_is_learnt(settings):
+    loss = {"ws": {}, "f": {}, "edit": {"detail": 1.0}, **NOTHING}
+    sizes = {"lr": 3e-3, "real_batch": 8, "pair_batch": 8, "f_ramp": 0.0}
+    phase = {**settings["phases"][0], **sizes, "loss": loss}
+    stage = build_refinement(configured(settings, phases=[phase]))
+    torch.nn.init.normal_(stage._networks.refiners.carrier.offset.weight, std=0.3)  # draws details of its own
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    values = [stage.step(step, step / 40)["edit/detail"].item() for step in range(40)]
+    assert np.mean(values[-6:]) < 0.9 * np.mean(values[:4])
+
+
+@pytest.mark.parametrize("feature", ["offset", "replacement"])
+def test_the_forms_of_f_to_compare_with_learn_too(settings, feature):
+    loss = {**LOSS, "kept_detail": 0.5}
+    phase = {**settings["phases"][0], "lr": 6e-3, "f_ramp": 0.0, "loss": loss}
+    stage = build_refinement(configured(settings, refiners={**SIZES, "feature": feature}, phases=[phase]))
+    stage.enter_phase(0)
+    stage.prepare(lambda done, total: None)
+    values = [stage.step(step, step / 40)["f/l2"].item() for step in range(40)]
+    assert np.mean(values[-6:]) < 0.9 * np.mean(values[:4])
+
+
 def test_edited_pairs_can_be_left_out(settings):
     phase = {**settings["phases"][0], "pair_batch": 0}
     stage = build_refinement(configured(settings, phases=[phase]))
@@ -216,6 +257,13 @@ def test_the_offset_is_ramped_up_once(settings):
     for fraction, share in ((0.0, 0.0), (0.15, 0.5), (0.3, 1.0), (0.9, 1.0)):
         f, offset = stage._terms.entered(code, a, phase, fraction)
         torch.testing.assert_close(f, a + share * offset)
+
+
+def test_f_enters_once_a_run(settings):
+    first = settings["phases"][0]
+    with pytest.raises(ConfigError, match="f_ramp: set in the phases refine, again; f enters once a run"):
+        configured(settings, phases=[first, {**first, "name": "again"}])
+    configured(settings, phases=[first, {**first, "name": "again", "f_ramp": 0.0}])
 
 
 @pytest.mark.parametrize("attention", ["tokens", "reference"])  # the reference has dropout
@@ -307,6 +355,10 @@ def test_impossible_settings_are_refused(settings, change, message):
         ),
         ({"foundation_share": 1.5}, "foundation_share: 1.5; must be above 0 and at most 1"),
         ({"encoder_rate": -0.1}, "encoder_rate: -0.1; must be at least 0"),
+        (
+            {"loss": {**LOSS, "kept_detail": 0.1}, "pair_batch": 0},
+            "pair_batch: 0, but kept_detail is weighed",
+        ),
         ({"loss": {**LOSS, "f": {"l2": -1.0}}}, "l2: -1.0; must be at least 0"),
     ],
 )

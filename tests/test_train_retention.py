@@ -25,6 +25,7 @@ from tests.refiners import tiny_refiners
 from train import evaluate as evaluation
 from train import retention
 from train.__main__ import main
+from train.detail import detail_share
 from train.pairs import UNSEEN_PAIRS
 from train.retention import measure_retention, open_instruments, own_attribute, report_retention
 from train.subject import Subject
@@ -132,6 +133,8 @@ def test_changes_and_identities_are_those_of_edits_drawn_by_hand(tiny_generator,
     assert edit["identity_to_reconstruction_median"] == pytest.approx(
         cosines(rebuilt).median().item(), abs=1e-5
     )
+    shares = [detail_share(from_uint8(end), from_uint8(pixels)).mean(1) for end in ends(w + offset)]
+    assert edit["detail_median"] == pytest.approx(torch.cat(shares).double().median().item(), abs=1e-5)
     both = [found["w"]["by_edit"][name]["retention"] for name in ("smile", "age")]
     assert found["w"]["retention_median"] == pytest.approx(np.median(both), abs=1e-5)
     assert found["w"]["retention_min"] == pytest.approx(min(both), abs=1e-5)
@@ -188,7 +191,9 @@ def test_without_any_face_there_is_no_number(tiny_generator, directions):
         tiny_generator, Oracle(w), directions, pixels, measure_face=lambda _: None, identity=None
     )
     assert (found["w"]["retention_median"], found["w"]["retention_min"]) == (None, None)
-    assert found["w"]["by_edit"]["smile"] == {
+    smile = found["w"]["by_edit"]["smile"]
+    assert 0 < smile.pop("detail_median") < 1.5  # needs no face
+    assert smile == {
         "attribute": "red",
         "retention": None,
         "identity_median": "n/a",

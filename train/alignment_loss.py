@@ -13,6 +13,8 @@ class AlignmentLoss:
 
     The paper compares w with the *input* picture. The published code compares it with G(w), which belongs to
     w by construction and says little about the input; `against="reconstruction"` is that, for comparison.
+    A mirrored input is compared as it is, its mean not mirrored with it: w is then the mirrored face's own,
+    and the aligner knows faces as they are drawn, less one mean.
 
     Args:
         aligner: Trained, frozen, on the device.

@@ -28,7 +28,7 @@ def write_weights(path: Path, facts: dict[str, Any], save: Callable[[Path, dict[
 
     Args:
         path: The product's file.
-        facts: Plain values; `train.evaluate.training_facts` reads them.
+        facts: Plain values; `training_facts` reads them.
         save: Writes weights with metadata to the path that it is given.
     """
     partial = path.with_name(f"{path.name}.partial")

@@ -20,7 +20,7 @@ class DataConfig:
     """Real faces."""
 
     images: str | None = (
-        None  # shards or a folder, see `train.data.find_images`; null where no phase uses real faces
+        None  # shards, also at an address, or a folder: see `train.data.find_images`; null: no real faces
     )
     validation_fraction: float = 0.01  # share of the images, by hash, that is never trained on
     validation_images: int = 128  # at most so many of them are measured
@@ -182,6 +182,7 @@ class RunConfig:
     log_every: int = 25
     validate_every: int = 500
     checkpoint_every: int = 500
+    install: bool = False  # put what was trained into `bundle` when the training has finished
 
     def __post_init__(self) -> None:
         for name in ("log_every", "validate_every", "checkpoint_every"):
@@ -238,7 +239,10 @@ class InversionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveConfig:
-    """`python -m train contrastive`: the aligner of pictures and W of one model bundle."""
+    """`python -m train contrastive`: the aligner of pictures and W of one model bundle.
+
+    Its phases have no `accumulate`: every pair has to meet all others of the batch in one pass.
+    """
 
     bundle: Path
     run: RunConfig

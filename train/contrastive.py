@@ -48,7 +48,7 @@ class ContrastiveStage:
         self.phases = config.phases
         self._config, self._generator, self._fingerprint = config, generator, fingerprint
         self._draw = Drawing(generator, config.hardware)
-        self._optimiser = Optimiser(aligner, config.optim)
+        self._aligner, self._optimiser = aligner, Optimiser(aligner, config.optim)
         self._align: Callable[[Tensor, Tensor], Alignment] = aligner
         if config.hardware.compile:
             self._align = torch.compile(aligner, dynamic=False)
@@ -79,12 +79,14 @@ class ContrastiveStage:
         rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
         pairs = self._pairs.sample(phase.pair_batch, rng)
         img = self._seen(jitter(pairs.img, rng))
-        self._optimiser.module.train()
+        self._aligner.train()
         with autocast(self._draw.device, self._draw.dtype):
             found = self._align(img, pairs.w.to(img.device))
         loss = info_nce(found.image_emb, found.latent_emb, found.logit_scale, self._config.weight_image)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
+        for network in (self._aligner, self._average):
+            network.bound_logit_scale()
         scale = found.logit_scale.detach()
         return {"info_nce": loss.detach(), "logit_scale": scale, "gradient_norm": norm}
 

@@ -1,10 +1,11 @@
-"""Real faces on disk: WebDataset shards or a folder of pictures."""
+"""Real faces: WebDataset shards, on disk or at an address, or a folder of pictures."""
 
 import glob
 import hashlib
 import io
+import itertools
 import random
-import tarfile
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from train.errors import DatasetError
+from train.shards import SUFFIXES, Sample, is_address, is_shard, read_shard, shard_name
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-Sample = tuple[str, bytes]  # key, encoded picture
+WHOLE = (0, 1)  # every picture of a shard, see `ImageSource.samples`
 
 
 @dataclass(frozen=True)
@@ -27,45 +28,74 @@ class ImageSource:
     """Where pictures come from: tar shards, or the files of a folder."""
 
     name: str  # as the user wrote it, for messages
-    paths: tuple[Path, ...]
+    files: tuple[str, ...]  # local paths; of shards also addresses
     shards: bool
 
-    def samples(self, paths: list[Path], buffer: int, rng: random.Random | None) -> Iterator[Sample]:
-        """One pass over `paths`: in order without `rng`, else shuffled within a buffer of `buffer` pictures.
+    def samples(
+        self, files: list[str], buffer: int, rng: random.Random | None, part: tuple[int, int] = WHOLE
+    ) -> Iterator[Sample]:
+        """One pass over `files`: in order without `rng`, else shuffled within a buffer of `buffer` pictures.
+
+        Args:
+            files: Some of `self.files`.
+            buffer: Pictures.
+            rng: Shuffles.
+            part: (i, k) takes the pictures i, i + k, i + 2k... of every shard, as they are stored.
 
         Raises:
             DatasetError: A shard or file cannot be read.
         """
-        read = _read_shards if self.shards else _read_files
-        return read(paths) if rng is None else _shuffled(read(paths), buffer, rng)
+        read = _read_shards(files, part) if self.shards else _read_files(files)
+        return read if rng is None else _shuffled(read, buffer, rng)
 
 
 def find_images(pattern: str) -> ImageSource:
     """Look for shards or pictures.
 
+    Shards at an address are streamed anew in every pass and never stored, so that a data set may exceed the
+    disk; whether they are there shows when they are read.
+
     Args:
         pattern: A folder of pictures (searched with its subfolders) or of .tar shards, one .tar file, or a
-            pattern with braces or wildcards, as `faces/train-{0000..0004}.tar`. Local files only.
+            pattern with braces or wildcards, as `faces/train-{0000..0004}.tar`; or the http or https address
+            of a .tar file, with braces but without wildcards, and perhaps with a query.
 
     Raises:
-        DatasetError: Nothing is there.
+        DatasetError: Nothing is there, or it is neither pictures nor shards.
     """
+    if not is_address(pattern) and Path(pattern).is_dir():
+        return _in_folder(pattern)
+    try:
+        parts = list(braceexpand.braceexpand(pattern))
+    except ValueError as error:
+        raise DatasetError(f"{pattern}: braces without a partner ({error})") from error
+    files = tuple(itertools.chain.from_iterable(map(_find, parts)))
+    for file in files:
+        if not is_shard(file):
+            found = shard_name(file) or file
+            raise DatasetError(f"{pattern}: expected a folder or .tar shards, found {found}")
+    return ImageSource(pattern, files, shards=True)
+
+
+def _in_folder(pattern: str) -> ImageSource:
     folder = Path(pattern)
-    if folder.is_dir():
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        shards = sorted(folder.glob("*.tar"))
-        if not files and not shards:
-            raise DatasetError(f"{pattern}: no images (looked for {' '.join(SUFFIXES)} and .tar shards)")
-        return ImageSource(pattern, tuple(files or shards), shards=not files)
-    paths: list[Path] = []
-    for part in braceexpand.braceexpand(pattern):
-        found = [Path(part)] if Path(part).is_file() else sorted(map(Path, glob.glob(part)))
-        if not found:
-            raise DatasetError(f"{part}: no such file or folder")
-        paths += found
-    if any(path.suffix != ".tar" for path in paths):
-        raise DatasetError(f"{pattern}: expected a folder or .tar shards, found {paths[0].name}")
-    return ImageSource(pattern, tuple(paths), shards=True)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    shards = sorted(folder.glob("*.tar"))
+    if not files and not shards:
+        raise DatasetError(f"{pattern}: no images (looked for {' '.join(SUFFIXES)} and .tar shards)")
+    return ImageSource(pattern, tuple(map(str, files or shards)), shards=not files)
+
+
+def _find(part: str) -> list[str]:
+    """The address, the file, or the files of a wildcard, that `part` stands for."""
+    if is_address(part) or Path(part).is_file():
+        return [part]
+    if found := sorted(map(Path, glob.glob(part))):
+        return list(map(str, found))
+    # What webdataset would take for another kind of address, a command to run (pipe:) among them.
+    other = re.match(r"[a-z][a-z0-9+.-]+:", part, re.IGNORECASE)
+    allowed = "; allowed: local paths, and http:// and https:// addresses of .tar files" if other else ""
+    raise DatasetError(f"{part}: no such file or folder{allowed}")
 
 
 def decode_image(encoded: bytes, size: int, name: str) -> np.ndarray:
@@ -125,7 +155,7 @@ def read_images(
     """
     batch: list[np.ndarray] = []
     count = 0
-    for key, encoded in source.samples(list(source.paths), 0, None):
+    for key, encoded in source.samples(list(source.files), 0, None):
         if limit is not None and count >= limit:
             break
         if keep is None or keep(key):
@@ -147,32 +177,15 @@ def _shuffled(samples: Iterator[Sample], buffer: int, rng: random.Random) -> Ite
     return shuffled
 
 
-def _read_shards(paths: list[Path]) -> Iterator[Sample]:
-    # Only paths of existing files come here: webdataset itself would also run a "pipe:" command.
-    pipeline = wds.DataPipeline(
-        wds.SimpleShardList([str(path) for path in paths]), wds.tarfile_to_samples(select_files=_is_picture)
-    )
-    try:
-        for sample in pipeline:
-            shard = Path(sample["__url__"]).name
-            for field in filter(_is_picture_field, sample):
-                yield f"{shard}/{sample['__key__']}.{field}", sample[field]
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise DatasetError(
-            f"damaged or unreadable shard ({error}); shards: {', '.join(p.name for p in paths)}"
-        ) from error
+def _read_shards(shards: list[str], part: tuple[int, int]) -> Iterator[Sample]:
+    number, count = part
+    for shard in shards:
+        yield from itertools.islice(read_shard(shard), number, None, count)
 
 
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
-def _is_picture_field(name: str) -> bool:
-    return _is_picture(f".{name}")
-
-
-def _read_files(paths: list[Path]) -> Iterator[Sample]:
-    for path in paths:
+def _read_files(files: list[str]) -> Iterator[Sample]:
+    for file in files:
+        path = Path(file)
         try:
             yield f"{path.parent.name}/{path.name}", path.read_bytes()
         except OSError as error:

@@ -1,5 +1,6 @@
 """Edit truth: edited inversions of generated faces, whose true edit G(w + d) is known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -42,7 +43,11 @@ def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Ed
 
 @torch.no_grad()
 def measure_edits(
-    subject: Subject, identity: IdentityEmbedder | None, *, faces: int = FACES
+    subject: Subject,
+    identity: IdentityEmbedder | None,
+    *,
+    faces: int = FACES,
+    count: Callable[[int], object] = lambda done: None,
 ) -> dict[str, Any]:
     """Invert generated faces, edit the inversions, and compare them with the edited faces themselves.
 
@@ -50,6 +55,7 @@ def measure_edits(
         subject: Its generator makes the faces and the truth.
         identity: Measures identity; None leaves it out.
         faces: How many, each under every edit.
+        count: Receives the number of faces done since its last call.
 
     Returns:
         Per variant ("none": the picture unedited; "w", "w+", "f") median and mean of PSNR in dB and identity
@@ -72,6 +78,7 @@ def measure_edits(
                 if identity is not None:
                     cosine = (identity(from_uint8(pixels)) * who).sum(1)
                     found.setdefault(variant, []).append(cosine.cpu())
+        count(len(part))
     protocol = {"faces": faces, "psi": PSI, "strength": STRENGTH, "edits": list(edits), "noise_mode": "const"}
     return {"protocol": protocol, **{v: _summary(values[v], found.get(v)) for v in values}}
 

@@ -1,73 +1,49 @@
 """Measure reconstructions of aligned faces, per latent space, and the alignment of pictures and W."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inversion.chain import Chain
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
 from inversion.colour_fit import ColourFit
 from inversion.contrastive import ContrastiveAligner
-from inversion.directions import DIRECTIONS_ROOT, find_directions
+from inversion.directions import DIRECTIONS_ROOT, find_directions, load_directions
 from stylegan2.bundle import ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import CheckpointError
 from stylegan2.folded import FoldedSynthesis
 from train.alignment_report import report_alignment
-from train.checkpoint import training_facts
 from train.data import find_images, read_images
 from train.drawing import CompiledSynthesis
-from train.edit_truth import FACES as EDIT_FACES
 from train.edit_truth import measure_edits
-from train.measure import BATCH, IDENTITY_FILE, load_metric_networks, measure, summarise
-from train.retention import FACES as RETENTION_FACES
+from train.evaluate_config import EvaluateConfig
+from train.evaluation_progress import Count, Show, show_bar
+from train.measure import BATCH, IDENTITY_FILE, MetricNetworks, load_metric_networks, measure, summarise
+from train.model_facts import facts_for_model
 from train.retention import report_retention
-from train.subject import Subject
+from train.subject import Reconstruct, Subject
 
 TABLE_WIDTH = 150  # characters
-KINDS = {"encoder": "an encoder", "aligner": "an aligner", "refiners": "refiners"}
 
 
 def evaluate(
-    data: str,
+    config: EvaluateConfig,
     *,
-    bundle: str | Path,
-    encoder: str | Path | None = None,
-    aligner: str | Path | None = None,
-    refiners: str | Path | None = None,
-    edit_faces: int = EDIT_FACES,
-    retention_faces: int = RETENTION_FACES,
-    limit: int | None = None,
-    metrics_dir: Path,
-    device: str = "auto",
-    fast: bool = False,
-    alignment: bool = True,
-    colours: bool = True,
-    grid: Path | None = None,
+    show: Show = show_bar,
+    keep: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> dict[str, Any]:
-    """Measure a model on aligned faces.
+    """Measure a model on aligned faces, one part after the other.
 
     Args:
-        data: Shards or a folder, see `train.data.find_images`; shrunk by area to the model's resolution.
-        bundle: Folder of the model bundle.
-        encoder: Encoder file; None takes the bundle's.
-        aligner: Aligner file; None takes the bundle's, if it has one.
-        refiners: File of the refiners of W+ and F; None takes the bundle's, if it has one.
-        edit_faces: Generated faces whose edits are measured, 0 for none.
-        retention_faces: Generated faces, and real ones, whose attributes are measured under edits, 0 for
-            none.
-        limit: At most so many faces; None takes all.
-        metrics_dir: Folder of the networks that measure identity, age and gender.
-        device: "auto", "cpu", "cuda" or "mps".
-        alignment: Measure the aligner, if there is one.
-        colours: Fit the colours of W+, as the product does; else its answer is the refiners'.
-        grid: Where to save `train.edit_grid.edit_grid` as a JPEG or PNG.
-        fast: Draw edits with `CompiledSynthesis`; reconstructions are drawn in float32 all the same.
+        config: What is measured, and with what.
+        show: Shows how far a part is.
+        keep: Receives the result so far after every part; its protocol has "missing_parts" before the last.
 
     Returns:
         {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
@@ -77,36 +53,34 @@ def evaluate(
 
     Raises:
         CheckpointError: Weights are missing, damaged, or of another generator.
+        DirectionError: The directions are those of another generator.
         DatasetError: No faces, or a damaged or unaligned one.
         EngineError: The device is not there.
     """
-    opened = _open(load_bundle(bundle), choose_device(device), encoder, aligner, refiners, colours=colours)
-    subject, generator, chosen = opened.subject, opened.subject.generator, opened.device
-    source = find_images(data)
-    batches = list(read_images(source, generator.img_resolution, BATCH, limit=limit))
-    networks = load_metric_networks(metrics_dir, opened.model, chosen)
-    pixels = torch.cat(batches)
-    drawing = CompiledSynthesis(subject.synthesis, chosen) if fast else None
-    edited = subject if drawing is None else subject.drawn_by(drawing)
-    result: dict[str, Any] = {"protocol": {"data": data, "faces": len(pixels), **_protocol(opened)}}
+    opened = _open(load_bundle(config.bundle), choose_device(config.device), config)
+    subject = opened.subject
+    source = find_images(config.data)
+    batches = list(read_images(source, subject.generator.img_resolution, BATCH, limit=config.limit))
+    drawing = CompiledSynthesis(subject.synthesis, opened.device) if config.fast else None
+    protocol = {"data": config.data, "faces": sum(map(len, batches)), **_protocol(opened)}
     if drawing is not None:
-        result["protocol"]["edits_drawn_in"] = str(drawing.dtype).removeprefix("torch.")
-    spaces = subject.reconstructions()
-    measured = {name: measure(space, batches, networks, chosen) for name, space in spaces.items()}
-    result["spaces"] = {name: summarise(found, networks.missing) for name, found in measured.items()}
-    if grid is not None:
-        # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
-        from train.edit_grid import edit_grid, save_grid
-
-        save_grid(grid, edit_grid(edited))
-    if edit_faces:
-        result["edits"] = measure_edits(edited, networks.identity, faces=edit_faces)
-    if retention_faces:
-        result["retention"] = report_retention(
-            edited, pixels, identity=networks.identity, folder=metrics_dir, faces=retention_faces
-        )
-    if alignment and opened.aligner is not None:
-        result["alignment"] = report_alignment(opened.aligner, generator, subject.encoder, pixels)
+        protocol["edits_drawn_in"] = str(drawing.dtype).removeprefix("torch.")
+    parts = _Parts(
+        config=config,
+        opened=opened,
+        edited=subject if drawing is None else subject.drawn_by(drawing),
+        networks=load_metric_networks(config.metrics_dir, opened.model, opened.device),
+        batches=batches,
+    ).wanted()
+    result: dict[str, Any] = {"protocol": protocol}
+    for i, part in enumerate(parts):
+        with show(f"{part.name} ({i + 1} of {len(parts)})", part.total) as count:
+            found = part.measure(count)
+        if found is not None:
+            result[part.name] = found
+        missing = [later.name for later in parts[i + 1 :]]
+        result["protocol"] = {**protocol, "missing_parts": missing} if missing else protocol
+        keep(result)
     return result
 
 
@@ -122,30 +96,105 @@ class _Opened:
     losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
 
 
-def _open(
-    model: ModelBundle,
-    device: torch.device,
-    encoder: str | Path | None,
-    aligner: str | Path | None,
-    refiners: str | Path | None,
-    *,
-    colours: bool,
-) -> _Opened:
-    named = {"encoder": encoder, "aligner": aligner, "refiners": refiners}
+@dataclass(frozen=True)
+class _Part:
+    """What is measured in one go."""
+
+    name: str
+    total: int  # what its counts add up to; 1 for a part that cannot tell how far it is
+    measure: Callable[[Count], dict[str, Any] | None]  # None for a part that adds nothing to the result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """All that can be measured."""
+
+    config: EvaluateConfig
+    opened: _Opened
+    edited: Subject  # draws edits
+    networks: MetricNetworks
+    batches: list[Tensor]  # pixels [N, R, R, 3] uint8 each
+
+    def wanted(self) -> list[_Part]:
+        """What the settings ask for, in order."""
+        config, spaces = self.config, self.opened.subject.reconstructions()
+        # `measure` reconstructs the first batch twice.
+        pictures = len(spaces) * (sum(map(len, self.batches)) + len(self.batches[0]))
+        parts = [_Part("spaces", pictures, self._spaces)]
+        if config.grid is not None:
+            parts.append(_Part("grid", 1, self._grid))
+        if config.edit_faces:
+            parts.append(_Part("edits", config.edit_faces, self._edits))
+        if config.retention_faces:
+            parts.append(_Part("retention", 1, self._retention))
+        if config.alignment and self.opened.aligner is not None:
+            parts.append(_Part("alignment", 1, self._alignment))
+        return parts
+
+    def _spaces(self, count: Count) -> dict[str, Any]:
+        networks, device = self.networks, self.opened.device
+        found = {
+            name: measure(_counted(space, count), self.batches, networks, device)
+            for name, space in self.opened.subject.reconstructions().items()
+        }
+        return {name: summarise(values, networks.missing) for name, values in found.items()}
+
+    def _grid(self, count: Count) -> None:
+        # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
+        from train.edit_grid import edit_grid, save_grid
+
+        assert self.config.grid is not None  # noqa: S101  (narrows the type for mypy)
+        save_grid(self.config.grid, edit_grid(self.edited))
+
+    def _edits(self, count: Count) -> dict[str, Any]:
+        return measure_edits(self.edited, self.networks.identity, faces=self.config.edit_faces, count=count)
+
+    def _retention(self, count: Count) -> dict[str, Any]:
+        return report_retention(
+            self.edited,
+            torch.cat(self.batches),
+            identity=self.networks.identity,
+            folder=self.config.metrics_dir,
+            faces=self.config.retention_faces,
+        )
+
+    def _alignment(self, count: Count) -> dict[str, Any]:
+        aligner, subject = self.opened.aligner, self.opened.subject
+        assert aligner is not None  # noqa: S101  (narrows the type for mypy)
+        return report_alignment(aligner, subject.generator, subject.encoder, torch.cat(self.batches))
+
+
+def _counted(reconstruct: Reconstruct, count: Count) -> Reconstruct:
+    def counted(img: Tensor) -> Tensor:
+        out = reconstruct(img)
+        count(len(img))
+        return out
+
+    return counted
+
+
+def _open(model: ModelBundle, device: torch.device, config: EvaluateConfig) -> _Opened:
+    named = {"encoder": config.encoder, "aligner": config.aligner, "refiners": config.refiners}
     bundled = {"encoder": model.encoder_path, "aligner": model.aligner_path, "refiners": model.refiners_path}
-    files = {role: Path(file) for role in named if (file := named[role] or bundled[role]) is not None}
+    files = {role: file for role in named if (file := named[role] or bundled[role]) is not None}
     if "encoder" not in files:
         raise CheckpointError(f"{model.folder}: the bundle has no encoder; name one with --encoder")
-    facts = {role: _facts_of_this_model(file, KINDS[role], model) for role, file in files.items()}
+    facts = {role: facts_for_model(file, role, model) for role, file in files.items()}
     losses = [facts[role].get("losses") for role in files if role != "aligner"]
     generator = load_generator(model.generator_path).to(device)
     synthesis = FoldedSynthesis(generator.synthesis).to(device)
     network, chain = load_encoder(files["encoder"]).to(device), None
     if "refiners" in files:
         loaded = load_refiners(files["refiners"]).fold_attention().to(device)
-        fit = ColourFit(generator, network.w_std) if colours else None
+        fit = ColourFit(generator, network.w_std) if config.colours else None
         chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded, colours=fit)
-    directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
+    key = (model.generator_sha256, generator.w_dim, generator.num_ws)
+    directions = (
+        find_directions(*key, DIRECTIONS_ROOT)
+        if config.directions is None
+        else load_directions(config.directions, *key)
+    )
+    told = files if config.directions is None else {**files, "directions": config.directions}
     subject = Subject(
         generator=generator, synthesis=synthesis, encoder=network, chain=chain, directions=directions
     )
@@ -154,7 +203,7 @@ def _open(
         model=model,
         device=device,
         aligner=load_aligner(files["aligner"]).to(device) if "aligner" in files else None,
-        files={role: str(file) for role, file in files.items()},
+        files={name: str(file) for name, file in told.items()},
         losses=None if None in losses else {name for names in losses for name in names or ()},
     )
 
@@ -174,18 +223,12 @@ def _protocol(opened: _Opened) -> dict[str, Any]:
         "identity_also_training_loss": "unknown" if losses is None else "identity" in losses,
         "perceptual_network": "EfficientNet-lite0, unweighted unit features, not LPIPS",
         "perceptual_also_training_loss": "unknown" if losses is None else "perceptual" in losses,
-        "ms_per_face": "encoder and generator in torch float32",
+        "ms_per_face": "torch float32: encoder, generator, and what a space takes of second look, refiners, "
+        "colour fit",
         "batch": BATCH,
         "threads": torch.get_num_threads(),
         "device": f"{opened.device.type} ({platform.processor() or platform.machine()})",
     }
-
-
-def _facts_of_this_model(file: Path, kind: str, model: ModelBundle) -> dict[str, Any]:
-    facts = training_facts(file, kind)
-    if facts.get("generator_sha256", model.generator_sha256) != model.generator_sha256:
-        raise CheckpointError(f"{file}: trained for another generator than that of {model.folder}")
-    return facts
 
 
 def as_table(result: Mapping[str, Any]) -> str:

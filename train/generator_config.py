@@ -22,19 +22,21 @@ class GeneratorPhase(ScheduleConfig):
     pair_batch: int = field(default=0, init=False)  # there are no pairs before there is a generator
     ema: float = field(default=0.0, init=False)  # given in images instead:
     ema_kimg: float = 20.0  # half-life of the averaged generator, thousand images
-    batch: int = 64  # real pictures a step, and as many generated ones for each of the two networks
+    batch: int = 64  # real pictures a pass, and as many generated ones for each of the two networks
+    accumulate: int = 1  # passes a step, whose gradients are averaged: a large batch on a small GPU
     lr: float = 2.5e-3  # peak, of both networks
     final_lr: float = 1.0  # constant
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.batch >= 2, f"batch: {self.batch}; must be at least 2")
+        _require(self.accumulate >= 1, f"accumulate: {self.accumulate}; must be at least 1")
         _require(self.ema_kimg >= 0, f"ema_kimg: {self.ema_kimg}; must be at least 0")
 
     @property
     def images(self) -> int:
         """Real pictures that a step looks at."""
-        return self.batch
+        return self.accumulate * self.batch
 
 
 @dataclass(frozen=True, kw_only=True)

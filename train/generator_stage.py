@@ -1,7 +1,7 @@
 """Stage `generator`: StyleGAN2 against its discriminator, from pictures (Karras et al. 2020)."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylegan2 import Generator
 from stylegan2.bundle import save_bundle
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8
 from train.ada import AdaptiveProbability, augment
 from train.augment import flip
 from train.data import ImageSource
@@ -24,7 +24,7 @@ from train.gan_losses import (
     r1_penalty,
 )
 from train.generator_config import GeneratorPhase, GeneratorTrainingConfig
-from train.generator_validation import GeneratorValidation
+from train.generator_validation import GeneratorValidation, sample_grid
 from train.growth import save_discriminator
 from train.hardware import autocast, choose_precision
 from train.optim import LazyAdam, learning_rate
@@ -34,10 +34,8 @@ from train.seeds import positioned_generator
 from train.stream import RealImages, open_real_images
 
 BUNDLE_FOLDER = "bundle"  # in the run's folder
-STEP_STREAM, GRID_STREAM, SAMPLE_STREAM = 11, 12, 13  # of `positioned_generator`
+STEP_STREAM = 11  # of `positioned_generator`
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images so far
-GRID_ROWS, GRID_COLUMNS, GRID_PSI = 4, 8, 0.7
-BATCH = 64  # pictures drawn at once in validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +94,7 @@ class GeneratorStage:
         """Open the phase's stream of real pictures."""
         self._index = index
         size, seed = self._generator.img_resolution, self._config.seed + index
-        batch, data = self.phases[index].batch, self._config.data
+        batch, data = self._phase.batch, self._config.data
         self._real = open_real_images(self._source, size, batch, data, seed=seed)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
@@ -113,7 +111,7 @@ class GeneratorStage:
             Losses of both, penalties with their weights (the last ones, where none was due), the share of
             augmented pictures `augment_p`, and `sign_real`: E sign(D) of the augmented real pictures.
         """
-        phase = self.phases[self._index]
+        phase = self._phase
         rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
         # The synthesis draws its noise from torch's own generator, on the device.
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
@@ -121,7 +119,7 @@ class GeneratorStage:
         terms = self._step_discriminator(step, lr, rng)
         terms["generator"] = self._step_generator(step, lr, rng)
         self._update_average(phase, rng)
-        self._images += phase.batch
+        self._images += phase.images
         return {**terms, **self._penalties, "augment_p": torch.tensor(self._probability.p)}
 
     @torch.no_grad()
@@ -132,16 +130,12 @@ class GeneratorStage:
         def judge(img: Tensor) -> Tensor:
             return self._discriminator(self._laid_out(img), fade)  # type: ignore[no-any-return]
 
-        return self._validation.measure(judge, self._samples, self.phases[self._index].batch)
+        return self._validation.measure(judge, self._average, self._phase.batch)
 
     @torch.no_grad()
     def grid(self) -> Tensor:
-        """Pixels [4 R, 8 R, 3]: the averaged generator's pictures of fixed z, truncated to psi 0.7."""
-        rng = positioned_generator(self._config.seed, GRID_STREAM)
-        z = torch.randn(GRID_ROWS * GRID_COLUMNS, self._generator.z_dim, generator=rng).to(self._device)
-        pixels = to_uint8(self._average(z, truncation_psi=GRID_PSI)).cpu()
-        rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
-        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+        """See `sample_grid`: of the averaged generator."""
+        return sample_grid(self._average, self._config.seed)
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged generator as `bundle`, and the discriminator for a run to start from."""
@@ -185,52 +179,72 @@ class GeneratorStage:
         if self._real and state["real"] is not None:
             self._real.load_state_dict(state["real"])
 
+    @property
+    def _phase(self) -> GeneratorPhase:
+        return self.phases[self._index]
+
     def _step_discriminator(self, step: int, lr: float, rng: torch.Generator) -> dict[str, Tensor]:
-        penalties, fade = self._config.regularisation, self._fade()
-        real = self._augmented(self._next_real(rng), rng)
-        with torch.no_grad():
-            fake = self._augmented(self._draw(self._styles(len(real), rng)), rng)
-        with autocast(self._device, self._dtype):
-            real_logits, fake_logits = self._judge(real, fade), self._judge(fake, fade)
-        loss = discriminator_loss(real_logits, fake_logits)
-        self._adam_d.minimise(loss, lr)
-        self._probability.observe(real_logits)
-        if penalties.r1_gamma and step % penalties.r1_every == 0:
+        penalties, fade, passes = self._config.regularisation, self._fade(), self._phase.accumulate
+        seen: list[tuple[Tensor, Tensor]] = []  # real pictures of every pass, and what was said of them
+
+        def tell_apart() -> dict[str, Tensor]:
+            real = self._augmented(self._next_real(rng), rng)
+            with torch.no_grad():
+                fake = self._augmented(self._draw(self._styles(len(real), rng)), rng)
+            with autocast(self._device, self._dtype):
+                real_logits, fake_logits = self._judge(real, fade), self._judge(fake, fade)
+            seen.append((real, real_logits.detach()))
+            sign_real = real_logits.detach().sign().mean()
+            return {"total": discriminator_loss(real_logits, fake_logits), "sign_real": sign_real}
+
+        def slope() -> dict[str, Tensor]:
             # Compiled code has no second derivative, and slopes need the digits of float32. The slope is
             # taken at the augmented picture: the resampling has no second derivative either.
-            real.requires_grad_()
+            real = seen.pop(0)[0].requires_grad_()
             penalty = r1_penalty(self._discriminator(real, fade), real, penalties.r1_gamma)
-            self._adam_d.minimise(penalty * penalties.r1_every, lr)
-            self._penalties["r1"] = penalty.detach()
-        return {"discriminator": loss.detach(), "sign_real": real_logits.detach().sign().mean()}
+            return {"total": penalty * penalties.r1_every, "r1": penalty}
+
+        terms = self._adam_d.minimise(tell_apart, lr, passes)
+        self._probability.observe(torch.cat([real_logits for _, real_logits in seen]))
+        if penalties.r1_gamma and step % penalties.r1_every == 0:
+            self._penalties["r1"] = self._adam_d.minimise(slope, lr, passes)["r1"]
+        return {"discriminator": terms["total"], "sign_real": terms["sign_real"]}
 
     def _step_generator(self, step: int, lr: float, rng: torch.Generator) -> Tensor:
-        penalties, count = self._config.regularisation, self.phases[self._index].batch
+        penalties, passes = self._config.regularisation, self._phase.accumulate
         self._discriminator.requires_grad_(False)
-        fake = self._augmented(self._draw(self._styles(count, rng)), rng)
-        with autocast(self._device, self._dtype):
-            logits = self._judge(fake, self._fade())
-        loss = generator_loss(logits)
-        self._adam_g.minimise(loss, lr)
+        loss = self._adam_g.minimise(lambda: self._pass_for_real(rng), lr, passes)["total"]
         self._discriminator.requires_grad_(True)
         if penalties.path_length and step % penalties.path_length_every == 0:
-            ws = self._styles(max(1, count // penalties.path_length_shrink), rng)
-            img = self._generator.synthesis(ws, noise_mode="random")
-            lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
-            self._path_length = self._path_length.lerp(lengths.detach().mean(), penalties.path_length_decay)
-            penalty = path_length_penalty(lengths, self._path_length) * penalties.path_length
-            self._adam_g.minimise(penalty * penalties.path_length_every, lr)
-            self._penalties["path_length"] = penalty.detach()
-        return loss.detach()
+            terms = self._adam_g.minimise(lambda: self._unevenness(rng), lr, passes)
+            self._penalties["path_length"] = terms["path_length"]
+        return loss
+
+    def _pass_for_real(self, rng: torch.Generator) -> dict[str, Tensor]:
+        fake = self._augmented(self._draw(self._styles(self._phase.batch, rng)), rng)
+        with autocast(self._device, self._dtype):
+            logits = self._judge(fake, self._fade())
+        return {"total": generator_loss(logits)}
+
+    def _unevenness(self, rng: torch.Generator) -> dict[str, Tensor]:
+        penalties, phase = self._config.regularisation, self._phase
+        ws = self._styles(max(1, phase.batch // penalties.path_length_shrink), rng)
+        img = self._generator.synthesis(ws, noise_mode="random")
+        lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
+        # However many the passes of a step, together they move the mean as far as one would.
+        moved = penalties.path_length_decay / phase.accumulate
+        self._path_length = self._path_length.lerp(lengths.detach().mean(), moved)
+        penalty = path_length_penalty(lengths, self._path_length) * penalties.path_length
+        return {"total": penalty * penalties.path_length_every, "path_length": penalty}
 
     @torch.no_grad()
     def _update_average(self, phase: GeneratorPhase, rng: torch.Generator) -> None:
         """Move the averaged weights towards the generator's, and their `w_avg` towards their mean of W."""
-        decay = average_decay(phase.batch, phase.ema_kimg, self._images)
+        decay = average_decay(phase.images, phase.ema_kimg, self._images)
         ours: list[Tensor] = list(self._average.parameters())
         theirs: list[Tensor] = list(self._generator.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - decay)
-        z = torch.randn(phase.batch, self._average.z_dim, generator=rng).to(self._device)
+        z = torch.randn(phase.images, self._average.z_dim, generator=rng).to(self._device)
         mean = self._average.mapping(z).mean(0)
         self._average.w_avg.lerp_(mean, 1 - self._config.regularisation.w_avg_beta)
 
@@ -266,12 +280,6 @@ class GeneratorStage:
         if not self._config.grow:
             return None
         return torch.tensor(min(1.0, self._images / self._config.fade_images), device=self._device)
-
-    def _samples(self, count: int) -> Iterator[Tensor]:
-        """The averaged generator's pictures of fixed z, not truncated, on the device."""
-        rng = positioned_generator(self._config.seed, SAMPLE_STREAM)
-        z = torch.randn(count, self._average.z_dim, generator=rng).to(self._device)
-        return (self._average(part) for part in torch.split(z, BATCH))
 
 
 def average_decay(batch: int, ema_kimg: float, images: int) -> float:

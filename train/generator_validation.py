@@ -6,11 +6,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from stylegan2.image import from_uint8
+from stylegan2 import Generator
+from stylegan2.image import from_uint8, to_uint8
 from train.data import ImageSource, in_validation, read_images
 from train.feature_distance import FeatureStatistics, feature_statistics, frechet_distance, pooled_features
 from train.generator_config import GeneratorTrainingConfig
 from train.perceptual import EfficientNetLite0Features
+from train.seeds import positioned_generator
+
+GRID_STREAM, SAMPLE_STREAM = 12, 13  # of `positioned_generator`
+GRID_ROWS, GRID_COLUMNS, GRID_PSI = 4, 8, 0.7
+BATCH = 64  # pictures drawn at once
 
 
 class GeneratorValidation:
@@ -39,9 +45,7 @@ class GeneratorValidation:
         if fraction:
             self._pictures["validation"] = self._read(count, validation=True)
 
-    def measure(
-        self, judge: Callable[[Tensor], Tensor], draw: Callable[[int], Iterator[Tensor]], batch: int
-    ) -> dict[str, float]:
+    def measure(self, judge: Callable[[Tensor], Tensor], average: Generator, batch: int) -> dict[str, float]:
         """Compare.
 
         The sign statistics are E sign(D) of real pictures as they are, unaugmented. A discriminator that is
@@ -49,16 +53,20 @@ class GeneratorValidation:
 
         Args:
             judge: The discriminator: img [N, 3, R, R] -> logits [N, 1].
-            draw: The averaged generator: number of pictures -> batches of img on the device, always the same.
+            average: The averaged generator; pictures of fixed z, not truncated, are measured.
             batch: Pictures that the discriminator sees at once.
         """
         measures = {
             f"sign_{name}": self._sign(pixels, judge, batch) for name, pixels in self._pictures.items()
         }
         if self._features is not None:
-            made = self._statistics(draw(self._config.feature_images), self._features)
+            made = self._statistics(self._samples(average), self._features)
             measures["feature_distance"] = frechet_distance(self._real_statistics, made)
         return measures
+
+    def _samples(self, average: Generator) -> Iterator[Tensor]:
+        z = _fixed_z(average, SAMPLE_STREAM, self._config.seed, self._config.feature_images)
+        return (average(part) for part in torch.split(z, BATCH))
 
     def _sign(self, pixels: Tensor, judge: Callable[[Tensor], Tensor], batch: int) -> float:
         parts = [judge(from_uint8(part).to(self._device)) for part in torch.split(pixels, batch)]
@@ -69,7 +77,7 @@ class GeneratorValidation:
         """Of training pictures; computed once, at the first use."""
         assert self._features is not None  # noqa: S101  (narrows the type for mypy)
         pixels = self._read(self._config.feature_images, validation=False)
-        parts = (from_uint8(part).to(self._device) for part in torch.split(pixels, 64))
+        parts = (from_uint8(part).to(self._device) for part in torch.split(pixels, BATCH))
         return self._statistics(parts, self._features)
 
     def _statistics(
@@ -88,3 +96,17 @@ class GeneratorValidation:
             limit=count,
         )
         return torch.cat(list(batches))
+
+
+def sample_grid(average: Generator, seed: int) -> Tensor:
+    """Pixels [4 R, 8 R, 3] uint8 on the CPU: pictures of fixed z, truncated to psi 0.7."""
+    z = _fixed_z(average, GRID_STREAM, seed, GRID_ROWS * GRID_COLUMNS)
+    pixels = to_uint8(average(z, truncation_psi=GRID_PSI)).cpu()
+    rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
+    return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+
+
+def _fixed_z(generator: Generator, stream: int, seed: int, count: int) -> Tensor:
+    """Input latents z [count, z_dim] on the generator's device, always the same."""
+    z = torch.randn(count, generator.z_dim, generator=positioned_generator(seed, stream))
+    return z.to(generator.w_avg.device)

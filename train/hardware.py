@@ -1,5 +1,6 @@
-"""What a training runs on: number format and memory layout of the device."""
+"""What a training runs on: number format and memory layout of the device, and where compiled code is kept."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from stylegan2.cache import cache_folder
 from stylegan2.errors import ConfigError
 
 
@@ -46,6 +48,28 @@ def narrow_vectors(device: torch.device) -> dict[str, str | int | bool | Callabl
     """
     wide = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_f")
     return {"cpp.simdlen": 256} if wide else None
+
+
+def keep_compiled() -> bool:
+    """Let torch.compile keep its code in the user's cache folder, so that the next run finds it again.
+
+    torch's own choice is the system's folder for temporary files, which a restart empties. A folder that
+    TORCHINDUCTOR_CACHE_DIR names already stays the one. To be called before anything is compiled.
+
+    Returns:
+        Whether the code is kept there; not where another folder is named, or ours cannot be written.
+    """
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
+        return False
+    folder = cache_folder().absolute() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    if not os.access(folder, os.W_OK):
+        return False
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    return True
 
 
 def to_channels_last(module: nn.Module) -> None:

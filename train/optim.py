@@ -126,16 +126,28 @@ class LazyAdam:
         self.betas = (betas[0] ** self.factor, betas[1] ** self.factor)
         self._adam = torch.optim.Adam(module.parameters(), lr=0.0, betas=self.betas, eps=1e-8)
 
-    def minimise(self, loss: Tensor, lr: float) -> None:
-        """One update down the gradient of `loss` [], at the learning rate `lr` before the change."""
+    def minimise(
+        self, compute: Callable[[], dict[str, Tensor]], lr: float, passes: int = 1
+    ) -> dict[str, Tensor]:
+        """One update down the mean gradient of some passes.
+
+        Args:
+            compute: Terms of the next pass, as `gather_gradients` takes them.
+            lr: Learning rate before the change.
+            passes: How many.
+
+        Returns:
+            The mean of every term, detached.
+        """
         for group in self._adam.param_groups:
             group["lr"] = lr * self.factor
         self._adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        terms = gather_gradients(compute, passes)
         for group in self._adam.param_groups:
             average_gradients(group["params"])
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
+        return terms
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, besides the weights."""

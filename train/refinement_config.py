@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
-from inversion.config import Attention, EncoderConfig, RefinerConfig, check_attention
+from inversion.config import Attention, EncoderConfig, FeatureForm, RefinerConfig, check_choice
 from stylegan2.config import GeneratorConfig
 from stylegan2.errors import ConfigError
 from train.config import (
@@ -27,6 +28,7 @@ class PictureWeights(TermWeights):
     pooled_l2: float = 0.0
     perceptual: float = 0.0
     identity: float = 0.0
+    detail: float = 0.0  # of `train.detail.detail_distance`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class RefinementLoss:
     f: PictureWeights  # G(ws, f) against a real face
     edit: PictureWeights  # G(ws_hat, f_hat) of an inverted G(w) against G(w + d)
     focus: float = 0.0  # how much more edit.l2 weighs where the edit changes the true picture
+    kept_detail: float = 0.0  # of real faces under random edits, against their reconstruction in F
     align: float = 0.0  # w against its picture, see `train.alignment_loss`
     latent: float = 0.1  # ws of an inverted G(w) against w, in standard deviations of W
     spread: float = 0.005  # |ws - w|^2 of real faces, in the same unit: keeps ws near the foundation
@@ -47,7 +50,8 @@ class RefinementLoss:
     def weighed(self) -> set[str]:
         """Names of the terms whose factor is not 0."""
         pictures = {name for part in self.pictures for name, v in vars(part).items() if v}
-        return pictures | {name for name in ("align", "latent", "spread", "offset") if getattr(self, name)}
+        single = ("kept_detail", "align", "latent", "spread", "offset")
+        return pictures | {name for name in single if getattr(self, name)}
 
     @property
     def weighs_w(self) -> bool:
@@ -62,7 +66,8 @@ class RefinementLoss:
     @property
     def weighs_f(self) -> bool:
         """Whether a term depends on f, so that it has to be computed and learns."""
-        return bool(any(vars(self.f).values()) or any(vars(self.edit).values()) or self.offset)
+        pictures = any(vars(self.f).values()) or any(vars(self.edit).values())
+        return bool(pictures or self.kept_detail or self.offset)
 
     @property
     def pictures(self) -> tuple[PictureWeights, ...]:
@@ -76,7 +81,7 @@ class RefinementPhase(FacesScheduleConfig):
 
     loss: RefinementLoss
     real_batch: int = 6
-    f_ramp: float = 0.0  # share of the phase over which the offset of f rises from 0 to full
+    f_ramp: float = 0.0  # share of the phase over which the offset of f rises from 0 to full, once a run
     encoder_rate: float = 0.0  # learning rate of the encoder as a share of the refiners'; 0: it is frozen
     foundation_share: float = 1.0  # of the real faces that G(w) is drawn for, where the loss looks at it
 
@@ -90,6 +95,8 @@ class RefinementPhase(FacesScheduleConfig):
             raise ConfigError(f"foundation_share: {self.foundation_share}; must be above 0 and at most 1")
         if not (self.loss.weighs_ws or self.loss.weighs_f):
             raise ConfigError("loss: nothing of ws or f is weighed; nothing to learn from")
+        if self.loss.kept_detail and not self.pair_batch:
+            raise ConfigError("pair_batch: 0, but kept_detail is weighed; only pairs teach when to let go")
         if self.encoder_rate < 0:
             raise ConfigError(f"encoder_rate: {self.encoder_rate}; must be at least 0")
         if (self.encoder_rate or self.loss.weighs_w) and not self.loss.weighs_ws:
@@ -114,9 +121,11 @@ class RefinerSizes:
     look_channels: tuple[int, int, int, int, int] = (24, 48, 96, 128, 80)
     look_width: int = 152
     attention: Attention = "tokens"
+    feature: FeatureForm = "carried"
 
     def __post_init__(self) -> None:
-        check_attention(self.attention)
+        check_choice("attention", self.attention, get_args(Attention))
+        check_choice("feature", self.feature, get_args(FeatureForm))
 
     def complete(self, encoder: EncoderConfig, generator: GeneratorConfig) -> RefinerConfig:
         """The whole architecture for an encoder and a generator."""
@@ -162,6 +171,9 @@ class RefinementConfig:
         check_names(self.phases)
         if self.data.images is None:
             raise ConfigError("data.images: null, but this stage needs real faces")
+        ramps = [phase.name for phase in self.phases if phase.f_ramp]
+        if len(ramps) > 1:
+            raise ConfigError(f"f_ramp: set in the phases {', '.join(ramps)}; f enters once a run")
         for phase in self.phases:
             if phase.loss.weighs_w and not (phase.encoder_rate or self.refiners.second_look):
                 raise ConfigError("loss: w or align is weighed, but neither encoder nor second look learn")

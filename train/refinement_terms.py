@@ -15,6 +15,8 @@ from stylegan2 import Generator
 from stylegan2.image import shrink
 from train.alignment_loss import AlignmentLoss
 from train.augment import Mirrored
+from train.detail import detail_distance
+from train.edited_faces import EditedFaces, FaceEditor
 from train.edits import EditSampler
 from train.hardware import autocast, choose_precision, narrow_vectors
 from train.identity import IdentityEmbedder
@@ -22,6 +24,9 @@ from train.losses import focused_l2, identity_loss, latent_regression, pixel_l2,
 from train.pairs import Pairs
 from train.perceptual import PerceptualDistance
 from train.refinement_config import PictureWeights, RefinementConfig, RefinementPhase
+
+DETAIL_WINDOW = 8  # pixels within which a detail of an edited pair may lie elsewhere
+KEPT_WINDOWS = 4  # a side, within which a detail of an edited photo may: where it should be is not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,7 @@ class RefinementTerms:
                 if getattr(self, name) is not None:
                     options = narrow_vectors(self._device) if name == "_feature" else None
                     setattr(self, name, torch.compile(getattr(self, name), dynamic=False, options=options))
+        self._editor = FaceEditor(sampler=self.sampler, lower=self._lower, upper=self._upper, draw=self.draw)
 
     def __call__(
         self,
@@ -102,8 +108,8 @@ class RefinementTerms:
         if loss.weighs_ws:
             terms |= self._styles(phase, w.float(), ws, drawn, target, pairs)
         if loss.weighs_f:
-            edited = None if pairs is None else self._edit(ws.detach()[n:], pairs, rng)
             found = _Found(img=img, levels=levels, ws=ws.detach(), a=a.detach(), below=below.detach())
+            edited = None if pairs is None else self._edit(found, pairs, rng, real=loss.kept_detail > 0)
             terms |= self._features(phase, found, drawn.detach().clamp(-1, 1), target, edited, fraction)
         terms["total"] = self._weighted(terms, phase)
         return terms
@@ -159,10 +165,10 @@ class RefinementTerms:
         found: "_Found",
         drawn: Tensor,
         target: Tensor,
-        edited: "_Edited | None",
+        edited: EditedFaces | None,
         fraction: float,
     ) -> dict[str, Tensor]:
-        """Terms of f: of the real faces `target`, and of the pairs under an edit."""
+        """Terms of f: of the real faces `target`, and of what is edited."""
         n, loss, styles, below = len(target), phase.loss, found.ws[: len(target)], found.below
         if edited is not None:
             drawn = torch.cat([drawn, edited.drawn])
@@ -170,7 +176,7 @@ class RefinementTerms:
             code = self._feature(found.img, drawn, found.levels, found.ws)
             f, offset = self.entered(code[:n], found.a, phase, fraction)
             if edited is not None:
-                f_hat = self._networks.refiners.carrier.carry(code[n:], edited.a, edited.a_hat)
+                f_hat = self._carried(code[-len(edited.a) :], edited)
                 f = torch.cat([f, f_hat.to(f.dtype)])
                 below, styles = torch.cat([below, edited.below]), torch.cat([styles, edited.ws_hat])
             out = self._upper(f, below, styles).float()
@@ -178,13 +184,28 @@ class RefinementTerms:
         terms |= self._compare("f", out[:n], target, loss.f)
         if edited is not None:
             l2 = partial(focused_l2, before=edited.before, focus=loss.focus)
-            terms |= self._compare("edit", out[n:], edited.target, loss.edit, l2)
+            terms |= self._compare("edit", out[-len(edited.target) :], edited.target, loss.edit, l2)
+            if loss.kept_detail:
+                window = out.shape[-1] // KEPT_WINDOWS
+                terms["kept_detail"] = detail_distance(out[n : 2 * n], out[:n].detach(), window)
         return terms
+
+    def _carried(self, code: Tensor, edited: EditedFaces) -> Tensor:
+        """f_hat of everything that is edited.
+
+        Only pairs teach the gates when to open: shutting them is the easiest way to keep all detail.
+        """
+        carrier, real = self._networks.refiners.carrier, len(edited.a) - len(edited.target)
+        if not real or carrier.config.feature != "carried":
+            return carrier.carry(code, edited.a, edited.a_hat)
+        gates = carrier.open_gates(code, edited.a, edited.a_hat)
+        gates = torch.cat([gates[:real].detach(), gates[real:]])
+        return carrier.move(code, edited.a, edited.a_hat, gates)
 
     def entered(
         self, code: Tensor, a: Tensor, phase: RefinementPhase, fraction: float
     ) -> tuple[Tensor, Tensor]:
-        """F as it enters the generator, its offset ramped up once over the run, and the whole offset."""
+        """F as it enters the generator, its offset ramped up as `f_ramp` says, and the whole offset."""
         offset = self._networks.refiners.carrier(code, a) - a
         ramp = min(1.0, fraction / phase.f_ramp) if phase.f_ramp else 1.0
         return a + ramp * offset, offset
@@ -196,24 +217,13 @@ class RefinementTerms:
             a, below = self._lower(ws)
             return self._upper(a, below, ws).float()
 
-    @torch.no_grad()
-    def _edit(self, ws: Tensor, pairs: Pairs, rng: torch.Generator) -> "_Edited":
-        d = self.sampler.sample(len(ws), rng)
-        ws_hat = ws + d[:, None]
+    def _edit(self, found: "_Found", pairs: Pairs, rng: torch.Generator, *, real: bool) -> EditedFaces:
+        """The pairs under random edits, with `real` also the real faces."""
+        n = len(found.a)
         with autocast(self._device, self.dtype):
-            a, below = self._lower(torch.cat([ws, ws_hat]))
-            m = len(ws)
-            drawn = self._upper(a[:m], below[:m], ws).float().clamp(-1, 1)
-            target = self.draw(pairs.w.to(self._device) + d)
-        return _Edited(
-            a=a[:m].clone(),
-            a_hat=a[m:].clone(),
-            below=below[m:].clone(),
-            ws_hat=ws_hat,
-            drawn=drawn.clone(),
-            target=target,
-            before=pairs.img.to(self._device),
-        )
+            if real:
+                return self._editor.edit(found.ws, found.a, pairs, rng)
+            return self._editor.edit(found.ws[n:], found.a[:0], pairs, rng)
 
     def _compare(
         self,
@@ -229,6 +239,8 @@ class RefinementTerms:
             terms[f"{name}/l2"] = l2(out, target)
         if weights.pooled_l2:
             terms[f"{name}/pooled_l2"] = pooled_l2(out, target, self._config.pool_factor)
+        if weights.detail:
+            terms[f"{name}/detail"] = detail_distance(out, target, DETAIL_WINDOW)
         with autocast(self._device, self.dtype):
             if weights.perceptual and networks.perceptual is not None:
                 terms[f"{name}/perceptual"] = networks.perceptual(out, target).float().mean()
@@ -277,16 +289,3 @@ class _Found:
     ws: Tensor
     a: Tensor
     below: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Edited:
-    """Pairs before and after their edit: activations, what the blocks below drew, styles, pictures."""
-
-    a: Tensor
-    a_hat: Tensor
-    below: Tensor
-    ws_hat: Tensor
-    drawn: Tensor  # G(ws)
-    target: Tensor  # G(w + d)
-    before: Tensor  # G(w)

@@ -16,6 +16,7 @@ from torch import Tensor
 from inversion.linear import EditDirection, apply_direction
 from stylegan2.errors import CheckpointError, EngineError
 from stylegan2.image import from_uint8, to_uint8
+from train.detail import detail_share
 from train.edit_truth import BATCH
 from train.identity import IdentityEmbedder
 from train.measure import number
@@ -119,13 +120,16 @@ def measure_retention(
         faces: How many generated and, at most, real ones; at least 1.
 
     Returns:
-        {"protocol": {...}, "generated": {"identity_median", "by_edit": {name: {"attribute", "change",
-        "identity_median", "found"}}}}, and for each space ("w", and with a chain "w+" and "f")
-        {"retention_median", "retention_min", "identity_median", "identity_to_reconstruction_median",
-        "by_edit": {name: {"attribute", "retention", "identity_median", "identity_to_reconstruction_median",
-        "found"}}}, ready for JSON. Median and minimum of the retention are over the directions. Identity is
+        {"protocol": {...}, "generated": {"identity_median", "detail_median", "by_edit": {name: {"attribute",
+        "change", "identity_median", "detail_median", "found"}}}}, and for each space ("w", and with a chain
+        "w+" and "f") {"retention_median", "retention_min", "identity_median",
+        "identity_to_reconstruction_median", "detail_median", "by_edit": {name: {"attribute", "retention",
+        "identity_median", "identity_to_reconstruction_median", "detail_median", "found"}}}, ready for
+        JSON. Median and minimum of the retention are over the directions. Identity is
         the cosine of an edited picture with the face as it was before inversion, and with the unedited
         reconstruction in the same space: medians over faces and both ends, "n/a" without the network.
+        Detail is that of the edited picture as a share of that of the face as it was before inversion
+        (`train.detail.detail_share`, mean of the octaves): below 1, edits blur.
         "change" is in the attribute's own unit, "found" the share of edited pictures, both ends, in which
         a face is found. A retention is None where no face is found at both ends or the generated faces do
         not change; the median and the minimum are over the others.
@@ -140,14 +144,15 @@ def measure_retention(
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         ws = generator.broadcast(part)
-        _add(columns, edits, {"generated": _drawing(subject, ws)}, measure_face, identity, None)
+        drawing = _drawing(subject, ws)
+        faces_before = _Before.of(from_uint8(to_uint8(drawing(unedited))), identity)
+        _add(columns, edits, {"generated": drawing}, measure_face, identity, faces_before)
     pixels = pixels[:faces]
     for part in torch.split(pixels, BATCH):
         img = from_uint8(part).to(w.device)
         variants = subject.variants(img)
         del variants["none"]  # the picture itself, which no edit changes
-        photo = None if identity is None else identity(img)
-        _add(columns, edits, variants, measure_face, identity, photo)
+        _add(columns, edits, variants, measure_face, identity, _Before.of(img, identity))
     generated = columns.pop("generated")
     protocol = {
         "generated_faces": faces,
@@ -156,6 +161,7 @@ def measure_retention(
         "strengths": [-STRENGTH, STRENGTH],
         "retention": "mean change of the edit's own attribute on real faces over that on generated faces",
         "identity": "cosine of the edited picture with the photo, or with the unedited reconstruction",
+        "detail": "of the edited picture as a share of the photo's, mean of the two finest octaves",
         "left_out": [name for name in subject.directions if name not in edits],
         "noise_mode": "const",
     }
@@ -172,6 +178,7 @@ class _Column:
     high: list[Tensor] = field(default_factory=list)
     to_photo: list[Tensor] = field(default_factory=list)  # identity cosines, both ends
     to_reconstruction: list[Tensor] = field(default_factory=list)
+    detail: list[Tensor] = field(default_factory=list)  # shares of the photo's, both ends
 
     def change(self) -> Tensor:
         """Mean over the faces that are found at both ends; NaN where there is none."""
@@ -180,6 +187,18 @@ class _Column:
     def found(self) -> float | None:
         """Share of the pictures in which a face is found."""
         return number((~torch.cat(self.low + self.high).isnan()).double().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Before:
+    """Faces before inversion and edit."""
+
+    img: Tensor
+    embedding: Tensor | None  # None without the network
+
+    @staticmethod
+    def of(img: Tensor, identity: IdentityEmbedder | None) -> "_Before":
+        return _Before(img=img, embedding=None if identity is None else identity(img))
 
 
 def _drawing(subject: Subject, ws: Tensor) -> Redraw:
@@ -192,9 +211,9 @@ def _add(
     variants: Mapping[str, Redraw],
     measure_face: MeasureFace,
     identity: IdentityEmbedder | None,
-    photo: Tensor | None,
+    before: _Before,
 ) -> None:
-    """Measure a batch under every edit; photo: its embeddings, None for those of the unedited pictures."""
+    """Measure a batch under every edit."""
     for variant, render in variants.items():
         own = None if identity is None else identity(from_uint8(to_uint8(render(unedited))))
         for name, direction in edits.items():
@@ -204,9 +223,10 @@ def _add(
                 edit = partial(apply_direction, direction=direction, strength=strength)
                 drawn = to_uint8(render(edit))
                 values.append(_measured(drawn, measure_face, attribute))
-                if identity is not None and own is not None:
+                column.detail.append(detail_share(from_uint8(drawn), before.img).mean(1).cpu())
+                if identity is not None and own is not None and before.embedding is not None:
                     who = identity(from_uint8(drawn))
-                    column.to_photo.append((who * (own if photo is None else photo)).sum(1).cpu())
+                    column.to_photo.append((who * before.embedding).sum(1).cpu())
                     column.to_reconstruction.append((who * own).sum(1).cpu())
 
 
@@ -225,11 +245,13 @@ def _summary(columns: Mapping[str, _Column], generated: Mapping[str, _Column]) -
         "retention_median": number(known.quantile(0.5)) if len(known) else None,
         "retention_min": number(known.min()) if len(known) else None,
         **_identities(columns.values()),
+        "detail_median": _median(columns.values(), "detail"),
         "by_edit": {
             name: {
                 "attribute": column.attribute,
                 "retention": number(ratios[name]),
                 **_identities([column]),
+                "detail_median": _median([column], "detail"),
                 "found": column.found(),
             }
             for name, column in columns.items()
@@ -241,11 +263,13 @@ def _reference(generated: Mapping[str, _Column]) -> dict[str, Any]:
     """What the edits do to generated faces; their photo is their reconstruction."""
     return {
         "identity_median": _median(generated.values(), "to_photo"),
+        "detail_median": _median(generated.values(), "detail"),
         "by_edit": {
             name: {
                 "attribute": column.attribute,
                 "change": number(column.change()),
                 "identity_median": _median([column], "to_photo"),
+                "detail_median": _median([column], "detail"),
                 "found": column.found(),
             }
             for name, column in generated.items()

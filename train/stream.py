@@ -1,5 +1,6 @@
 """An endless, shuffled stream of real faces that resumes at the exact picture."""
 
+import math
 import random
 import signal
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from train.config import DataConfig
-from train.data import ImageSource, decode_image, in_validation
+from train.data import WHOLE, ImageSource, decode_image, in_validation
 from train.errors import DatasetError
 from train.processes import number_and_count
 
@@ -28,7 +29,8 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
     """Endless batches of pictures from one worker's share of a source.
 
     Every pass shuffles the shards, then the pictures within a buffer, from a seed that follows from `seed`,
-    the pass and the worker: a position is enough to go on from there.
+    the pass and the worker: a position is enough to go on from there. Where there are more workers than
+    shards, several read the same ones, and each takes other pictures of them.
 
     Args:
         source: Where from.
@@ -40,6 +42,9 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
         positions: Where each worker of this process starts.
         delivered: Batches delivered before: the next one comes from worker `delivered % len(positions)`.
         process: Number of this process and how many there are: together, their workers share the source.
+
+    Raises:
+        DatasetError: There are fewer pictures in a folder than workers.
     """
 
     def __init__(
@@ -57,8 +62,11 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
     ) -> None:
         super().__init__()
         self._first, self._readers = process[0] * len(positions), process[1] * len(positions)
-        if self._readers > len(source.paths):
-            raise DatasetError(f"{source.name}: {self._readers} workers for {len(source.paths)} files")
+        if self._readers > len(source.files) and not source.shards:
+            raise DatasetError(
+                f"{source.name}: {self._readers} workers for {len(source.files)} pictures; "
+                "must be as many or fewer, over all processes"
+            )
         self.source, self.size, self.batch_size = source, size, batch_size
         self.validation_fraction = validation_fraction
         self.buffer, self.seed, self.positions, self.delivered = buffer, seed, positions, delivered
@@ -77,12 +85,12 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
     def _samples(self, worker: int) -> Iterator[tuple[str, bytes, Position]]:
         epoch, skip = self.positions[worker].epoch, self.positions[worker].offset
         reader = self._first + worker
-        share = list(self.source.paths[reader :: self._readers])
+        share, part = _share(self.source.files, reader, self._readers)
         while True:
             rng = random.Random(f"{self.seed}/{epoch}/{reader}")  # noqa: S311  (shuffling, no secret)
-            paths = rng.sample(share, len(share))
+            files = rng.sample(share, len(share))
             offset = 0
-            for key, encoded in self.source.samples(paths, self.buffer, rng):
+            for key, encoded in self.source.samples(files, self.buffer, rng, part):
                 if in_validation(key, self.validation_fraction):
                     continue
                 offset += 1
@@ -179,6 +187,19 @@ class RealImages:
         return iter(
             DataLoader(stream, batch_size=None, num_workers=self._workers, worker_init_fn=_quiet_worker)
         )
+
+
+def _share(files: tuple[str, ...], reader: int, readers: int) -> tuple[list[str], tuple[int, int]]:
+    """What one of `readers` reads: some of the files, and which part of each, see `ImageSource.samples`.
+
+    With fewer files than readers, as many groups as divide both evenly have files of their own, and within a
+    group everyone takes as large a part of each. All pictures are then read equally often, though every group
+    reads its files once for each member.
+    """
+    if readers <= len(files):
+        return list(files[reader::readers]), WHOLE
+    groups = math.gcd(readers, len(files))
+    return list(files[reader % groups :: groups]), (reader // groups, readers // groups)
 
 
 def open_real_images(

@@ -188,7 +188,7 @@ class Handlers:
         return {
             "src": jpeg_uri(pixels),
             "milliseconds": milliseconds,
-            "engine": self.editor.renderer.engine.name,
+            "engine": self.editor.engine_name(session),
         }
 
     def save(self, question: object) -> dict[str, Any]:

@@ -48,7 +48,10 @@ variant align-against-reconstruction align_against=reconstruction
 variant no-attention refiners.attention=none
 variant reference-attention refiners.attention=reference
 variant f16 refiners.f_resolution=16
-variant no-edited-pairs "$phase.pair_batch=0"
+variant no-edited-pairs "$phase.pair_batch=0" "$phase.loss.kept_detail=0"
+variant no-detail "$phase.loss.edit.detail=0" "$phase.loss.kept_detail=0"
+variant fixed-offset refiners.feature=offset
+variant replaced-activation refiners.feature=replacement
 variant second-look refiners.second_look=true
 
 "$python" -m train.recipes.ablation "$runs"

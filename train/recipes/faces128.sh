@@ -45,7 +45,7 @@ read -r device compile <<<"$machine"
 if [[ $device == cuda ]]; then
     starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=3 looking=2 features=3 searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=25 features=25 searching=12 measuring=15
+    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=25 features=25 searching=12 measuring=30
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
@@ -57,7 +57,8 @@ refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refini
     --set "encoder=$runs/inversion/encoder.safetensors")
 second_look=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $looking)"
     --set "phases.1.max_minutes=$(scaled $features)" --set "encoder=$runs/inversion/encoder.safetensors"
-    --set "start_from=$runs/refiners/refiners.safetensors" --set pairs.refresh=0.05)
+    --set "start_from=$runs/refiners/refiners.safetensors" --set "aligner=$runs/contrastive/aligner.safetensors"
+    --set pairs.refresh=0.05)
 if [[ $device == cuda ]]; then
     every+=(--set run.validate_every=1000 --set run.checkpoint_every=1000)
     contrastive+=(--set phases.0.pair_batch=512)
@@ -80,9 +81,14 @@ else
     directions=(--set identity_weights=null)
     echo "$identity is not there: identity is neither learnt nor measured"
 fi
-searches=yes
+searches=yes evaluation=()
 if [[ ! -f $metrics/age-v1.onnx || ! -f $metrics/gender-v1.onnx ]]; then
     searches=
+else
+    evaluation+=(--directions "$runs/directions")
+fi
+if [[ $compile == true ]]; then
+    evaluation+=(--fast)
 fi
 
 total=0
@@ -161,7 +167,8 @@ compile_ahead() {
         --set phases.1.max_steps=1
     one_step refiners refiners "${refiners[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors"
     one_step second_look refiners "${second_look[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors" \
-        --set "start_from=$runs/ahead/refiners/refiners.safetensors" --set phases.1.max_steps=1
+        --set "start_from=$runs/ahead/refiners/refiners.safetensors" \
+        --set "aligner=$runs/ahead/contrastive/aligner.safetensors" --set phases.1.max_steps=1
 }
 
 echo "The $device schedule (compiling: $compile), into $runs:"
@@ -203,6 +210,7 @@ elif [[ -e $runs/directions/finished ]]; then
     echo "directions: finished before, skipped"
 else
     echo "directions: starts"
+    rm -f "$runs/evaluation.json"
     run "$python" -m train directions --config "$configs/directions.yaml" --set "bundle=$bundle" \
         --set "networks=$metrics" --set "pool=$runs/pairs" --set "count=$(count 8000)" --set "out=$runs/directions" \
         "${directions[@]}"
@@ -216,7 +224,7 @@ else
     run "$python" -m train evaluate --data "$heldout" --limit "$(count 10000)" --edit-faces "$(count 200)" \
         --bundle "$bundle" --metrics-dir "$metrics" --encoder "$runs/inversion/encoder.safetensors" \
         --aligner "$runs/contrastive/aligner.safetensors" --refiners "$runs/second_look/refiners.safetensors" \
-        --out "$runs/evaluation.partial"
+        ${evaluation[@]+"${evaluation[@]}"} --out "$runs/evaluation.partial"
     mv "$runs/evaluation.partial" "$runs/evaluation.json"
 fi
 echo "finished after $((SECONDS / 60)) minutes: $runs"

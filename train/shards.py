@@ -1,0 +1,135 @@
+"""Tar shards of pictures: local files, or addresses that are read as streams and never stored.
+
+Of the whole project only training reads pictures from an address, and only from one that its settings or its
+command line name.
+"""
+
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
+
+import webdataset as wds
+
+from train.errors import DatasetError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SCHEMES = ("http://", "https://")
+TIMEOUT = 60.0  # seconds without a byte
+Sample = tuple[str, bytes]  # key, encoded picture
+
+
+def is_address(file: str) -> bool:
+    """Whether `file` is an address rather than a local path."""
+    return file.lower().startswith(SCHEMES)
+
+
+def is_shard(file: str) -> bool:
+    """Whether a path, or an address without its query, ends in .tar.
+
+    Raises:
+        DatasetError: An address is malformed.
+    """
+    return shard_name(file).endswith(".tar")
+
+
+def shard_name(file: str) -> str:
+    """Name of a shard's file: the same for a local copy and for the address that it came from.
+
+    Raises:
+        DatasetError: An address is malformed.
+    """
+    return posixpath.basename(unquote(_address_path(file))) if is_address(file) else Path(file).name
+
+
+def read_shard(file: str) -> Iterator[Sample]:
+    """Pictures of one shard in their stored order, their keys `shard's file name/key.field`.
+
+    Args:
+        file: A local path, or an http or https address; redirections are followed.
+
+    Raises:
+        DatasetError: The shard is missing, damaged, or its transfer broke off.
+    """
+    shard, told = shard_name(file), _without_query(file)
+    try:
+        stream = _open(file)
+    except (OSError, ValueError, HTTPException) as error:
+        raise DatasetError(f"{told}: cannot be opened ({error})") from error
+    with stream:
+        # Not through webdataset's own opening of files: it runs commands, `curl` for an address among them.
+        files = wds.tariterators.tar_file_expander(
+            [{"url": file, "stream": stream}], select_files=_is_picture
+        )
+        try:
+            for sample in wds.tariterators.group_by_keys(files):
+                for field in filter(_is_picture_field, sample):
+                    yield f"{shard}/{sample['__key__']}.{field}", sample[field]
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            raise DatasetError(f"{told}: damaged or unreadable shard ({_reason(error)})") from error
+
+
+class _Download:
+    """The body of an answer, as a stream that tells a broken transfer from the end of a file.
+
+    http.client takes a connection that closes early for the end, and a tar that ends between two pictures
+    looks whole. Where an answer does not say how long it is, the tar has to hold its end mark, after which
+    nothing is read.
+    """
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self._response, self._received = response, 0
+        self._length = response.length  # bytes; None where the answer does not say
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            data = self._response.read(size)
+        except HTTPException as error:
+            raise ConnectionError(f"the transfer broke off after {self._received} bytes ({error})") from error
+        self._received += len(data)
+        if not data and self._received != self._length and not self._response.chunked:
+            expected = "an unknown number of" if self._length is None else self._length
+            raise ConnectionError(f"the transfer broke off after {self._received} of {expected} bytes")
+        return data
+
+    def __enter__(self) -> "_Download":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+
+def _open(file: str) -> BinaryIO | _Download:
+    if not is_address(file):
+        return Path(file).open("rb")
+    return _Download(urlopen(file, timeout=TIMEOUT))  # noqa: S310  (the scheme was checked)
+
+
+def _address_path(address: str) -> str:
+    try:
+        return urlsplit(address).path
+    except ValueError as error:
+        raise DatasetError(f"{_without_query(address)}: not an address ({error})") from error
+
+
+def _without_query(file: str) -> str:
+    """What to call a shard in a message: queries may hold keys to a store."""
+    return file.partition("?")[0] if is_address(file) else file
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, without the stream and the address that webdataset adds to it."""
+    said = getattr(error, "strerror", None) or (error.args or (error,))[0]
+    return str(said).partition(" @ ")[0]
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _is_picture_field(name: str) -> bool:
+    return _is_picture(f".{name}")
