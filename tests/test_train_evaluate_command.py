@@ -83,7 +83,8 @@ def test_the_shipped_settings_are_the_defaults_and_print_the_readme():
     paths = {"bundle": DEFAULT_BUNDLE, "metrics_dir": DEFAULT_METRICS}
     standard = EvaluateConfig(data="../shared/data/faces256/heldout.tar", fast=True)
     assert replace(config, **paths) == standard
-    assert {name: (ROOT / getattr(config, name)).resolve() for name in paths} == paths
+    meant = {name: path.resolve() for name, path in paths.items()}
+    assert {name: (ROOT / getattr(config, name)).resolve() for name in paths} == meant
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^python -m train evaluate (.* --grid .*)$", readme, flags=re.M)
     assert replace(config_of(*shlex.split(command)), grid=None, **paths) == standard
