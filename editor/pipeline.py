@@ -22,7 +22,7 @@ from inversion.checkpoint import load_aligner
 from inversion.components import discover_directions
 from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
-from inversion.feature_renderer import FeatureRenderer
+from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.inverter import Inversion, InvertsPictures
 from inversion.search import Progress
 from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
@@ -200,14 +200,20 @@ class Editor:
 
     def engine_name(self, session: EditSession) -> str:
         """Name of the engine that draws the session's space at the moment: F has one of its own."""
-        if session.space == "f" and self.features is not None and session.inversion.f is not None:
-            return self.features.engine.name
-        return self.renderer.engine.name
+        in_f = self._in_f(session)
+        return self.renderer.engine.name if in_f is None else in_f[0].engine.name
+
+    def _in_f(self, session: EditSession) -> tuple[FeatureRenderer, Feature] | None:
+        """What draws the session, and what of it, where that is F."""
+        if session.space != "f" or self.features is None or session.inversion.f is None:
+            return None
+        return self.features, session.inversion.f
 
     def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
         found = session.inversion
-        if session.space == "f" and self.features is not None and found.f is not None:
-            return self.features.render(self.directions.apply(found.f.ws, strengths), found.f)[0].numpy()
+        if (in_f := self._in_f(session)) is not None:
+            features, f = in_f
+            return features.render(self.directions.apply(f.ws, strengths), f)[0].numpy()
         ws = self.generator.broadcast(found.w) if session.space == "w" else found.ws
         return self.renderer.render(self.directions.apply(ws, strengths))[0].numpy()
 

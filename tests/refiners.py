@@ -40,6 +40,16 @@ def stirred(module):
     return module.eval().requires_grad_(False)
 
 
+def heard(module, calls):
+    """What `module` answers while each of `calls` is made."""
+    found = []
+    handle = module.register_forward_hook(lambda module, inputs, out: found.append(out))
+    for call in calls:
+        call()
+    handle.remove()
+    return found
+
+
 def levels(n=2):
     return tuple(torch.randn(n, c, side, side) for c, side in ((8, 8), (16, 4), (16, 2)))
 

@@ -13,7 +13,7 @@ from inversion.reference_attention import FoldedReferenceAttention
 from inversion.refiners import FeatureRefiner, Refiners, WPlusRefiner
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.folded import FoldedSynthesis
-from tests.refiners import CONFIG, VARIANTS, every_variant, levels, stirred
+from tests.refiners import CONFIG, VARIANTS, every_variant, heard, levels, stirred
 
 
 @pytest.mark.parametrize(
@@ -50,17 +50,13 @@ def test_what_the_feature_map_asks_changes_what_the_attention_hears_of_the_style
     """With one key, as in `reference`, it hears the same whatever the picture asks."""
     img, ws, seen = torch.randn(2, 3, 32, 32), torch.randn(2, 8, 32), levels()
 
-    def heard(refiner, part):
-        found = []
-        handle = part(refiner.attention).register_forward_hook(lambda module, inputs, out: found.append(out))
-        refiner(img, img, seen, ws), refiner(img.flip(3), img, seen, ws)
-        handle.remove()
-        return found
+    def ask(refiner):
+        return [lambda: refiner(img, img, seen, ws), lambda: refiner(img.flip(3), img, seen, ws)]
 
     tokens, reference = (stirred(FeatureRefiner(VARIANTS[name])) for name in ("tokens", "reference"))
-    asked, asked_otherwise = heard(tokens, lambda block: block.out)
+    asked, asked_otherwise = heard(tokens.attention.out, ask(tokens))
     assert (asked - asked_otherwise).abs().max() > 1e-4
-    (asked, _), (asked_otherwise, _) = heard(reference, lambda block: block.multihead_attn)
+    (asked, _), (asked_otherwise, _) = heard(reference.attention.multihead_attn, ask(reference))
     torch.testing.assert_close(asked, asked_otherwise)
 
 

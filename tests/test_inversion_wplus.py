@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from inversion.wplus import COARSE, FINE, MIDDLE, WPlusRefiner, level_of_layer
-from tests.refiners import VARIANTS, every_variant, levels, stirred
+from tests.refiners import VARIANTS, every_variant, heard, levels, stirred
 
 
 @every_variant
@@ -34,17 +34,13 @@ def test_with_many_keys_the_attention_hears_what_w_asks_and_with_one_it_does_not
     """The fault that the variant `reference` keeps: w gets into the block past the attention alone."""
     w, seen = torch.randn(2, 32), levels()
 
-    def heard(refiner, part):
-        found = []
-        handle = part(refiner.blocks[0]).register_forward_hook(lambda module, inputs, out: found.append(out))
-        refiner(w, seen), refiner(w + 1, seen)
-        handle.remove()
-        return found
+    def ask(refiner):
+        return [lambda: refiner(w, seen), lambda: refiner(w + 1, seen)]
 
     tokens, reference = (stirred(WPlusRefiner(VARIANTS[name])) for name in ("tokens", "reference"))
-    asked, asked_otherwise = heard(tokens, lambda block: block.out)
+    asked, asked_otherwise = heard(tokens.blocks[0].out, ask(tokens))
     assert (asked - asked_otherwise).abs().max() > 1e-4
-    (asked, _), (asked_otherwise, _) = heard(reference, lambda block: block.multihead_attn)
+    (asked, _), (asked_otherwise, _) = heard(reference.blocks[0].multihead_attn, ask(reference))
     assert torch.equal(asked, asked_otherwise)
 
 

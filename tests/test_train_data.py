@@ -39,6 +39,16 @@ def shards(tmp_path):
     return tmp_path
 
 
+def assert_resumes(stream, taken, more):
+    """A stream that is stopped after `taken` batches goes on with those that an unbroken one shows."""
+    whole, broken, resumed = stream(), stream(), stream()
+    expected = [whole.next() for _ in range(taken + more)][taken:]
+    for _ in range(taken):
+        broken.next()
+    resumed.load_state_dict(broken.state_dict())
+    assert all(torch.equal(pixels, resumed.next()) for pixels in expected)
+
+
 def reds(batches):
     return torch.cat([batch[:, 0, 0, 0] for batch in batches]).tolist()
 
@@ -161,12 +171,7 @@ def test_a_resumed_stream_goes_on_with_the_same_pictures(shards, workers, taken)
     def stream():
         return RealImages(find_images(str(shards)), 16, 5, buffer=7, seed=1, workers=workers)
 
-    whole, broken, resumed = stream(), stream(), stream()
-    expected = [whole.next() for _ in range(taken + 9)][taken:]
-    for _ in range(taken):
-        broken.next()
-    resumed.load_state_dict(broken.state_dict())
-    assert all(torch.equal(a, resumed.next()) for a in expected)
+    assert_resumes(stream, taken, 9)
 
 
 def test_a_folder_streams_like_shards(tmp_path):
@@ -233,15 +238,7 @@ def test_a_reader_of_shared_shards_resumes_at_the_exact_picture(shards, taken):
 
 
 def test_a_stream_with_more_workers_than_shards_resumes(shards):
-    def stream():
-        return RealImages(find_images(str(shards)), 16, 2, buffer=3, workers=4)
-
-    whole, broken, resumed = stream(), stream(), stream()
-    expected = [whole.next() for _ in range(20)][7:]
-    for _ in range(7):
-        broken.next()
-    resumed.load_state_dict(broken.state_dict())
-    assert all(torch.equal(pixels, resumed.next()) for pixels in expected)
+    assert_resumes(lambda: RealImages(find_images(str(shards)), 16, 2, buffer=3, workers=4), 7, 13)
 
 
 def test_more_workers_than_pictures_in_a_folder_are_refused(tmp_path):

@@ -196,7 +196,7 @@ class RefinementTerms:
         Only pairs teach the gates when to open: shutting them is the easiest way to keep all detail.
         """
         carrier, real = self._networks.refiners.carrier, len(edited.a) - len(edited.target)
-        if not real or carrier.config.feature != "carried":
+        if carrier.config.feature != "carried":
             return carrier.carry(code, edited.a, edited.a_hat)
         gates = carrier.open_gates(code, edited.a, edited.a_hat)
         gates = torch.cat([gates[:real].detach(), gates[real:]])

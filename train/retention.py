@@ -144,15 +144,13 @@ def measure_retention(
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         ws = generator.broadcast(part)
-        drawing = _drawing(subject, ws)
-        faces_before = _Before.of(from_uint8(to_uint8(drawing(unedited))), identity)
-        _add(columns, edits, {"generated": drawing}, measure_face, identity, faces_before)
+        _add(columns, edits, {"generated": _drawing(subject, ws)}, measure_face, identity, None)
     pixels = pixels[:faces]
     for part in torch.split(pixels, BATCH):
         img = from_uint8(part).to(w.device)
         variants = subject.variants(img)
         del variants["none"]  # the picture itself, which no edit changes
-        _add(columns, edits, variants, measure_face, identity, _Before.of(img, identity))
+        _add(columns, edits, variants, measure_face, identity, _Face.of(img, identity))
     generated = columns.pop("generated")
     protocol = {
         "generated_faces": faces,
@@ -190,15 +188,15 @@ class _Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Before:
-    """Faces before inversion and edit."""
+class _Face:
+    """Faces that edited ones are compared with."""
 
     img: Tensor
     embedding: Tensor | None  # None without the network
 
     @staticmethod
-    def of(img: Tensor, identity: IdentityEmbedder | None) -> "_Before":
-        return _Before(img=img, embedding=None if identity is None else identity(img))
+    def of(img: Tensor, identity: IdentityEmbedder | None) -> "_Face":
+        return _Face(img=img, embedding=None if identity is None else identity(img))
 
 
 def _drawing(subject: Subject, ws: Tensor) -> Redraw:
@@ -211,11 +209,12 @@ def _add(
     variants: Mapping[str, Redraw],
     measure_face: MeasureFace,
     identity: IdentityEmbedder | None,
-    before: _Before,
+    photo: _Face | None,
 ) -> None:
-    """Measure a batch under every edit."""
+    """Measure a batch under every edit; photo: None where the unedited pictures are the photos."""
     for variant, render in variants.items():
-        own = None if identity is None else identity(from_uint8(to_uint8(render(unedited))))
+        own = _Face.of(from_uint8(to_uint8(render(unedited))), identity)
+        before = photo or own
         for name, direction in edits.items():
             attribute = own_attribute(direction) or ""
             column = columns.setdefault(variant, {}).setdefault(name, _Column(attribute=attribute))
@@ -224,10 +223,10 @@ def _add(
                 drawn = to_uint8(render(edit))
                 values.append(_measured(drawn, measure_face, attribute))
                 column.detail.append(detail_share(from_uint8(drawn), before.img).mean(1).cpu())
-                if identity is not None and own is not None and before.embedding is not None:
+                if identity is not None:
                     who = identity(from_uint8(drawn))
                     column.to_photo.append((who * before.embedding).sum(1).cpu())
-                    column.to_reconstruction.append((who * own).sum(1).cpu())
+                    column.to_reconstruction.append((who * own.embedding).sum(1).cpu())
 
 
 def _measured(pixels: Tensor, measure_face: MeasureFace, attribute: str) -> Tensor:
