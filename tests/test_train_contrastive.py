@@ -1,4 +1,5 @@
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,11 @@ from inversion.contrastive import ContrastiveAligner
 from stylegan2.bundle import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
-from tests.training import assert_equal, interrupting, tiny_generator, write_bundle
+from tests.training import assert_equal, interrupting, run_stage, tiny_generator, write_bundle
 from train.__main__ import main
 from train.assemble import build_contrastive, frame_network
 from train.checkpoint import training_facts
 from train.config import ContrastiveConfig, InversionConfig, ScheduleConfig
-from train.loop import training_loop
 
 CONFIGS = Path(__file__).resolve().parent.parent / "train" / "configs"
 RECIPE = CONFIGS / "contrastive.yaml"
@@ -58,12 +58,7 @@ def configured(settings, **changes):
     return settings_from_dict({**settings, **changes}, ContrastiveConfig)
 
 
-def run(config, stage=None, resume=False):
-    stage = stage or build_contrastive(config)
-    result = training_loop(
-        stage, config.run, settings_to_dict(config), resume=resume, report=lambda line: None
-    )
-    return stage, result
+run = partial(run_stage, build_contrastive)
 
 
 def trained(config, steps):

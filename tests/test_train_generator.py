@@ -1,6 +1,7 @@
 import re
 import shlex
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.ops.upfirdn2d import downsample2d, upsample2d
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
-from tests.training import assert_equal, interrupting
+from tests.training import assert_equal, interrupting, run_stage
 from train.__main__ import build_parser, main
 from train.assemble import build_contrastive, build_generator
 from train.checkpoint import training_facts
@@ -25,7 +26,6 @@ from train.errors import DatasetError
 from train.generator_config import GeneratorTrainingConfig
 from train.generator_stage import BUNDLE_FOLDER, average_decay
 from train.growth import take_over
-from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,12 +69,7 @@ def configured(settings, **changes):
     return settings_from_dict({**settings, **changes}, GeneratorTrainingConfig)
 
 
-def run(config, stage=None, resume=False):
-    stage = stage or build_generator(config)
-    result = training_loop(
-        stage, config.run, settings_to_dict(config), resume=resume, report=lambda line: None
-    )
-    return stage, result
+run = partial(run_stage, build_generator)
 
 
 def trained(config, steps):

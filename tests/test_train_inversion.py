@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,15 +14,15 @@ from inversion.config import EncoderConfig
 from inversion.w_encoder import WEncoder
 from stylegan2.bundle import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
-from stylegan2.settings import settings_from_dict, settings_to_dict
+from stylegan2.settings import settings_from_dict
 from tests.pictures import write_shard
-from tests.training import assert_equal, interrupting, tiny_generator, write_aligner, write_bundle
+from tests.training import assert_equal, interrupting, run_stage, tiny_generator, write_aligner, write_bundle
 from train.__main__ import main
 from train.assemble import build_inversion, deepen, frame_network
 from train.checkpoint import load_checkpoint, save_checkpoint, training_facts
 from train.config import InversionConfig, LossWeights, OptimConfig, PhaseConfig
 from train.hardware import choose_precision, has_native_bfloat16
-from train.loop import Position, phase_fraction, training_loop
+from train.loop import Position, phase_fraction
 from train.optim import Optimiser, learning_rate
 
 ENCODER = {
@@ -76,12 +77,7 @@ def configured(settings, **changes):
     return settings_from_dict({**settings, **changes}, InversionConfig)
 
 
-def run(config, stage=None, resume=False):
-    stage = stage or build_inversion(config)
-    result = training_loop(
-        stage, config.run, settings_to_dict(config), resume=resume, report=lambda line: None
-    )
-    return stage, result
+run = partial(run_stage, build_inversion)
 
 
 def in_folder(settings, name, tmp_path):

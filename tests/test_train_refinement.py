@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from inversion.config import EncoderConfig
 from inversion.directions import DirectionBank
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError, ConfigError
-from stylegan2.settings import settings_from_dict, settings_to_dict
+from stylegan2.settings import settings_from_dict
 from tests.pictures import write_shard
 from tests.training import (
     TINY_REFINERS,
     assert_equal,
     interrupting,
+    run_stage,
     tiny_generator,
     write_aligner,
     write_bundle,
@@ -26,7 +28,6 @@ from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
 from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng
 from train.errors import DivergedError
-from train.loop import training_loop
 from train.refinement_config import RefinementConfig
 
 LOOK = {"second_look": True, "look_resolution": 16, "look_channels": [8, 8, 8, 8, 16], "look_width": 12}
@@ -75,10 +76,7 @@ def configured(settings, **changes):
     return settings_from_dict({**settings, **changes}, RefinementConfig)
 
 
-def run(config, stage=None, resume=False):
-    stage = stage or build_refinement(config)
-    told = settings_to_dict(config)
-    return stage, training_loop(stage, config.run, told, resume=resume, report=lambda line: None)
+run = partial(run_stage, build_refinement)
 
 
 def in_folder(settings, name, tmp_path):

@@ -11,7 +11,9 @@ from inversion.config import AlignerConfig
 from inversion.contrastive import ContrastiveAligner
 from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.checkpoint import file_sha256
+from stylegan2.settings import settings_to_dict
 from train.assemble import frame_network
+from train.loop import training_loop
 
 TINY_REFINERS = {
     "f_resolution": 16,
@@ -65,6 +67,15 @@ def write_bundle(folder, *, generator, **files):
         "files": {role: {"file": name, "sha256": file_sha256(folder / name)} for role, name in files.items()},
     }
     (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
+
+
+def run_stage(build, config, stage=None, resume=False):
+    """Train `stage`, or what `build` makes of `config`, to its end; the stage, and how the loop ended."""
+    stage = stage or build(config)
+    result = training_loop(
+        stage, config.run, settings_to_dict(config), resume=resume, report=lambda line: None
+    )
+    return stage, result
 
 
 def interrupting(stage, at, number=signal.SIGTERM):

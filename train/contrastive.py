@@ -16,7 +16,7 @@ from train.augment import jitter
 from train.checkpoint import write_weights
 from train.config import ContrastiveConfig
 from train.drawing import Drawing
-from train.hardware import autocast
+from train.hardware import autocast, laid_out
 from train.losses import info_nce
 from train.optim import Optimiser, learning_rate
 from train.pairs import UNSEEN_PAIRS, PairRenderer, open_pairs, unseen_pairs
@@ -161,6 +161,4 @@ class ContrastiveStage:
     def _seen(self, img: Tensor) -> Tensor:
         """Pictures [N, 3, R, R] at the aligner's size, on the device and laid out as it reads them."""
         img = shrink(img.to(self._draw.device), self._config.aligner.in_resolution)
-        return (
-            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
-        )
+        return laid_out(img, self._config.hardware)

@@ -26,7 +26,7 @@ from train.gan_losses import (
 from train.generator_config import GeneratorPhase, GeneratorTrainingConfig
 from train.generator_validation import GeneratorValidation, sample_grid
 from train.growth import save_discriminator
-from train.hardware import autocast, choose_precision
+from train.hardware import autocast, choose_precision, laid_out
 from train.optim import LazyAdam, learning_rate
 from train.perceptual import EfficientNetLite0Features
 from train.processes import own_seed
@@ -128,7 +128,7 @@ class GeneratorStage:
         fade = self._fade()
 
         def judge(img: Tensor) -> Tensor:
-            return self._discriminator(self._laid_out(img), fade)  # type: ignore[no-any-return]
+            return self._discriminator(laid_out(img, self._config.hardware), fade)  # type: ignore[no-any-return]
 
         return self._validation.measure(judge, self._average, self._phase.batch)
 
@@ -268,12 +268,7 @@ class GeneratorStage:
         return flip(img, rng) if self._config.mirror else img
 
     def _augmented(self, img: Tensor, rng: torch.Generator) -> Tensor:
-        return self._laid_out(augment(img, self._probability.p, rng))
-
-    def _laid_out(self, img: Tensor) -> Tensor:
-        return (
-            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
-        )
+        return laid_out(augment(img, self._probability.p, rng), self._config.hardware)
 
     def _fade(self) -> Tensor | None:
         """How far the discriminator's new block has faded in []; None where nothing grows."""

@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stylegan2.cache import cache_folder
 from stylegan2.errors import ConfigError
+from train.config import HardwareConfig
 
 
 def choose_precision(device: torch.device, precision: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
@@ -77,3 +78,8 @@ def to_channels_last(module: nn.Module) -> None:
     for tensor in [*module.parameters(), *module.buffers()]:
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
+def laid_out(img: Tensor, hardware: HardwareConfig) -> Tensor:
+    """Pictures or feature maps [N, C, H, W] in the memory layout that the settings ask for."""
+    return img.contiguous(memory_format=torch.channels_last) if hardware.channels_last else img

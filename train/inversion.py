@@ -18,7 +18,7 @@ from train.checkpoint import write_weights
 from train.config import InversionConfig, LossWeights
 from train.data import ImageSource, in_validation, read_images
 from train.drawing import Drawing
-from train.hardware import autocast
+from train.hardware import autocast, laid_out
 from train.identity import IdentityEmbedder
 from train.losses import identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
 from train.metrics import mean_squared_error, psnr
@@ -167,7 +167,7 @@ class InversionStage:
             parts.append(jitter(pairs.img, rng))
         seen = self._shrunk(torch.cat(parts))
         if real is not None:
-            seen = self._laid_out(real.with_mirrored_mean(seen, encoder.img_avg))
+            seen = laid_out(real.with_mirrored_mean(seen, encoder.img_avg), self._config.hardware)
         with autocast(self._device, self._dtype):
             w = self._encode(seen).float()
         count = 0 if real is None else len(real.img)
@@ -222,12 +222,8 @@ class InversionStage:
         return self._draw.uncompiled(w).cpu()
 
     def _shrunk(self, img: Tensor) -> Tensor:
-        return self._laid_out(shrink(img, self._networks.encoder.config.in_resolution))
-
-    def _laid_out(self, img: Tensor) -> Tensor:
-        return (
-            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
-        )
+        img = shrink(img, self._networks.encoder.config.in_resolution)
+        return laid_out(img, self._config.hardware)
 
     def _validation_pixels(self) -> Tensor:
         """Pixels [N, R, R, 3]: the validation part of the real faces, or unseen pairs without them."""

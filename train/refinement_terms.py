@@ -18,7 +18,7 @@ from train.augment import Mirrored
 from train.detail import detail_distance
 from train.edited_faces import EditedFaces, FaceEditor
 from train.edits import EditSampler
-from train.hardware import autocast, choose_precision, narrow_vectors
+from train.hardware import autocast, choose_precision, laid_out, narrow_vectors
 from train.identity import IdentityEmbedder
 from train.losses import focused_l2, identity_loss, latent_regression, pixel_l2, pooled_l2
 from train.pairs import Pairs
@@ -94,7 +94,7 @@ class RefinementTerms:
         target, loss = real.img.to(self._device), phase.loss
         n = len(target)
         img = target if pairs is None else torch.cat([target, pairs.img.to(self._device)])
-        img = self._laid_out(img)
+        img = laid_out(img, self._config.hardware)
         with autocast(self._device, self.dtype):
             with torch.set_grad_enabled(phase.encoder_rate > 0):
                 w, levels = self._encode(self._seen(img, real))
@@ -270,14 +270,8 @@ class RefinementTerms:
     def _seen(self, img: Tensor, real: Mirrored) -> Tensor:
         """What the encoder is shown of `img`, of which the first are `real`'s."""
         encoder = self._networks.encoder
-        return self._laid_out(
-            real.with_mirrored_mean(shrink(img, encoder.config.in_resolution), encoder.img_avg)
-        )
-
-    def _laid_out(self, img: Tensor) -> Tensor:
-        return (
-            img.contiguous(memory_format=torch.channels_last) if self._config.hardware.channels_last else img
-        )
+        seen = real.with_mirrored_mean(shrink(img, encoder.config.in_resolution), encoder.img_avg)
+        return laid_out(seen, self._config.hardware)
 
 
 @dataclass(frozen=True, kw_only=True)

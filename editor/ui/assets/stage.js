@@ -85,8 +85,9 @@ function offer(views, chosen) {
     words.append(
       Object.assign(document.createElement("strong"), { textContent: view.label }),
       Object.assign(document.createElement("small"), {
-        textContent: [view.psnr, view.likeness, view.milliseconds].filter(Boolean).join(" · "),
+        textContent: [view.psnr, view.likeness].filter(Boolean).join(" · "),
       }),
+      Object.assign(document.createElement("small"), { textContent: view.milliseconds }),
     );
     label.append(choice, picture, words);
     group.append(label);
