@@ -14,6 +14,7 @@ VARIANTS = [
     "base",
     "no-contrastive",
     "align-against-reconstruction",
+    "paper-losses",
     "no-attention",
     "reference-attention",
     "f16",
@@ -52,7 +53,15 @@ def test_the_variants_differ_in_what_they_are_named_for_and_are_skipped_when_fin
     assert all(config.phases[0].max_steps == 7 for config in trainings)
     assert (base.phases[0].loss.align, found["no-contrastive"].phases[0].loss.align) == (0.1, 0.0)
     assert found["align-against-reconstruction"].align_against == "reconstruction"
-    assert [found[name].refiners.attention for name in VARIANTS[3:5]] == ["none", "reference"]
+    assert [found[f"{name}-attention"].refiners.attention for name in ("no", "reference")] == [
+        "none",
+        "reference",
+    ]
+    paper = found["paper-losses"].phases[0].loss
+    assert {(part.l2, part.perceptual, part.identity) for part in (paper.w, paper.ws, paper.f)} == {
+        (1, 0.2, 0.1)
+    }
+    assert (paper.offset, paper.align) == (0.01, 0.1)
     assert (base.refiners.f_resolution, found["f16"].refiners.f_resolution) == (32, 16)
     assert (base.phases[0].pair_batch, found["no-edited-pairs"].phases[0].pair_batch) == (6, 0)
     assert (base.phases[0].loss.kept_detail, found["no-detail"].phases[0].loss.kept_detail) == (0.2, 0.0)

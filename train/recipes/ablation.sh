@@ -20,7 +20,9 @@ changes=("$@")
 python=${PYTHON:-.venv/bin/python}
 config=${CONFIG:-train/configs/ablation.yaml}
 aligner=${ALIGNER:-weights/faces128/aligner.safetensors}
+metrics=${METRICS:-../shared/models/metrics}
 phase=phases.0
+paper="{l2: 1.0, perceptual: 0.2, identity: 0.1}" # CLCAE's weights of what compares pictures
 
 variant() { # NAME SETTINGS...
     local name=$1 folder=$runs/$1 settings=()
@@ -36,7 +38,7 @@ variant() { # NAME SETTINGS...
     "$python" -m train refiners --config "$config" --resume --set "run.folder=$folder" --set "aligner=$aligner" \
         --set "$phase.max_steps=${STEPS:-80}" ${settings[@]+"${settings[@]}"} ${changes[@]+"${changes[@]}"}
     "$python" -m train evaluate --data "${HELDOUT:-../shared/data/faces256/heldout.tar}" --limit "${FACES:-64}" \
-        --edit-faces "${EDIT_FACES:-8}" --retention-faces 0 --metrics-dir "${METRICS:-../shared/models/metrics}" \
+        --edit-faces "${EDIT_FACES:-8}" --retention-faces 0 --metrics-dir "$metrics" \
         --bundle "${BUNDLE:-weights/faces128}" --encoder "$folder/encoder.safetensors" \
         --refiners "$folder/refiners.safetensors" --no-alignment --out "$folder/evaluation.partial" >/dev/null
     mv "$folder/evaluation.partial" "$folder/evaluation.json"
@@ -45,6 +47,9 @@ variant() { # NAME SETTINGS...
 variant base
 variant no-contrastive "$phase.loss.align=0"
 variant align-against-reconstruction align_against=reconstruction
+variant paper-losses "identity_weights=$metrics/mobilefacenet_id.onnx" "$phase.loss.w=$paper" "$phase.loss.ws=$paper" \
+    "$phase.loss.f=$paper" "$phase.loss.edit={l2: 1.0, perceptual: 0.2}" "$phase.loss.kept_detail=0" \
+    "$phase.loss.offset=0.01"
 variant no-attention refiners.attention=none
 variant reference-attention refiners.attention=reference
 variant f16 refiners.f_resolution=16
