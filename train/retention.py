@@ -114,7 +114,8 @@ def measure_retention(
 
     Args:
         subject: Its edits without known effects are left out, but one must have them.
-        pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution; the first are used.
+        pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution. The last are
+            used: a setting (`inversion.carry.READINESS`) was chosen on the first.
         measure_face: Measures one picture.
         identity: Measures identity; None leaves it out.
         faces: How many generated and, at most, real ones; at least 1.
@@ -145,7 +146,7 @@ def measure_retention(
     for part in torch.split(w, BATCH):
         ws = generator.broadcast(part)
         _add(columns, edits, {"generated": _drawing(subject, ws)}, measure_face, identity, None)
-    pixels = pixels[:faces]
+    pixels = pixels[-faces:]
     for part in torch.split(pixels, BATCH):
         img = from_uint8(part).to(w.device)
         variants = subject.variants(img)
@@ -160,6 +161,7 @@ def measure_retention(
         "retention": "mean change of the edit's own attribute on real faces over that on generated faces",
         "identity": "cosine of the edited picture with the photo, or with the unedited reconstruction",
         "detail": "of the edited picture as a share of the photo's, mean of the two finest octaves",
+        "real_faces_are": "the last of the data",
         "left_out": [name for name in subject.directions if name not in edits],
         "noise_mode": "const",
     }
