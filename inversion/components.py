@@ -42,23 +42,27 @@ def principal_components(generator: Generator, count: int, rng: torch.Generator)
     return Components(directions.to(w), values.flip(0)[:count].clamp(min=0).sqrt().to(w))
 
 
+def principal_edits(generator: Generator, count: int, rng: torch.Generator) -> list[EditDirection]:
+    """The first `count` principal components of w as edits of every layer; arguments as there."""
+    found = principal_components(generator, count, rng)
+    return [
+        EditDirection(
+            name=f"component-{number}",
+            label=f"Component {number}",
+            group=GROUP,
+            low="one way",
+            high="the other",
+            direction=direction.cpu(),
+            sigma=sigma.item(),
+            range=RANGE,
+            layers=(0, generator.num_ws),
+        )
+        for number, (direction, sigma) in enumerate(zip(found.directions, found.sigma, strict=True), 1)
+        if sigma > 0
+    ]
+
+
 def discover_directions(generator: Generator) -> DirectionBank:
     """Edits for a model that comes without any: its first principal components, which nobody has named."""
-    found = principal_components(generator, min(OFFERED, generator.w_dim), torch.Generator().manual_seed(0))
-    return DirectionBank(
-        {
-            f"component-{number}": EditDirection(
-                name=f"component-{number}",
-                label=f"Component {number}",
-                group=GROUP,
-                low="one way",
-                high="the other",
-                direction=direction.cpu(),
-                sigma=sigma.item(),
-                range=RANGE,
-                layers=(0, generator.num_ws),
-            )
-            for number, (direction, sigma) in enumerate(zip(found.directions, found.sigma, strict=True), 1)
-            if sigma > 0
-        }
-    )
+    found = principal_edits(generator, min(OFFERED, generator.w_dim), torch.Generator().manual_seed(0))
+    return DirectionBank({edit.name: edit for edit in found})

@@ -11,6 +11,7 @@ from inversion.checkpoint import load_encoder, load_refiners, save_encoder
 from inversion.components import principal_components
 from inversion.config import EncoderConfig
 from inversion.directions import DirectionBank
+from inversion.linear import apply_direction
 from inversion.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict
@@ -26,8 +27,10 @@ from tests.training import (
 )
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.checkpoint import training_facts
+from train.edited_faces import FaceEditor
 from train.edits import COMPONENTS, STRONGEST, EditSampler, component_rng
 from train.errors import DivergedError
+from train.pairs import Pairs
 from train.refinement_config import RefinementConfig
 
 LOOK = {"second_look": True, "look_resolution": 16, "look_channels": [8, 8, 8, 8, 16], "look_width": 12}
@@ -222,12 +225,20 @@ def test_the_detail_of_edits_is_learnt(settings):
     loss = {"ws": {}, "f": {}, "edit": {"detail": 1.0}, **NOTHING}
     sizes = {"lr": 3e-3, "real_batch": 8, "pair_batch": 8, "f_ramp": 0.0}
     phase = {**settings["phases"][0], **sizes, "loss": loss}
-    stage = build_refinement(configured(settings, phases=[phase]))
+    pairs = {**settings["pairs"], "refresh": 0.0}
+    stage = build_refinement(configured(settings, phases=[phase], pairs=pairs))
     torch.nn.init.normal_(stage._networks.refiners.carrier.offset.weight, std=0.3)  # draws details of its own
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    values = [stage.step(step, step / 40)["edit/detail"].item() for step in range(40)]
-    assert np.mean(values[-6:]) < 0.9 * np.mean(values[:4])
+
+    def lacking():  # on the same pairs under the same edits
+        rngs = (torch.Generator().manual_seed(seed) for seed in range(4))
+        return np.mean([stage._pass(stage.phases[0], 1.0, rng)["edit/detail"].item() for rng in rngs])
+
+    before = lacking()
+    for step in range(40):
+        stage.step(step, step / 40)
+    assert lacking() < 0.9 * before
 
 
 @pytest.mark.parametrize("feature", ["offset", "replacement"])
@@ -381,18 +392,74 @@ def test_random_edits_are_a_few_standard_deviations_long(own, tiny_directions):
     unit = torch.nn.functional.normalize(torch.ones(16), dim=0)
     bank = DirectionBank({"own": replace(next(iter(tiny_directions.values())), direction=unit, sigma=0.5)})
     sampler = EditSampler(generator, bank if own else None)
-    d = sampler.sample(400, torch.Generator().manual_seed(1))
-    assert torch.equal(d, sampler.sample(400, torch.Generator().manual_seed(1)))
+    edits = sampler.sample(400, torch.Generator().manual_seed(1))
+    ws = torch.randn(400, generator.num_ws, 16)
+    moved = edits.apply(ws) - ws
+    again = sampler.sample(400, torch.Generator().manual_seed(1))
+    assert torch.equal(moved, again.apply(ws) - ws)
+    torch.testing.assert_close(moved, moved[:, :1].expand_as(moved))  # every layer
+    d, named = moved[:, 0], edits.named
+    assert 0.4 < named.float().mean() < 0.6 if own else not named.any()
     every = principal_components(generator, 16, component_rng())
     along = d / d.norm(dim=1, keepdim=True) @ every.directions[:COMPONENTS].T
-    assert (along.abs().max(1).values > 0.999)[200 if own else 0 :].all()
-    spread = ((d @ every.directions.T) / every.sigma).norm(dim=1)[200:]
+    assert (along.abs().max(1).values > 0.999)[~named].all()
+    spread = ((d @ every.directions.T) / every.sigma).norm(dim=1)[~named]
     assert 0.8 < spread.mean() < 1.7
     assert spread.max() <= STRONGEST + 1e-3
     if own:
-        strengths = d[:200] @ unit / 0.5
-        torch.testing.assert_close(d[:200], 0.5 * strengths[:, None] * unit)
-        assert 2 < strengths.abs().max() <= STRONGEST
+        strengths = d[named] @ unit / 0.5
+        torch.testing.assert_close(d[named], 0.5 * strengths[:, None] * unit, atol=1e-5, rtol=1e-5)
+        assert 2 < strengths.abs().max() <= STRONGEST + 1e-3
+
+
+@pytest.mark.parametrize("rule", ["layers", "a row a layer", "absolute"])
+def test_random_edits_follow_the_rules_of_their_direction(rule, tiny_directions):
+    generator, n = tiny_generator(), torch.nn.functional.normalize(torch.ones(16), dim=0)
+    direction = replace(tiny_directions["smile"], direction=n, layers=(1, 3), range=(-3.0, 3.0))
+    if rule == "a row a layer":
+        rows = torch.randn(generator.num_ws, 16)
+        direction = replace(direction, direction=rows / rows.norm(dim=1).max())
+    if rule == "absolute":
+        direction = replace(direction, mean=torch.randn(16), sigma=1.7)
+    edits = EditSampler(generator, DirectionBank({"own": direction})).sample(
+        40, torch.Generator().manual_seed(2)
+    )
+    ws = torch.randn(40, generator.num_ws, 16)
+    moved, checked = edits.apply(ws), 0
+    for i in range(40):
+        if edits.named[i]:
+            one = edits.rows(slice(i, i + 1))
+            true = apply_direction(ws[i : i + 1], direction, edits.strength[i].item())
+            torch.testing.assert_close(one.apply(ws[i : i + 1]), true, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(moved[i : i + 1], true, atol=1e-5, rtol=1e-5)
+            checked += 1
+    assert checked > 10
+
+
+def test_real_faces_and_pairs_see_the_named_edits_alike(tiny_directions):
+    """Every row draws its own kind of edit: no group of a batch is given one kind alone."""
+    generator, n = tiny_generator(), torch.nn.functional.normalize(torch.ones(16), dim=0)
+    direction = replace(tiny_directions["smile"], direction=n, layers=(0, generator.num_ws))
+    sampler = EditSampler(generator, DirectionBank({"own": direction}))
+    editor = FaceEditor(
+        sampler=sampler,
+        lower=lambda ws: (ws.clone(), ws.clone()),
+        upper=lambda a, below, ws: ws,
+        draw=lambda ws: ws,
+        broadcast=generator.broadcast,
+    )
+    pairs = Pairs(torch.zeros(6, 16), torch.zeros(6, 3, 1, 1))
+    ws = torch.zeros(12, generator.num_ws, 16)
+    named = []
+    for draw in range(200):
+        edited = editor.edit(ws, ws[:6], pairs, torch.Generator().manual_seed(draw))
+        moved = edited.ws_hat[:, 0]
+        along = (moved @ direction.direction).abs() / moved.norm(dim=1)
+        named.append(along > 0.9999)
+        torch.testing.assert_close(edited.target, edited.ws_hat[6:])
+    named = torch.stack(named).float()
+    assert 0.45 < named[:, :6].mean() < 0.55
+    assert 0.45 < named[:, 6:].mean() < 0.55
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(settings, tmp_path):

@@ -36,10 +36,9 @@ from train.processes import training_device
 from train.refinement import RefinementStage
 from train.refinement_config import RefinementConfig
 from train.refinement_terms import RefinementNetworks
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 from train.sketch import fit_sketch
 
-SPREAD_STREAM = 3  # of `positioned_generator`
 SPREAD_SAMPLES = 8192  # latents behind w_std: its error is then far below one percent
 
 
@@ -160,7 +159,7 @@ def build_generator(config: GeneratorTrainingConfig) -> GeneratorStage:
     )
     if config.start_from is None:
         generator = Generator(config.generator)
-        rng = positioned_generator(config.seed, SPREAD_STREAM)
+        rng = positioned_generator(config.seed, Stream.SPREAD)
         with torch.no_grad():
             z = torch.randn(SPREAD_SAMPLES, generator.z_dim, generator=rng)
             generator.w_avg.copy_(generator.mapping(z).mean(0))
@@ -266,7 +265,7 @@ def inherit_refiners(trained: Refiners, wanted: RefinerConfig, origin: Path) -> 
 @torch.no_grad()
 def frame_network(network: Framed, generator: Generator, psi: tuple[float, float], seed: int) -> None:
     """Set the network's constants: the mean of W, the spread around it, and the mean's picture."""
-    rng = positioned_generator(seed, SPREAD_STREAM)
+    rng = positioned_generator(seed, Stream.SPREAD)
     w = sample_w(generator, SPREAD_SAMPLES, psi, rng)
     network.w_avg.copy_(generator.w_avg)
     network.w_std.copy_((w - generator.w_avg).square().mean().sqrt())

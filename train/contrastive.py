@@ -22,10 +22,9 @@ from train.optim import Optimiser, learning_rate
 from train.pairs import UNSEEN_PAIRS, PairRenderer, open_pairs, unseen_pairs
 from train.processes import own_seed
 from train.retrieval import retrieval
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 
 ALIGNER_FILE = "aligner.safetensors"
-STEP_STREAM = 4  # of `positioned_generator`
 BATCH = 64  # pictures embedded at once in validation
 GRID_COLUMNS = 8
 
@@ -76,7 +75,7 @@ class ContrastiveStage:
             The loss `info_nce`, the inverse temperature `logit_scale`, and the gradient's norm.
         """
         phase = self.phases[self._index]
-        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), Stream.CONTRASTIVE_STEP, self._index, step)
         pairs = self._pairs.sample(phase.pair_batch, rng)
         img = self._seen(jitter(pairs.img, rng))
         self._aligner.train()

@@ -23,7 +23,7 @@ class EditedFaces:
     below: Tensor  # what the blocks below drew, after it
     ws_hat: Tensor
     drawn: Tensor  # G(ws) of the pairs
-    target: Tensor  # G(w + d) of the pairs
+    target: Tensor  # what G draws of the pairs' own w under the same edits
     before: Tensor  # G(w) of the pairs
 
 
@@ -35,13 +35,15 @@ class FaceEditor:
         sampler: Of the edits.
         lower: The generator below f: ws -> activation and what was drawn so far.
         upper: And above it.
-        draw: w -> G(w).
+        draw: ws -> G(ws).
+        broadcast: w -> ws, the same style in every layer.
     """
 
     sampler: EditSampler
     lower: Callable[[Tensor], Any]
     upper: Callable[[Tensor, Tensor, Tensor], Tensor]
     draw: Callable[[Tensor], Tensor]
+    broadcast: Callable[[Tensor], Tensor]
 
     @torch.no_grad()
     def edit(self, ws: Tensor, a_real: Tensor, pairs: Pairs, rng: torch.Generator) -> EditedFaces:
@@ -54,12 +56,12 @@ class FaceEditor:
             rng: Draws the edits; on the CPU.
         """
         n = len(a_real)
-        d = self.sampler.sample(len(ws), rng)
-        ws_hat = ws + d[:, None]
+        edits = self.sampler.sample(len(ws), rng)
+        ws_hat = edits.apply(ws)
         m = len(ws) - n
         a, below = self.lower(torch.cat([ws[n:], ws_hat]))
         drawn = self.upper(a[:m], below[:m], ws[n:]).float().clamp(-1, 1)
-        target = self.draw(pairs.w.to(d) + d[n:])
+        target = self.draw(edits.rows(slice(n, None)).apply(self.broadcast(pairs.w.to(ws))))
         return EditedFaces(
             a=torch.cat([a_real, a[:m]]),
             a_hat=a[m:].clone(),
@@ -67,5 +69,5 @@ class FaceEditor:
             ws_hat=ws_hat,
             drawn=drawn.clone(),
             target=target,
-            before=pairs.img.to(d.device),
+            before=pairs.img.to(ws.device),
         )

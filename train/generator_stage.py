@@ -30,11 +30,10 @@ from train.hardware import autocast, choose_precision, laid_out
 from train.optim import LazyAdam, learning_rate
 from train.perceptual import EfficientNetLite0Features
 from train.processes import own_seed
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 from train.stream import RealImages, open_real_images
 
 BUNDLE_FOLDER = "bundle"  # in the run's folder
-STEP_STREAM = 11  # of `positioned_generator`
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images so far
 
 
@@ -112,7 +111,7 @@ class GeneratorStage:
             augmented pictures `augment_p`, and `sign_real`: E sign(D) of the augmented real pictures.
         """
         phase = self._phase
-        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), Stream.GENERATOR_STEP, self._index, step)
         # The synthesis draws its noise from torch's own generator, on the device.
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         lr = learning_rate(phase, step, fraction)

@@ -12,9 +12,8 @@ from train.data import ImageSource, in_validation, read_images
 from train.feature_distance import FeatureStatistics, feature_statistics, frechet_distance, pooled_features
 from train.generator_config import GeneratorTrainingConfig
 from train.perceptual import EfficientNetLite0Features
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 
-GRID_STREAM, SAMPLE_STREAM = 12, 13  # of `positioned_generator`
 GRID_ROWS, GRID_COLUMNS, GRID_PSI = 4, 8, 0.7
 BATCH = 64  # pictures drawn at once
 
@@ -65,7 +64,7 @@ class GeneratorValidation:
         return measures
 
     def _samples(self, average: Generator) -> Iterator[Tensor]:
-        z = _fixed_z(average, SAMPLE_STREAM, self._config.seed, self._config.feature_images)
+        z = _fixed_z(average, Stream.GENERATOR_SAMPLES, self._config.seed, self._config.feature_images)
         return (average(part) for part in torch.split(z, BATCH))
 
     def _sign(self, pixels: Tensor, judge: Callable[[Tensor], Tensor], batch: int) -> float:
@@ -100,7 +99,7 @@ class GeneratorValidation:
 
 def sample_grid(average: Generator, seed: int) -> Tensor:
     """Pixels [4 R, 8 R, 3] uint8 on the CPU: pictures of fixed z, truncated to psi 0.7."""
-    z = _fixed_z(average, GRID_STREAM, seed, GRID_ROWS * GRID_COLUMNS)
+    z = _fixed_z(average, Stream.GENERATOR_GRID, seed, GRID_ROWS * GRID_COLUMNS)
     pixels = to_uint8(average(z, truncation_psi=GRID_PSI)).cpu()
     rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
     return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)

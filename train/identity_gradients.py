@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from stylegan2 import Generator
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 
-GRADIENT_STREAM = 21  # of `positioned_generator`
 BATCH = 8  # faces whose gradients are found at once
 
 
@@ -31,7 +30,7 @@ def identity_gradients(
     Returns:
         g [N, w_dim], one for each latent.
     """
-    rng = positioned_generator(seed, GRADIENT_STREAM)
+    rng = positioned_generator(seed, Stream.IDENTITY_GRADIENTS)
     found = []
     for part in torch.split(w, BATCH):
         leaf = part.clone().requires_grad_()

@@ -26,11 +26,10 @@ from train.optim import Optimiser, gather_gradients, learning_rate
 from train.pairs import UNSEEN_PAIRS, PairRenderer, Pairs, open_pairs
 from train.perceptual import PerceptualDistance
 from train.processes import own_seed
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 from train.stream import RealImages, open_real_images
 
 ENCODER_FILE = "encoder.safetensors"
-STEP_STREAM = 2  # of `positioned_generator`
 GRID_COLUMNS = 8
 
 
@@ -98,7 +97,7 @@ class InversionStage:
             Every term before its weight, the weighted sum `total`, and the gradient's norm.
         """
         phase = self.phases[self._index]
-        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), Stream.INVERSION_STEP, self._index, step)
         self._networks.encoder.train()
         terms = gather_gradients(lambda: self._pass(phase.loss, rng), phase.accumulate)
         norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)

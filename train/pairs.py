@@ -15,9 +15,8 @@ from stylegan2.errors import ConfigError
 from stylegan2.image import from_uint8, to_uint8
 from train.config import PairsConfig
 from train.processes import own_folder, own_seed
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 
-PAIR_STREAM = 1  # of `positioned_generator`
 UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
 META_FILE = "pool.json"
 
@@ -71,7 +70,7 @@ class PairRenderer:
     @torch.no_grad()
     def render(self, number: int, count: int) -> tuple[Tensor, Tensor]:
         """Block `number`: w [count, w_dim] float32 and pixels [count, R, R, 3] uint8, both on the CPU."""
-        rng = positioned_generator(self.seed, PAIR_STREAM, number)
+        rng = positioned_generator(self.seed, Stream.PAIRS, number)
         w = sample_w(self.generator, count, self.psi, rng)
         return w.float().cpu(), to_uint8(self._draw(w).float()).cpu()
 

@@ -22,11 +22,10 @@ from train.processes import own_seed
 from train.refinement_config import RefinementConfig, RefinementPhase
 from train.refinement_terms import RefinementNetworks, RefinementTerms
 from train.refinement_validation import RefinementValidation
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 from train.stream import RealImages, open_real_images
 
 REFINERS_FILE = "refiners.safetensors"
-STEP_STREAM = 5  # of `positioned_generator`
 
 
 class RefinementStage:
@@ -52,7 +51,13 @@ class RefinementStage:
             generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._terms.draw
         )
         self._validation = RefinementValidation(
-            config, source, generator, self._terms.sampler, draw=self._terms.draw, dtype=self._terms.dtype
+            config,
+            source,
+            generator,
+            self._terms.sampler,
+            draw=self._terms.draw,
+            draw_styles=self._terms.draw_styles,
+            dtype=self._terms.dtype,
         )
         self._index = 0
         self._real: RealImages | None = None
@@ -78,7 +83,7 @@ class RefinementStage:
     def step(self, step: int, fraction: float) -> dict[str, Tensor]:
         """One optimiser step; every term before its weight, their weighted sum, and the gradient's norm."""
         phase = self.phases[self._index]
-        rng = positioned_generator(own_seed(self._config.seed), STEP_STREAM, self._index, step)
+        rng = positioned_generator(own_seed(self._config.seed), Stream.REFINEMENT_STEP, self._index, step)
         self._networks.refiners.train()
         if not phase.loss.weighs_ws:  # what does not learn must not measure its batch norms anew either
             for part in (self._networks.refiners.look, self._networks.refiners.wplus):

@@ -72,7 +72,13 @@ class RefinementTerms:
                 if getattr(self, name) is not None:
                     options = narrow_vectors(self._device) if name == "_feature" else None
                     setattr(self, name, torch.compile(getattr(self, name), dynamic=False, options=options))
-        self._editor = FaceEditor(sampler=self.sampler, lower=self._lower, upper=self._upper, draw=self.draw)
+        self._editor = FaceEditor(
+            sampler=self.sampler,
+            lower=self._lower,
+            upper=self._upper,
+            draw=self.draw_styles,
+            broadcast=generator.broadcast,
+        )
 
     def __call__(
         self,
@@ -212,7 +218,10 @@ class RefinementTerms:
 
     def draw(self, w: Tensor) -> Tensor:
         """G(w) in the training's number format: img, float32."""
-        ws = self._networks.generator.broadcast(w).contiguous()
+        return self.draw_styles(self._networks.generator.broadcast(w).contiguous())
+
+    def draw_styles(self, ws: Tensor) -> Tensor:
+        """G(ws), as `draw`."""
         with autocast(self._device, self.dtype):
             a, below = self._lower(ws)
             return self._upper(a, below, ws).float()

@@ -9,14 +9,14 @@ from inversion.chain import Chain
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, to_uint8
 from train.data import ImageSource, in_validation, read_images
-from train.edits import EditSampler
+from train.edits import EditSampler, RandomEdits
 from train.hardware import autocast
 from train.metrics import psnr
 from train.pairs import UNSEEN_PAIRS, PairRenderer
 from train.refinement_config import RefinementConfig
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
+from train.subject import unedited
 
-VALIDATION_STREAM = 6  # of `positioned_generator`
 VALIDATION_PAIRS = 48
 BATCH = 16  # pictures at once
 GRID_COLUMNS = 8
@@ -31,6 +31,7 @@ class RefinementValidation:
         generator: Frozen.
         sampler: Of edits.
         draw: w [N, w_dim] -> img, in the training's number format.
+        draw_styles: The same of ws [N, num_ws, w_dim].
         dtype: That format.
     """
 
@@ -42,16 +43,23 @@ class RefinementValidation:
         sampler: EditSampler,
         *,
         draw: Callable[[Tensor], Tensor],
+        draw_styles: Callable[[Tensor], Tensor],
         dtype: torch.dtype,
     ) -> None:
         self._device, self._dtype = generator.w_avg.device, dtype
         renderer = PairRenderer(generator, config.pairs.psi, config.seed + UNSEEN_PAIRS, draw)
         blocks = [renderer.render(i, BATCH) for i in range(VALIDATION_PAIRS // BATCH)]
         self._pixels = torch.cat([pixels for _, pixels in blocks])
-        self._d = sampler.sample(len(self._pixels), positioned_generator(config.seed, VALIDATION_STREAM))
-        w = torch.cat([w for w, _ in blocks]).to(self._device) + self._d
+        rng = positioned_generator(config.seed, Stream.REFINEMENT_VALIDATION)
+        self._broadcast = generator.broadcast
+        edits = sampler.sample(len(self._pixels), rng)
+        self._edits = [edits.rows(slice(i, i + BATCH)) for i in range(0, len(edits), BATCH)]
         with torch.no_grad():
-            self._truth = torch.cat([to_uint8(draw(part).cpu()) for part in torch.split(w, BATCH)])
+            true = [
+                edit.apply(self._broadcast(w.to(self._device)))
+                for edit, (w, _) in zip(self._edits, blocks, strict=True)
+            ]
+            self._truth = torch.cat([to_uint8(draw_styles(ws).cpu()) for ws in true])
         data = config.data
         faces = read_images(
             source,
@@ -64,14 +72,14 @@ class RefinementValidation:
 
     @torch.no_grad()
     def measure(self, chain: Chain) -> dict[str, float]:
-        """Median PSNR of the faces in w, ws and (ws, f), and of the edited pairs against G(w + d)."""
+        """Median PSNR of the faces in w, ws and (ws, f), and of the edited pairs against their truth."""
         found: dict[str, list[Tensor]] = {}
         for pixels in torch.split(self._faces, BATCH):
             for name, out in self._draw(chain, pixels, None).items():
                 found.setdefault(f"psnr_{name}", []).append(psnr(to_uint8(out), pixels))
-        parts = zip(*(torch.split(x, BATCH) for x in (self._pixels, self._d, self._truth)), strict=True)
-        for pixels, d, truth in parts:
-            for name, out in self._draw(chain, pixels, d).items():
+        pictures = (torch.split(x, BATCH) for x in (self._pixels, self._truth))
+        for pixels, truth, edits in zip(*pictures, self._edits, strict=True):
+            for name, out in self._draw(chain, pixels, edits).items():
                 found.setdefault(f"psnr_edit_{name}", []).append(psnr(to_uint8(out), truth))
         return {name: float(torch.cat(values).median()) for name, values in found.items()}
 
@@ -83,13 +91,13 @@ class RefinementValidation:
         rows = torch.stack([pixels, to_uint8(both["ws"]), to_uint8(both["f"])])
         return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
 
-    def _draw(self, chain: Chain, pixels: Tensor, d: Tensor | None) -> dict[str, Tensor]:
+    def _draw(self, chain: Chain, pixels: Tensor, edits: RandomEdits | None) -> dict[str, Tensor]:
         with autocast(self._device, self._dtype):
             latents = chain.invert(from_uint8(pixels).to(self._device))
-            moved = 0.0 if d is None else d[:, None]
+            edit = unedited if edits is None else edits.apply
             drawn = {
-                "w": chain.draw_w(latents.w if d is None else latents.w + d),
-                "ws": chain.draw_ws(latents.ws + moved),
-                "f": chain.draw(latents, None if d is None else latents.ws_f + moved),
+                "w": chain.draw_ws(edit(self._broadcast(latents.w.float()))),
+                "ws": chain.draw_ws(edit(latents.ws.float())),
+                "f": chain.draw(latents, None if edits is None else edit(latents.ws_f.float())),
             }
             return {name: img.float().cpu() for name, img in drawn.items()}

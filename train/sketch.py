@@ -9,9 +9,8 @@ from stylegan2 import Generator
 from stylegan2.image import shrink
 from stylegan2.ops.upfirdn2d import upsample2d
 from train.pairs import sample_w
-from train.seeds import positioned_generator
+from train.seeds import Stream, positioned_generator
 
-SKETCH_STREAM = 7  # of `positioned_generator`
 PICTURES, BATCH = 192, 16
 
 
@@ -28,7 +27,7 @@ def fit_sketch(look: SecondLook, generator: Generator, psi: tuple[float, float],
         psi: Truncation of the pictures, lowest and highest.
         seed: Of the pictures.
     """
-    rng, resolution = positioned_generator(seed, SKETCH_STREAM), look.config.look_resolution
+    rng, resolution = positioned_generator(seed, Stream.SKETCH), look.config.look_resolution
     features = look.config.look_features + 1
     squares = generator.w_avg.new_zeros(features, features, dtype=torch.float64)
     products = squares.new_zeros(features, 3)
