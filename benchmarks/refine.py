@@ -1,4 +1,4 @@
-"""What refinement by optimisation gains: `python -m benchmarks.refine --data FACES.tar --steps 100`."""
+"""What refinement by optimisation gains: `python -m benchmarks.refine --data FACES.tar --steps 30`."""
 
 import argparse
 import statistics
@@ -15,7 +15,7 @@ from stylegan2.checkpoint import load_generator
 from stylegan2.renderer import Renderer
 from train.data import find_images, read_images
 
-ROW = "encoder {:.2f} dB, w {:.2f} dB, ws {:.2f} dB; f {:.2f} dB before, {:.2f} dB after; {:.1f} s a face"
+ROW = "w {:.2f} -> {:.2f} dB, w+ {:.2f} -> {:.2f} dB, f {:.2f} -> {:.2f} dB; {:.1f} s a face"
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="aligned faces: a shard or a folder")
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
     parser.add_argument("--faces", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=30, help="in each space")
     args = parser.parse_args()
     bundle = load_bundle(args.bundle)
     generator = load_generator(bundle.generator_path)
@@ -46,8 +46,10 @@ def main() -> None:
         began = time.perf_counter()
         found = inverter.refine(pixels, start, args.steps)
         seconds = time.perf_counter() - began
-        drawn = [renderer.render(ws) for ws in (start.ws, generator.broadcast(found.w), found.ws)]
-        drawn += [features.render(each.f.ws, each.f) for each in (start, found) if each.f is not None]
+        both = (start, found)
+        drawn = [renderer.render(generator.broadcast(each.w)) for each in both]
+        drawn += [renderer.render(each.ws) for each in both]
+        drawn += [features.render(each.f.ws, each.f) for each in both if each.f is not None]
         rows.append([*(cv2.PSNR(pixels[0].numpy(), img[0].numpy()) for img in drawn), seconds])
         print(ROW.format(*rows[-1]) + f", {found.steps} steps")
     print("median: " + ROW.format(*(statistics.median(column) for column in zip(*rows, strict=True))))

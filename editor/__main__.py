@@ -36,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--steps",
         type=int,
         default=0,
-        help=f"optimisation steps after the encoder (default 0; without an encoder {OPTIMISATION_STEPS})",
+        help="optimisation steps after the encoder, in each space "
+        f"(default 0; without an encoder {OPTIMISATION_STEPS})",
     )
     parser.add_argument(
         "--space", choices=("w", "w+", "f"), help="latents to draw and edit (default: the most faithful)"
@@ -75,7 +76,9 @@ def show_progress(progress: Progress) -> bool:
     """One line on a terminal's error stream that overwrites itself; never cancels."""
     if sys.stderr.isatty():
         print(
-            f"\rrefining: {progress.step}/{progress.steps}, {progress.psnr:.1f} dB ", end="", file=sys.stderr
+            f"\rrefining {progress.space}: {progress.step}/{progress.steps}, {progress.psnr:.1f} dB ",
+            end="",
+            file=sys.stderr,
         )
     return True
 

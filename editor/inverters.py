@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from editor.session import Space
 from inversion.checkpoint import load_encoder, load_refiners
 from inversion.feature_renderer import FeatureRenderer
 from inversion.inverter import Inverter, InvertsPictures
 from inversion.published import PublishedInverter, load_published
+from inversion.search import Space
 from stylegan2.bundle import ModelBundle
 from stylegan2.generator import Generator
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from editor.session import Space
 from inversion.components import GROUP
 from inversion.directions import DirectionBank
+from inversion.search import Space
 from stylegan2.bundle import ModelBundle
 
 

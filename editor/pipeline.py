@@ -1,7 +1,7 @@
 """Editor: the facade from a photo to an edited face."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,21 +17,22 @@ from editor.inverters import open_inverter
 from editor.landmarks import FaceDetector
 from editor.model_card import ModelCard, describe_model
 from editor.photo import load_photo
-from editor.session import EditSession, Space
+from editor.session import EditSession
 from inversion.checkpoint import load_aligner
 from inversion.components import discover_directions
 from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
 from inversion.feature_renderer import Feature, FeatureRenderer
-from inversion.inverter import Inversion, InvertsPictures
-from inversion.search import Progress
+from inversion.inversion import Inversion
+from inversion.inverter import InvertsPictures
+from inversion.search import Space, Tell
 from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.renderer import Renderer
 
-OPTIMISATION_STEPS = 100  # of a photo's first fit where the model has no encoder
+OPTIMISATION_STEPS = 60  # in each space, of a photo's first fit where the model has no encoder
 
 Pixels = NDArray[np.uint8]
 PhotoSource = str | Path | bytes | Image.Image | Pixels
@@ -171,10 +172,8 @@ class Editor:
         crop = self.renderer.render(inversion.ws)[0].numpy()
         return EditSession(crop=crop, inversion=inversion, invented=True)
 
-    def refine(
-        self, session: EditSession, steps: int, progress: Callable[[Progress], bool] | None = None
-    ) -> EditSession:
-        """Improve the inversion by optimisation; edits stay. See `Inverter.refine`."""
+    def refine(self, session: EditSession, steps: int, progress: Tell | None = None) -> EditSession:
+        """Improve the inversion by optimisation, `steps` in each space; edits stay. See `Inverter.refine`."""
         start = time.perf_counter()
         crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
         inversion = self.inverter.refine(crop, session.inversion, steps, progress=progress)

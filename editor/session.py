@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inversion.inverter import Inversion
-
-Space = Literal["w", "w+", "f"]
+from inversion.inversion import Inversion
+from inversion.search import Space
 
 
 @dataclass(frozen=True, kw_only=True)

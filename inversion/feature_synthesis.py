@@ -14,6 +14,9 @@ class Carrier(Protocol):
     def colours_from_f(self) -> bool:
         """Whether f's own block draws its colours from f too, and not from the activation it replaces."""
 
+    def __call__(self, code: Tensor, a: Tensor) -> Tensor:
+        """See `FeatureCarrier.forward`."""
+
     def carry(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         """See `FeatureCarrier.carry`."""
 
@@ -98,8 +101,14 @@ class FeatureSynthesis(nn.Module):
 
     def upper(self, a_hat: Tensor, below: Tensor | None, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
         """The rest of `forward`, after `lower` has answered `a_hat` and `below`; not clamped."""
-        shown = None if self.carrier.colours_from_f else a_hat
-        return self.synthesis.upper(self.carrier.carry(code, a, a_hat), below, ws_hat, shown=shown)
+        return self._drawn(self.carrier.carry(code, a, a_hat), a_hat, below, ws_hat)
+
+    def unedited(self, below: Tensor | None, ws: Tensor, code: Tensor, a: Tensor) -> Tensor:
+        """`upper` without an edit, sooner: nothing has to be carried anywhere."""
+        return self._drawn(self.carrier(code, a), a, below, ws)
+
+    def _drawn(self, f: Tensor, a: Tensor, below: Tensor | None, ws: Tensor) -> Tensor:
+        return self.synthesis.upper(f, below, ws, shown=None if self.carrier.colours_from_f else a)
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""

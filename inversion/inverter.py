@@ -1,7 +1,6 @@
 """Inverter: the facade from aligned pixels to latents."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -9,32 +8,18 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from inversion.feature_renderer import Feature
-from inversion.feature_synthesis import FeatureSynthesis
-from inversion.optimise import OptimiseConfig, optimise_latents
-from inversion.optimise_code import optimise_code
+from inversion.inversion import Inversion
+from inversion.optimise import OptimiseConfig
+from inversion.refinement import refine_inversion
 from inversion.refiner_path import RefinerPath
 from inversion.refiners import Refiners
-from inversion.search import Progress, part_of, psnr
+from inversion.search import Tell
 from inversion.w_encoder import WEncoder
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
-from stylegan2.folded import FoldedSynthesis
 from stylegan2.generator import Generator
 from stylegan2.image import from_uint8, shrink
 from stylegan2.live_engine import LiveEngine
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inversion:
-    """Latents of one picture; without refiners `ws` is `w` for every layer and `f` is None."""
-
-    w: Tensor  # [1, w_dim]
-    ws: Tensor  # [1, num_ws, w_dim]
-    f: Feature | None = None
-    steps: int = 0  # optimisation steps behind `ws`; 0 is the encoder's answer
-    stopped: bool = False  # whether the optimisation was cancelled
-    has_w: bool = True  # whether `w` was found by itself; else it is the mean of `ws`, a start for refining
 
 
 class InvertsPictures(Protocol):
@@ -56,7 +41,7 @@ class InvertsPictures(Protocol):
         start: Inversion,
         steps: int,
         *,
-        progress: Callable[[Progress], bool] | None = None,
+        progress: Tell | None = None,
     ) -> Inversion:
         """See `Inverter.refine`."""
 
@@ -146,12 +131,6 @@ class Inverter:
         ws, f = self._path.fitted(pixels, ws, levels)
         return Inversion(w=w, ws=ws, f=f)
 
-    @torch.no_grad()
-    def _fidelity(self, target: Tensor, ws: Tensor) -> float:
-        """PSNR of G(ws) in dB against `target` [1, 3, R, R]."""
-        drawn = self._generator.synthesis(ws.to(self._generator.w_avg.device))
-        return float(psnr(drawn, target.to(drawn.device)))
-
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution
         check_shape("pixels", pixels, 1, side, side, 3)
@@ -162,44 +141,36 @@ class Inverter:
         start: Inversion,
         steps: int,
         *,
-        progress: Callable[[Progress], bool] | None = None,
+        progress: Tell | None = None,
         config: OptimiseConfig | None = None,
     ) -> Inversion:
-        """Improve an inversion by optimisation: Adam on w, on ws, and on the code of F if there is one.
+        """Improve an inversion by optimisation, see `refine_inversion`.
 
         Args:
             pixels: The picture that `start` inverts [1, R, R, 3] uint8, R the generator's resolution.
-            start: Where to begin.
-            steps: Most steps to take on w and ws, at least 1; fewer where the picture stops improving. Those
-                on the code are `OptimiseConfig.code_share` of as many, besides.
-            progress: Told after every step; answering False cancels, and the best latents so far are
-                returned.
+            start: Where to begin; without f, F begins with what the refiners find for its ws.
+            steps: Most steps in each space.
+            progress: Told after every step; answering False cancels, and the best so far is returned.
             config: Learning rates and weights.
-
-        Returns:
-            The best latents found, with the number of steps taken on w and ws.
 
         Raises:
             ShapeError: `pixels` has another shape.
             ConfigError: `steps` is out of range.
         """
         self._check(pixels)
-        config, target = config or OptimiseConfig(), from_uint8(pixels)
-        on_code = 0 if self._path is None else round(config.code_share * steps)
-        told = part_of(progress, 0, steps + on_code)
-        found = optimise_latents(self._generator, target, start.w, steps, progress=told, config=config)
-        refined = replace(start, w=found.w, ws=found.ws, f=None, steps=found.steps, stopped=found.stopped)
+        target = from_uint8(pixels)
         if self._path is None or self.engine is None:
-            return refined
-        _, *levels = self.engine(pixels)
-        ws, f = self._path.fitted(pixels, found.ws, levels)
-        # Few steps may not make up for colours that were fitted to other styles.
-        refined = replace(refined, ws=max(start.ws, ws, key=partial(self._fidelity, target)), f=f)
-        if found.stopped:
-            return refined
-        folded = FoldedSynthesis(self._generator.synthesis)
-        synthesis = FeatureSynthesis(folded, self._path.refiners).to(self._generator.w_avg.device)
-        told = part_of(progress, found.steps, found.steps + on_code)
-        better = optimise_code(synthesis, target, found.ws, f.code, on_code, progress=told, config=config)
-        f = replace(f, code=better.code, pixels=None)
-        return replace(refined, f=f, stopped=better.stopped)
+            return refine_inversion(self._generator, target, start, steps, progress=progress, config=config)
+        path, (_, *levels) = self._path, self.engine(pixels)
+        if start.f is None:
+            start = replace(start, f=path.fitted(pixels, start.ws, levels)[1])
+        return refine_inversion(
+            self._generator,
+            target,
+            start,
+            steps,
+            space=path.refiners,
+            fit_colours=lambda ws: path.fitted(pixels, ws, levels)[0],
+            progress=progress,
+            config=config,
+        )

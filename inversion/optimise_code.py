@@ -1,23 +1,14 @@
-"""Refine the code of the space F by optimisation, after the latents that it belongs to."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+"""Refine the code of the space F by optimisation."""
 
 import torch
 from torch import Tensor
 
 from inversion.feature_synthesis import FeatureSynthesis
 from inversion.optimise import OptimiseConfig
-from inversion.search import Progress, search
+from inversion.search import Found, Tell, search
 from stylegan2.checks import check_shape
 
-
-@dataclass(frozen=True, kw_only=True)
-class OptimisedCode:
-    """The best code found."""
-
-    code: Tensor  # [N, code, R, R]
-    stopped: bool  # cancelled by the caller
+SMALLEST = 0.25  # size that a code moves by at least, for codes that are all but zero
 
 
 def optimise_code(
@@ -27,13 +18,13 @@ def optimise_code(
     code: Tensor,
     steps: int,
     *,
-    progress: Callable[[Progress], bool] | None = None,
+    progress: Tell | None = None,
     config: OptimiseConfig | None = None,
-) -> OptimisedCode:
+) -> Found:
     """Minimise the pixel error of G(ws, f), for each picture by itself.
 
-    A refiner predicts the code for latents as the encoder finds them, and is less sure of those that an
-    optimisation found; a few steps make up for it. Only the part of the generator above f is run.
+    Only the code moves, so that edits start from the same styles as before. Only the part of the generator
+    above f is run.
 
     Args:
         synthesis: Frozen; its device is where the work happens.
@@ -41,11 +32,11 @@ def optimise_code(
         ws: Styles [N, num_ws, w_dim]; they stay.
         code: Start [N, code, R, R].
         steps: At most so many, fewer where no picture improves any more; with 0 the code stays.
-        progress: Called after each step; answering False stops.
+        progress: See `search`.
         config: Learning rate.
 
     Returns:
-        The code of the lowest loss seen for each picture, `code` among them, on the CPU.
+        The best code of each picture, on the device.
 
     Raises:
         ShapeError: `ws` or `code` is of another number of pictures.
@@ -53,18 +44,18 @@ def optimise_code(
     check_shape("ws", ws, len(target), *ws.shape[1:])
     check_shape("code", code, len(target), *code.shape[1:])
     device, config = synthesis.synthesis.const.device, config or OptimiseConfig()
-    ws = ws.to(device)
+    ws, code = ws.to(device), code.to(device)
     with torch.no_grad():
         a, below = synthesis.lower(ws)
-
+    # Codes of different models differ in size. A power of two changes no digit of a code that stays.
+    size = code.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=SMALLEST).log2().round().exp2()
     found = search(
-        code.to(device),
-        lambda moving: synthesis.upper(a, below, ws, moving, a),
+        code / size,
+        lambda moving: synthesis.unedited(below, ws, moving * size, a),
         target.to(device),
+        space="f",
         steps=steps,
-        lr=config.lr_code,
-        patience=config.patience,
-        min_gain=config.min_gain,
+        config=config.code,
         progress=progress,
     )
-    return OptimisedCode(code=found.best.cpu(), stopped=found.stopped)
+    return Found(best=found.best * size, psnr=found.psnr, steps=found.steps, stopped=found.stopped)

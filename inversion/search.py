@@ -2,20 +2,37 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Space = Literal["w", "w+", "f"]
+KEPT = 0.02  # dB that must be gained for the start to be given up: less is lost again in rounding to 8 bits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where an optimisation stands, told after every step."""
 
-    step: int  # steps done
-    steps: int  # steps at most
+    step: int  # steps done in this space
+    steps: int  # steps at most in this space
     psnr: float  # of the best pictures so far, in dB on [-1, 1], their mean
+    space: Space  # that is searched
+
+
+Tell = Callable[[Progress], bool]  # told after every step; answering False cancels
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """How a search moves, and when it ends early."""
+
+    lr: float  # Adam's learning rate, annealed by a cosine to a tenth: large moves first, then settle
+    patience: int = 25  # steps without `min_gain` after which a picture keeps what it has
+    min_gain: float = 0.002  # relative decrease of the loss since the last that counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +40,7 @@ class Found:
     """The best of each picture that a search has seen."""
 
     best: Tensor  # [N, ...], as the start
+    psnr: Tensor  # of what is drawn from it, in dB [N]
     steps: int  # steps taken
     stopped: bool  # by the caller
 
@@ -32,39 +50,39 @@ def search(
     draw: Callable[[Tensor], Tensor],
     target: Tensor,
     *,
+    space: Space,
     steps: int,
-    lr: float,
-    patience: int,
-    min_gain: float,
+    config: SearchConfig,
     penalty: Callable[[Tensor], Tensor] | None = None,
-    progress: Callable[[Progress], bool] | None = None,
+    progress: Tell | None = None,
 ) -> Found:
     """Minimise `pixel_loss` of what is drawn, and a penalty, for each picture by itself.
+
+    Every step draws and compares first, then moves: the first compares the start itself, and the last move is
+    not drawn. Ends when no picture improves any more.
 
     Args:
         start: What moves [N, ...].
         draw: From it to img [N, 3, R, R].
         target: img [N, 3, R, R] in [-1, 1].
+        space: What is searched, for `progress`.
         steps: At most so many.
-        lr: Adam's learning rate, annealed by a cosine to a tenth: large moves first, then settle.
-        patience: Steps without `min_gain` after which a picture keeps what it has;
-            when all do, the search ends.
-        min_gain: Relative decrease of the loss that counts.
+        config: Learning rate and patience.
         penalty: Added to the losses, [N].
-        progress: Called after each step; answering False stops.
+        progress: See `Tell`.
 
     Returns:
-        Of each picture what had the lowest loss, `start` among them.
+        Of each picture what had the lowest loss of all that gains at least `KEPT` dB; else `start`.
     """
     moving = start.detach().clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([moving], lr, betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam([moving], config.lr, betas=(0.9, 0.99))
     best, best_loss = start.detach().clone(), target.new_full((len(target),), float("inf"))
-    best_psnr = torch.zeros_like(best_loss)
+    best_psnr = floor = torch.full_like(best_loss, float("-inf"))
     mark, since = best_loss, torch.zeros_like(best_loss)
     seeking = since == 0  # pictures that still improve
     done, stopped = 0, False
     while done < steps and not stopped and seeking.any():
-        optimiser.param_groups[0]["lr"] = lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done / steps)))
+        optimiser.param_groups[0]["lr"] = config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done / steps)))
         with torch.enable_grad():
             img = draw(moving)
             loss = pixel_loss(img, target)
@@ -73,28 +91,23 @@ def search(
             optimiser.zero_grad()
             # Adam counts every number for itself: summed, each picture moves as it would alone.
             loss.sum().backward()  # type: ignore[no-untyped-call]
-        value = loss.detach()
-        better = seeking & (value < best_loss)
+        value, ratio = loss.detach(), psnr(img.detach(), target)
+        better = seeking & (value < best_loss) & (ratio >= floor)
         best_loss = torch.where(better, value, best_loss)
-        best_psnr = torch.where(better, psnr(img.detach(), target), best_psnr)
+        best_psnr = torch.where(better, ratio, best_psnr)
         best[better] = moving.detach()[better]
+        if not done:
+            floor = ratio + KEPT
         optimiser.step()
         done += 1
-        since = torch.where(value < mark * (1 - min_gain), 0, since + 1)
-        mark = torch.where(since > 0, torch.minimum(mark, value), value)
-        seeking = seeking & (since < patience)
+        # The mark stays until enough was gained since, or small steady gains would never count.
+        gained = value < mark * (1 - config.min_gain)
+        mark, since = torch.where(gained, value, mark), torch.where(gained, 0, since + 1)
+        seeking = seeking & (since < config.patience)
         if progress is not None:
-            stopped = not progress(Progress(step=done, steps=steps, psnr=best_psnr.mean().item()))
-    return Found(best=best, steps=done, stopped=stopped)
-
-
-def part_of(
-    progress: Callable[[Progress], bool] | None, before: int, steps: int
-) -> Callable[[Progress], bool] | None:
-    """`progress` for a part of a longer work: `before` steps were done, `steps` it has at most."""
-    if progress is None:
-        return None
-    return lambda news: progress(replace(news, step=before + news.step, steps=steps))
+            news = Progress(step=done, steps=steps, psnr=best_psnr.mean().item(), space=space)
+            stopped = not progress(news)
+    return Found(best=best, psnr=best_psnr, steps=done, stopped=stopped)
 
 
 def pixel_loss(img: Tensor, target: Tensor) -> Tensor:

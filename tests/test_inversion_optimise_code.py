@@ -4,6 +4,7 @@ import torch
 from inversion.feature_synthesis import FeatureSynthesis
 from inversion.optimise import OptimiseConfig
 from inversion.optimise_code import optimise_code
+from inversion.search import SearchConfig
 from stylegan2.errors import ShapeError
 from stylegan2.folded import FoldedSynthesis
 from tests.refiners import tiny_refiners
@@ -22,16 +23,29 @@ def test_codes_that_are_refined_together_end_as_each_would_alone(feature_synthes
     together = optimise_code(synthesis, target, ws, code, 4)
     for i in (slice(0, 1), slice(1, 2)):
         alone = optimise_code(synthesis, target[i], ws[i], code[i], 4)
-        torch.testing.assert_close(together.code[i], alone.code)
+        torch.testing.assert_close(together.best[i], alone.best)
 
 
 def test_a_code_never_gets_worse_and_needs_no_step(feature_synthesis, tiny_generator):
     ws, code = tiny_generator.broadcast(tiny_generator.sample_w(1, seed=5)), torch.randn(1, 8, 16, 16)
     a = feature_synthesis.lower(ws)[0]
     target = feature_synthesis(ws, code, a)
-    assert torch.equal(optimise_code(feature_synthesis, target, ws, code, 0).code, code)
-    wild = optimise_code(feature_synthesis, target, ws, code, 3, config=OptimiseConfig(lr_code=100.0))
-    torch.testing.assert_close(feature_synthesis(ws, wild.code, a), target)
+    assert torch.equal(optimise_code(feature_synthesis, target, ws, code, 0).best, code)
+    wild = OptimiseConfig(code=SearchConfig(lr=100.0))
+    assert torch.equal(optimise_code(feature_synthesis, target, ws, code, 3, config=wild).best, code)
+
+
+def test_a_code_moves_in_its_own_measure(feature_synthesis, tiny_generator):
+    """Codes of some models are a hundred times as large as those of others."""
+    ws = tiny_generator.broadcast(tiny_generator.sample_w(1, seed=5))
+    target = torch.rand(1, 3, 32, 32) * 2 - 1
+    small = torch.randn(1, 8, 16, 16)
+    moved = [
+        (optimise_code(feature_synthesis, target, ws, code, 8).best - code).abs().max().item()
+        for code in (small, 64 * small)
+    ]
+    assert moved[0] > 0
+    assert moved[1] == 0 or moved[1] > 16 * moved[0]
 
 
 def test_codes_of_other_pictures_are_refused(feature_synthesis, tiny_generator):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from editor.pipeline import open_editor
 from inversion.__main__ import main as inversion_main
 from inversion.errors import DirectionError
-from inversion.inverter import Inversion
+from inversion.inversion import Inversion
 from inversion.published import PublishedInverter, load_published
 from inversion.published.__main__ import main
 from stylegan2.__main__ import main as stylegan2_main
@@ -96,7 +96,7 @@ def test_a_published_file_is_opened_and_edits_a_photo(kind, spaces, words, sourc
         with pytest.raises(DirectionError, match=r"no space 'w'; have: w\+"):
             editor.enter(session, "w")
     refined = editor.refine(session, 4)
-    assert refined.inversion.steps == 4
+    assert refined.inversion.steps == (12 if kind == "clcae" else 8)
     assert editor.spaces(refined) == (("w", "w+", "f") if kind == "clcae" else ("w", "w+"))
     assert editor.render(editor.enter(refined, spaces[-1])).shape == (32, 32, 3)
 
@@ -128,9 +128,17 @@ def test_an_invented_face_gets_its_f_when_it_is_refined(sources, generator):
     pixels = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
     assert plain.invert(pixels).f is None  # nothing here could draw it
     start = Inversion(w=generator.w_avg[None], ws=generator.broadcast(generator.w_avg[None]))
-    assert plain.refine(pixels, start, 1).steps == 1
+    assert plain.refine(pixels, start, 1).steps == 2
     with pytest.raises(ShapeError, match="pixels"):
         plain.invert(pixels[:, :16])
+
+
+def test_an_encoder_of_no_numbers_is_refused_by_name(generator, tmp_path):
+    tensors = files.filled(files.toy_shapes("psp"))
+    tensors["latlayer2.bias"][0] = float("nan")
+    torch.save(files.tree("psp", tensors, generator), tmp_path / "lost.pt")
+    with pytest.raises(CheckpointError, match=r"latlayer2\.bias of \d+ tensors hold NaN or infinity"):
+        load_published(tmp_path / "lost.pt", generator)
 
 
 def test_an_encoder_that_does_not_fit_is_refused_and_its_generator_still_opens(generator, tmp_path, capsys):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from inversion.contrastive import ContrastiveAligner
-from inversion.optimise import OptimiseConfig, optimise_latents
+from inversion.optimise import LatentSearch
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.folded import FoldedSynthesis
@@ -87,7 +87,7 @@ def _search(generator: Generator, encoder: WEncoder, pixels: Tensor) -> Tensor:
     """The w [N, w_dim] whose pictures come closest to `pixels` [N, R, R, 3], found from the encoder's."""
     img = from_uint8(pixels).to(generator.w_avg.device)
     start = encoder(shrink(img, encoder.config.in_resolution))
-    return optimise_latents(generator, img, start, STEPS, config=OptimiseConfig(w_fraction=1.0)).w
+    return LatentSearch(generator).w(img, start, STEPS).best
 
 
 def _image_embedding(aligner: ContrastiveAligner, pixels: Tensor) -> Tensor:

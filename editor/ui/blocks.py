@@ -108,11 +108,11 @@ def _build_refinement() -> tuple[gr.Slider, gr.Button, gr.Button]:
     with gr.Group(elem_classes="edit-group"):
         steps = gr.Slider(
             10,
-            300,
-            value=100,
+            200,
+            value=40,
             step=10,
             label="Refine",
-            info="steps",
+            info="steps in each space",
             elem_classes="edit-slider",
             elem_id="steps",
         )

@@ -241,7 +241,8 @@ class Handlers:
         told = run_aside("refinement", work)
         while not isinstance(news := told.get(), Outcome):
             if visit.session is session:  # no other photo came meanwhile
-                status = f"Refining: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
+                where = f"Refining {SPACE_LABELS[news.space]}"
+                status = f"{where}: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
                 yield gr.skip(), status, gr.update(interactive=True)
         ended = gr.update(interactive=False)
         if visit.session is not session:
@@ -249,19 +250,18 @@ class Handlers:
         elif news.result is not None:
             done = "Stopped" if news.result.inversion.stopped else "Refined"
             gains = self._gains(session, news.result)
-            text = f"{done} after {news.result.inversion.steps} steps: {gains}."
+            text = f"{done} after {news.result.inversion.steps} steps in all: {gains}."
             yield *self._show(visit, news.result, text), ended
         elif news.error is not None:
             yield gr.skip(), problem(news.error), ended
 
     def _gains(self, before: EditSession, after: EditSession) -> str:
-        """What a refinement brought, in the spaces that it works in."""
+        """What a refinement brought, in every space."""
         gains = []
         for space in self.editor.spaces(before):
-            if space != "w":
-                drawn = (self.editor.reconstruct(self.editor.enter(each, space)) for each in (before, after))
-                old, new = (cv2.PSNR(after.crop, pixels) for pixels in drawn)
-                gains.append(f"{old:.1f} dB became {new:.1f} dB in {SPACE_LABELS[space]}")
+            drawn = (self.editor.reconstruct(self.editor.enter(each, space)) for each in (before, after))
+            old, new = (cv2.PSNR(after.crop, pixels) for pixels in drawn)
+            gains.append(f"{old:.1f} dB became {new:.1f} dB in {SPACE_LABELS[space]}")
         return ", ".join(gains)
 
     def stop(self, token: str | None) -> None:

@@ -1,16 +1,16 @@
 """PublishedInverter: the facade of `Inverter` around a published encoder."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from inversion.feature_renderer import Feature, FeatureRenderer
-from inversion.inverter import Inversion
-from inversion.optimise import OptimiseConfig, optimise_latents
+from inversion.inversion import Inversion
+from inversion.optimise import OptimiseConfig
 from inversion.published.model import PublishedModel
-from inversion.search import Progress
+from inversion.refinement import refine_inversion
+from inversion.search import Tell
 from stylegan2.checks import check_shape
 from stylegan2.engine import choose_device
 from stylegan2.generator import Generator
@@ -83,17 +83,16 @@ class PublishedInverter:
         start: Inversion,
         steps: int,
         *,
-        progress: Callable[[Progress], bool] | None = None,
+        progress: Tell | None = None,
         config: OptimiseConfig | None = None,
     ) -> Inversion:
-        """Improve an inversion by optimisation, see `Inverter.refine`; f stays what the encoder found."""
-        f = self._encode(pixels)[2:] if start.f is None else (start.f.code,)
-        found = optimise_latents(
-            self._generator, from_uint8(pixels), start.w, steps, progress=progress, config=config
-        )
-        feature = self._feature(f[0], found.ws) if f else None
-        return replace(
-            start, w=found.w, ws=found.ws, f=feature, has_w=True, steps=found.steps, stopped=found.stopped
+        """Improve an inversion by optimisation, see `Inverter.refine`; f of CLCAE is its own code."""
+        target = from_uint8(pixels)
+        if start.f is None and self._features is not None:
+            start = replace(start, f=self._feature(self._encode(pixels)[2], start.ws))
+        space = self._model if self._features is not None else None
+        return refine_inversion(
+            self._generator, target, start, steps, space=space, progress=progress, config=config
         )
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, ...]:

@@ -31,6 +31,11 @@ class OffsetCarrier(nn.Module):
 
     colours_from_f = False
 
+    def forward(self, code: Tensor, a: Tensor) -> Tensor:
+        """F of the unedited picture: `code` itself, in place of the activation `a` [N, C, R, R]."""
+        check_shape("a", a, *code.shape)
+        return code
+
     def carry(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         """f_hat of an edited picture.
 
