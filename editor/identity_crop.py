@@ -6,6 +6,7 @@ from torch import Tensor
 
 from stylegan2.bundle import AlignmentConfig
 from stylegan2.checks import check_shape
+from stylegan2.image import shrink
 
 CROP_SIDE = 112  # pixels, input of the ArcFace family
 # Five-point template of the 112 px ArcFace crop (Deng et al. 2019, arXiv:1801.07698), x and y in pixels, the
@@ -61,10 +62,10 @@ def warp_to_template(img: Tensor, to_crop: Tensor) -> Tensor:
         ShapeError: `img` is not a batch of squares.
     """
     check_shape("img", img, "N", 3, img.shape[-1], img.shape[-1])
-    # Picture pixels under one crop pixel; whole multiples are averaged first, against aliasing.
+    # Picture pixels under one crop pixel; from two on they are averaged first, against aliasing.
     pitch = img.shape[3] * 0.5 * float(to_crop[0, :2].norm())
     if pitch >= 2:
-        img = F.interpolate(img, size=img.shape[3] // int(pitch), mode="area")
+        img = shrink(img, img.shape[3] // int(pitch))
     steps = torch.arange(CROP_SIDE, device=img.device, dtype=img.dtype)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], -1)  # [112, 112, 3]

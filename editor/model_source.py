@@ -1,5 +1,6 @@
 """Where a model comes from: the bundled one, a path, or a repository of Hugging Face."""
 
+import os
 import re
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def resolve_model(
     name = str(text).strip()
     if not name or name == BUNDLED:
         return DEFAULT_BUNDLE
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # leaves ~ where the user has no home
     if path.exists():
         return path
     looks_local = path.is_absolute() or name.startswith((".", "~")) or "\\" in name

@@ -15,6 +15,7 @@ from inversion.contrastive import ContrastiveAligner
 from inversion.refiners import Refiners
 from inversion.w_encoder import WEncoder
 from stylegan2.checkpoint import read_safetensors
+from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
 
@@ -39,7 +40,7 @@ def load_encoder(path: str | Path) -> WEncoder:
     """Build the encoder that `path` describes, in float32, in evaluation mode.
 
     Raises:
-        CheckpointError: Missing, damaged, without architecture, or tensors that do not fit it.
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
     return _load(
         path, "encoder", "W encoder", lambda fields: WEncoder(settings_from_dict(fields, EncoderConfig))
@@ -61,7 +62,7 @@ def load_aligner(path: str | Path) -> ContrastiveAligner:
     """Build the aligner that `path` describes, in float32, in evaluation mode.
 
     Raises:
-        CheckpointError: Missing, damaged, without architecture, or tensors that do not fit it.
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
     return _load(
         path,
@@ -86,7 +87,7 @@ def load_refiners(path: str | Path) -> Refiners:
     """Build the refiners that `path` describes, in float32, in evaluation mode.
 
     Raises:
-        CheckpointError: Missing, damaged, without architecture, or tensors that do not fit it.
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
     return _load(
         path, "refiners", "refiners' file", lambda fields: Refiners(settings_from_dict(fields, RefinerConfig))
@@ -112,6 +113,7 @@ def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Networ
         with safe_open(path, "pt") as file:
             fields = json.loads((file.metadata() or {})[f"{role}_config"])
         network = build(fields)
+        check_finite(str(path), state)
         missing, unexpected = network.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         if missing or unexpected:

@@ -1,5 +1,6 @@
 """DirectionBank: reads and validates a folder of edit directions."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from inversion.errors import DirectionError
 from inversion.linear import EditDirection, apply_direction, check_strength
 from stylegan2.cache import cache_folder
 from stylegan2.checkpoint import read_safetensors
+from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError
 
 MANIFEST = "manifest.yaml"
@@ -91,7 +93,9 @@ def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_w
             f"{file}: made for generator {owner[:12] or 'unknown'}..., not for {generator_sha256[:12]}...; "
             "directions of one generator mean nothing in another"
         )
-    tensors = read_safetensors(file.parent / Path(str(manifest.get("file"))).name)
+    weights = file.parent / Path(str(manifest.get("file"))).name
+    tensors = read_safetensors(weights)
+    check_finite(str(weights), tensors)
     try:
         entries = {
             name: _read_direction(name, entry, tensors, num_ws)
@@ -192,7 +196,7 @@ def _read_direction(
         raise ValueError(f"{name}: rule {rule!r}; must be one of {', '.join(RULES)}")
     first, last = entry.get("layers", (0, num_ws))
     low, high = entry["range"]
-    if not 0 <= first < last <= num_ws or not low <= 0 <= high or entry["sigma"] <= 0:
+    if not 0 <= first < last <= num_ws or not low <= 0 <= high or not 0 < entry["sigma"] < math.inf:
         raise ValueError(
             f"{name}: layers {[first, last]}, range {[low, high]} or sigma {entry['sigma']} out of bounds"
         )

@@ -1,8 +1,11 @@
-"""The only place that compares shapes."""
+"""What tensors must be before they are used: of a shape, and numbers."""
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
-from stylegan2.errors import ShapeError
+from stylegan2.errors import CheckpointError, ShapeError
 
 
 def check_shape(name: str, tensor: Tensor, *expected: int | str) -> None:
@@ -20,3 +23,18 @@ def check_shape(name: str, tensor: Tensor, *expected: int | str) -> None:
     )
     if not fits:
         raise ShapeError(name, actual, "[" + ", ".join(map(str, expected)) + "]")
+
+
+def check_finite(title: str, state: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` where weights are NaN or infinite, as a training leaves them that diverged.
+
+    Args:
+        title: What the message begins with: the file, as a rule.
+        state: Weights by name.
+    """
+    lost = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise CheckpointError(
+            f"{title}: {lost[0]}{more} of {len(state)} tensors hold NaN or infinity; all must be finite"
+        )

@@ -21,5 +21,23 @@ def from_uint8(pixels: Tensor) -> Tensor:
 
 
 def shrink(img: Tensor, side: int) -> Tensor:
-    """Average img [N, 3, R, R] down to [N, 3, side, side]; the same tensor where it has that size."""
-    return img if img.shape[3] == side else F.interpolate(img, size=side, mode="area")
+    """Average img [N, C, R, R] down to [N, C, side, side]; the same tensor where it has that size.
+
+    Every pixel is the mean over its own area, of which a pixel that a border cuts has its share.
+    """
+    size = img.shape[3]
+    if size == side:
+        return img
+    if size % side == 0:
+        return F.interpolate(img, size=side, mode="area")
+    # torch's own would count a pixel that a border cuts in full on both sides.
+    weight = _area_weights(size, side, img)
+    return weight @ img @ weight.T
+
+
+def _area_weights(size: int, side: int, like: Tensor) -> Tensor:
+    """Share [side, size] that each of `size` pixels has in the mean of each of `side`."""
+    place = torch.arange(size, device=like.device, dtype=torch.float64)
+    edge = torch.arange(side + 1, device=like.device, dtype=torch.float64)[:, None] * (size / side)
+    inside = torch.minimum(edge[1:], place + 1) - torch.maximum(edge[:-1], place)
+    return (inside.clamp(min=0) * (side / size)).to(like.dtype)

@@ -152,3 +152,16 @@ def test_the_bundled_directions_belong_to_the_bundled_generator():
     bank = find_directions(load_bundle().generator_sha256, 512, 12, DIRECTIONS_ROOT)
     assert {"smile", "mouth_open", "eyes", "age", "gender", "yaw", "lighting"} <= set(bank)
     assert not any("ethnic" in name or "race" in name or "skin" in name for name in bank)
+
+
+@pytest.mark.parametrize("what", ["direction", "sigma"])
+def test_directions_that_are_no_numbers_are_refused(tmp_path, what):
+    vector = torch.nn.functional.normalize(torch.randn(1, 32))[0]
+    if what == "direction":
+        vector[3] = float("nan")
+    entry = {"sigma": float("nan")} if what == "sigma" else {}
+    write_folder(tmp_path / "d", vector, entry=entry)
+    with pytest.raises(
+        CheckpointError, match="smile of 1 tensors hold NaN" if what == "direction" else "sigma nan"
+    ):
+        load_directions(tmp_path / "d", SHA, 32, 8)

@@ -119,3 +119,13 @@ def test_raw_and_bundled_weights_give_the_same_picture(shared):
     bundled = load_generator(load_bundle(DEFAULT_BUNDLE).generator_path)
     z = torch.randn(1, 512, generator=torch.manual_seed(0))
     torch.testing.assert_close(bundled(z), raw(z), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tiny_generator, tmp_path, value):
+    state = {name: tensor.clone() for name, tensor in tiny_generator.state_dict().items()}
+    state["mapping.fc1.weight"][0, 0] = value
+    save_file(state, tmp_path / "lost.safetensors")
+    said = rf"lost\.safetensors: mapping\.fc1\.weight of {len(state)} tensors hold NaN or infinity"
+    with pytest.raises(CheckpointError, match=said):
+        load_generator(tmp_path / "lost.safetensors")

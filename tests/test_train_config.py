@@ -23,6 +23,17 @@ def test_the_recipe_reads_and_survives_being_written():
     assert settings_from_dict(settings_to_dict(config), InversionConfig) == config
 
 
+def test_every_training_of_an_encoder_on_faces_aligns_w_with_them():
+    """CLCAE's central loss, at the weight of its code; the first recipe of this project forgot it."""
+    weights = [
+        phase.loss.align
+        for file in RECIPE.parent.glob("inversion*.yaml")
+        for phase in read_settings(file, InversionConfig).phases
+        if phase.loss.pixels
+    ]
+    assert weights == [0.1, 0.1, 0.1]
+
+
 def test_the_recipe_never_reads_the_held_out_faces():
     assert "heldout" not in RECIPE.read_text(encoding="utf-8")
 

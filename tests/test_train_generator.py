@@ -170,6 +170,23 @@ def assert_mean(mean, first, second):
             torch.testing.assert_close(found, sum(parts) / 2, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("penalty", ["r1", "path_length"])
+def test_a_penalty_weighs_as_many_times_more_as_it_is_taken_more_rarely(settings, penalty):
+    """Lazy regularisation (Karras et al. 2020, arXiv:1912.04958, section 3.2): on average nothing changes."""
+
+    def update(stage, rng):
+        if penalty == "r1":
+            stage._step_discriminator(0, 1e-3, rng)
+        else:
+            stage._step_generator(0, 1e-3, rng)
+
+    always, seldom = (recorded(settings, 1, 1, update, **{f"{penalty}_every": n})[0][1] for n in (1, 4))
+    assert any(value is not None and value.any() for value in always)
+    for often, rare in zip(always, seldom, strict=True):
+        if often is not None:
+            torch.testing.assert_close(rare, 4 * often, rtol=1e-4, atol=1e-6)
+
+
 def test_two_passes_of_the_discriminator_give_the_gradients_of_their_mean(settings):
     def update(stage, rng):
         return {**stage._step_discriminator(0, 1e-3, rng), "r1": stage._penalties["r1"]}

@@ -130,6 +130,21 @@ def test_the_warp_brings_a_mark_to_its_template_point(side):
         assert np.abs(found - point).max() < 0.6
 
 
+@pytest.mark.parametrize("side", [400, 512, 601])
+def test_a_large_picture_is_averaged_over_true_areas(side):
+    """Whatever the side: stripes as fine as a pixel come out as OpenCV's area filter makes them."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+    img = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    to_crop = template_in_crop(TIGHT).float()
+    pitch = int(side * 0.5 * float(to_crop[0, :2].norm()))
+    assert pitch >= 2
+    small = cv2.resize(pixels.astype(np.float32), (side // pitch,) * 2, interpolation=cv2.INTER_AREA)
+    expected = warp_to_template(torch.from_numpy(small).permute(2, 0, 1)[None] / 127.5 - 1, to_crop)
+    levels = (warp_to_template(img, to_crop) - expected).abs().max().item() * 127.5
+    assert levels < 0.1
+
+
 def test_what_lies_outside_the_crop_is_reflected():
     img = torch.linspace(-1, 1, 128)[:, None].expand(1, 3, 128, 128).contiguous()
     column = warp_to_template(img, template_in_crop(TIGHT).float())[0, 0, :, 56]

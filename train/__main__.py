@@ -2,9 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from inversion.directions import DIRECTIONS_ROOT
 from stylegan2.errors import StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
@@ -18,7 +20,10 @@ from train.loop import Stage, training_loop
 from train.memory import keep_memory
 from train.processes import is_main, leaving_together
 from train.refinement_config import RefinementConfig
+from train.run_folder import claim_folder
 from train.stop import SIGNAL_EXIT
+
+Config = TypeVar("Config", ContrastiveConfig, GeneratorTrainingConfig, InversionConfig, RefinementConfig)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,30 +66,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _generator(options: argparse.Namespace) -> int:
     config = read_settings(options.config, GeneratorTrainingConfig, options.set)
-    return _train(build_generator(config), config, options.resume)
+    return _train(build_generator, config, resume=options.resume)
 
 
 def _inversion(options: argparse.Namespace) -> int:
     config = read_settings(options.config, InversionConfig, options.set)
-    return _train(build_inversion(config), config, options.resume)
+    return _train(build_inversion, config, resume=options.resume)
 
 
 def _contrastive(options: argparse.Namespace) -> int:
     config = read_settings(options.config, ContrastiveConfig, options.set)
-    return _train(build_contrastive(config), config, options.resume)
+    return _train(build_contrastive, config, resume=options.resume)
 
 
 def _refiners(options: argparse.Namespace) -> int:
     config = read_settings(options.config, RefinementConfig, options.set)
-    return _train(build_refinement(config), config, options.resume)
+    return _train(build_refinement, config, resume=options.resume)
 
 
-def _train(
-    stage: Stage,
-    config: ContrastiveConfig | GeneratorTrainingConfig | InversionConfig | RefinementConfig,
-    resume: bool,
-) -> int:
+def _train(build: Callable[[Config], Stage], config: Config, *, resume: bool) -> int:
+    claim_folder("run.folder", config.run.folder)
     installation = plan_installation(config)
+    stage = build(config)
     with leaving_together():
         result = training_loop(stage, config.run, settings_to_dict(config), resume=resume)
         if installation is not None and result.stopped_by is None and is_main():
@@ -97,6 +100,7 @@ def _directions(options: argparse.Namespace) -> int:
     from train.directions import discover
 
     config = read_settings(options.config, DirectionsConfig, options.set)
+    claim_folder("out", config.out or DIRECTIONS_ROOT)
     discover(config, lambda line: print(line, flush=True))
     return 0
 

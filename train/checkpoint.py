@@ -13,14 +13,21 @@ from safetensors import SafetensorError, safe_open
 from stylegan2.errors import CheckpointError
 
 CHECKPOINT_FILE = "checkpoint.pt"
-VERSION = 1
+VERSION = 2  # 1 did not hold the settings
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors and plain values) beside `path` and move it there in one step."""
+    """Write `state` (tensors and plain values) beside `path` and move it there in one step.
+
+    Raises:
+        CheckpointError: It cannot be written; what was there before stays.
+    """
     partial = path.with_suffix(".partial")
-    torch.save({"version": VERSION, **state}, partial)
-    os.replace(partial, path)
+    try:
+        torch.save({"version": VERSION, **state}, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # a full disk is the latter
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
 def write_weights(path: Path, facts: dict[str, Any], save: Callable[[Path, dict[str, str]], None]) -> None:
@@ -30,10 +37,16 @@ def write_weights(path: Path, facts: dict[str, Any], save: Callable[[Path, dict[
         path: The product's file.
         facts: Plain values; `training_facts` reads them.
         save: Writes weights with metadata to the path that it is given.
+
+    Raises:
+        CheckpointError: They cannot be written; what was there before stays.
     """
     partial = path.with_name(f"{path.name}.partial")
-    save(partial, {"training": json.dumps(facts)})
-    os.replace(partial, path)
+    try:
+        save(partial, {"training": json.dumps(facts)})
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from stylegan2.errors import ConfigError
 from stylegan2.settings import read_settings, settings_from_dict
 from train.evaluate import as_table, evaluate
 from train.evaluate_config import EvaluateConfig
+from train.run_folder import claim_folder
 from train.stop import SIGNAL_EXIT, StopSignal, stopping_at_once
 
 
@@ -88,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
     for name, file in (("--out", out), ("grid", config.grid)):
         if file is not None and not file.parent.is_dir():
             raise ConfigError(f"{name}: {file}; its folder is not there")
+        if file is not None:
+            claim_folder(name, file.parent)
     if out is not None and out.exists() and not out.is_file():
         raise ConfigError(f"--out: {out}; must be a file")
     measured: dict[str, Any] = {}

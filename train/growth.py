@@ -8,6 +8,7 @@ from torch import nn
 from stylegan2 import Generator, GeneratorConfig
 from stylegan2.bundle import ModelBundle
 from stylegan2.checkpoint import read_safetensors
+from stylegan2.checks import check_finite
 from stylegan2.errors import ConfigError
 from train.checkpoint import training_facts, write_weights
 from train.discriminator import Discriminator
@@ -60,12 +61,13 @@ def inherit_discriminator(discriminator: Discriminator, bundle: ModelBundle, *, 
 
     Raises:
         ConfigError: There was one, of another architecture.
-        CheckpointError: The file is damaged.
+        CheckpointError: The file is damaged, or holds no numbers.
     """
     file = bundle.folder.parent / DISCRIMINATOR_FILE
     if not file.is_file() or training_facts(file).get("generator_sha256") != bundle.generator_sha256:
         return False
     state = {name: value.float() for name, value in read_safetensors(file).items()}
+    check_finite(str(file), state)
     # A run that grew kept the entrance it grew from; that resolution is not looked at any more.
     state = {name: value for name, value in state.items() if not name.startswith("from_rgb_half.")}
     if grow:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
 from typing import Any, Protocol
@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylegan2.errors import CheckpointError, ConfigError
-from train.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
+from stylegan2.errors import ConfigError
+from train.checkpoint import CHECKPOINT_FILE
 from train.config import RunConfig, ScheduleConfig
 from train.errors import DivergedError
 from train.logbook import Logbook
 from train.processes import agree, is_main, own_folder
+from train.resumption import Position, keep_state, restore
+from train.run_folder import claim_folder
 from train.stop import StopRequest
 
 
@@ -56,17 +58,6 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where a run stands."""
-
-    phase: int = 0  # index
-    step: int = 0  # optimiser steps done in the phase
-    total: int = 0  # optimiser steps done in all phases
-    seconds: float = 0.0  # spent in the phase's steps
-    total_seconds: float = 0.0  # spent in all steps
-
-
-@dataclass(frozen=True)
 class LoopResult:
     """How a run ended."""
 
@@ -88,6 +79,9 @@ def training_loop(
 ) -> LoopResult:
     """Train until every phase is done or a signal asks to stop; the state is saved in both cases.
 
+    Other settings may be resumed with: they hold from there on, and are named. A phase whose limits were
+    raised goes on, unless another has begun.
+
     Args:
         stage: What is trained.
         run: Folder and intervals.
@@ -96,36 +90,25 @@ def training_loop(
         report: Receives one line per event.
 
     Raises:
-        ConfigError: The folder holds a run, and `resume` is not set.
-        CheckpointError: The checkpoint is damaged or of another stage.
+        ConfigError: The folder holds a run, and `resume` is not set; or it cannot be written.
+        CheckpointError: The checkpoint is damaged, of another stage, or cannot be written.
         StyleGANError: What the stage raises.
     """
     run = replace(run, folder=own_folder(run.folder))
+    report = report if is_main() else _say_nothing
+    claim_folder("run.folder", run.folder)
     file = run.folder / CHECKPOINT_FILE
     if file.exists() and not resume:
         raise ConfigError(f"run.folder: {run.folder} holds a run; use --resume, or another folder")
-    position = _restore(stage, file) if file.exists() else Position()
-    if not file.exists():
+    if file.exists():
+        position, changes = restore(file, stage, settings)
+        if changes:
+            report(f"resumed with other settings: {'; '.join(changes)}")
+    else:
+        position = Position()
         stage.enter_phase(0)
     with StopRequest() as request, closing(Logbook(run.folder, settings, position.total)) as logbook:
-        loop = _Loop(stage, run, logbook, request, report if is_main() else _say_nothing)
-        return loop.run(position)
-
-
-def _restore(stage: Stage, file: Path) -> Position:
-    state = load_checkpoint(file)
-    try:
-        position = Position(**state["position"])
-        stage.enter_phase(min(position.phase, len(stage.phases) - 1))
-        stage.load_state_dict(state["stage"])
-        torch.set_rng_state(state["rng"])
-        if torch.cuda.is_available() and state["rng_cuda"]:
-            torch.cuda.set_rng_state_all(state["rng_cuda"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{file}: does not fit these settings ({type(error).__name__}: {error})"
-        ) from error
-    return position
+        return _Loop(stage, run, logbook, request, report, settings).run(position)
 
 
 class _Loop:
@@ -136,23 +119,29 @@ class _Loop:
         logbook: Logbook,
         request: StopRequest,
         report: Callable[[str], None],
+        settings: dict[str, Any],
     ) -> None:
         self._stage, self._run, self._logbook = stage, run, logbook
-        self._request, self._report = request, report
+        self._request, self._report, self._settings = request, report, settings
         self._gathered: list[dict[str, Tensor]] = []
 
     def run(self, position: Position) -> LoopResult:
         phases = self._stage.phases
-        while position.phase < len(phases):
-            with suppress(_StoppedError):
-                self._stage.prepare(self._preparing)
-            self._agreed_fraction(phases[position.phase], position)
-            if self._request.signal is not None:
+        while True:
+            phase = phases[position.phase]
+            if self._agreed_fraction(phase, position) < 1:
+                with suppress(_StoppedError):
+                    self._stage.prepare(self._preparing)
+                self._agreed_fraction(phase, position)
+                if self._request.signal is None:
+                    position = self._run_phase(position, phase)
                 self._save(position)
-                return self._stopped(position)
-            position = self._run_phase(position, phases[position.phase])
             if self._request.signal is not None:
                 return self._stopped(position)
+            if position.phase + 1 == len(phases):
+                break
+            position = replace(position, phase=position.phase + 1, step=0, seconds=0.0)
+            self._stage.enter_phase(position.phase)
         self._report(
             f"finished: {position.total} steps, {position.total_seconds / 60:.1f} minutes of training"
         )
@@ -174,8 +163,9 @@ class _Loop:
                 self._show(bar, phase, position, phase.images / seconds)
                 self._on_schedule(phase, position, phase.images / seconds)
         if self._request.signal is None:
-            position = self._end_phase(position)
-        self._save(position)
+            self._gathered = []
+            if position.total % self._run.validate_every:
+                self._validate(phase.name, position)
         return position
 
     def _agreed_fraction(self, phase: ScheduleConfig, position: Position) -> float:
@@ -206,16 +196,6 @@ class _Loop:
         if position.total % self._run.checkpoint_every == 0:
             self._save(position)
 
-    def _end_phase(self, position: Position) -> Position:
-        phase = self._stage.phases[position.phase]
-        self._gathered = []
-        if position.total % self._run.validate_every:
-            self._validate(phase.name, position)
-        position = replace(position, phase=position.phase + 1, step=0, seconds=0.0)
-        if position.phase < len(self._stage.phases):
-            self._stage.enter_phase(position.phase)
-        return position
-
     def _validate(self, name: str, position: Position) -> None:
         measures = self._stage.validate()
         self._logbook.scalars({f"validation/{key}": value for key, value in measures.items()}, position.total)
@@ -225,13 +205,7 @@ class _Loop:
         self._report(f"{name}, step {position.step} ({position.total}, {minutes:.1f} min): {values}")
 
     def _save(self, position: Position) -> None:
-        state = {
-            "position": asdict(position),
-            "stage": self._stage.state_dict(),
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-        save_checkpoint(self._run.folder / CHECKPOINT_FILE, state)
+        keep_state(self._run.folder / CHECKPOINT_FILE, self._stage, position, self._settings)
         self._stage.export(self._run.folder, position.total)
 
     def _stopped(self, position: Position) -> LoopResult:

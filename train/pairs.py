@@ -15,6 +15,7 @@ from stylegan2.errors import ConfigError
 from stylegan2.image import from_uint8, to_uint8
 from train.config import PairsConfig
 from train.processes import own_folder, own_seed
+from train.run_folder import claim_folder
 from train.seeds import Stream, positioned_generator
 
 UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
@@ -225,7 +226,7 @@ def _claim_folder(config: PairsConfig, owner: dict[str, Any]) -> None:
                 f"pairs.cache: {config.cache} holds pairs of another {others}; choose another folder"
             )
         return
-    config.cache.mkdir(parents=True, exist_ok=True)
+    claim_folder("pairs.cache", config.cache)
     file.write_text(json.dumps(wanted), encoding="utf-8")
 
 

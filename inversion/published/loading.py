@@ -11,6 +11,7 @@ from inversion.published.config import NAMES, PublishedConfig, channels_of, conf
 from inversion.published.contrastive import ContrastiveImageEncoder, ContrastiveLatentEncoder
 from inversion.published.encoders import ClcaeEncoder, build_encoder
 from inversion.published.model import PublishedModel
+from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.layouts import Found, recognise
@@ -56,6 +57,7 @@ def load_published(source: str | Path | Found, generator: Generator) -> Publishe
     if isinstance(encoder, ClcaeEncoder):
         encoder.fold_attention()
     from_file = found.generator is not None and W_AVG in found.generator
+    check_finite(str(found.path), {} if found.generator is None else found.generator)
     w_avg = found.generator[W_AVG].float() if found.generator is not None and from_file else generator.w_avg
     return PublishedModel(
         config,
@@ -96,7 +98,7 @@ def fill_strictly(network: nn.Module, state: Mapping[str, Tensor], title: str) -
         title: What a complaint begins with.
 
     Raises:
-        CheckpointError: Missing, left over and misshapen entries, the first of each by name.
+        CheckpointError: Missing, left over and misshapen entries, the first of each by name; no numbers.
     """
     wanted = {name: (tuple(value.shape), value.dtype) for name, value in network.state_dict().items()}
     misfits = [
@@ -116,6 +118,7 @@ def fill_strictly(network: nn.Module, state: Mapping[str, Tensor], title: str) -
             f"{title}: {'; '.join(complaints)}. "
             "`python -m stylegan2 convert --generator-only` makes a model of the generator alone"
         )
+    check_finite(title, state)
     # `assign` keeps the file's mapping: filling fresh storage would need the encoder's size once more.
     converted = {name: value.to(wanted[name][1]) for name, value in state.items()}
     network.load_state_dict(converted, assign=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.layouts.found import Found, Layout
@@ -31,7 +32,7 @@ def load_any_generator(path: str | Path) -> Loaded:
     """Read a weights file, find out its layout and build its generator.
 
     Raises:
-        CheckpointError: Not readable, not recognised, no generator in it, or tensors that do not fit.
+        CheckpointError: Not readable, not recognised, or see `build_generator`.
     """
     return build_generator(recognise(read_document(path)))
 
@@ -42,7 +43,7 @@ def build_generator(found: Found) -> Loaded:
     Where the file has no mean of W, it is the mean of mapping(z) over `MEAN_SAMPLES` seeded z.
 
     Raises:
-        CheckpointError: There is none, or tensors are missing or of another shape.
+        CheckpointError: There is none, or tensors are missing, of another shape, or no numbers.
     """
     if found.generator is None or found.config is None:
         raise CheckpointError(f"{found.path}: no generator in it; it holds {found.encoder_kind or 'none'}")
@@ -51,6 +52,7 @@ def build_generator(found: Found) -> Loaded:
             more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
             listed = ", ".join(entries[:_NAMED])
             raise CheckpointError(f"{found.path}: tensors {what} ({found.layout} layout): {listed}{more}")
+    check_finite(str(found.path), found.generator)
     generator = Generator(found.config)
     state = {name: value.float() for name, value in found.generator.items()}
     state.setdefault(W_AVG, generator.w_avg)

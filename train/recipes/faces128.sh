@@ -50,7 +50,7 @@ fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
 contrastive=(--set "phases.0.max_minutes=$(scaled $aligning)")
-inversion=(--set "aligner=$runs/contrastive/aligner.safetensors" --set phases.1.loss.align=0.1
+inversion=(--set "aligner=$runs/contrastive/aligner.safetensors"
     --set "data.images=$data" --set "phases.0.max_minutes=$(scaled $latents)"
     --set "phases.1.max_minutes=$(scaled $pixels)")
 refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refining)"
