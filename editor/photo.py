@@ -8,14 +8,17 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, features
 
-from editor.colour import DECODER_ERRORS, Pixels, to_rgb
+from editor.colour import Pixels, to_rgb
+from editor.decoding import DECODER_ERRORS
 from editor.errors import ImageInputError
+from editor.png_transparency import check_transparency, with_key
+from editor.tiff import check_tiff, describe_unreadable_tiff
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 32  # px; no face can be made out below
@@ -25,7 +28,13 @@ MAX_ASPECT = 8  # longer over shorter side
 _AVIF = ("AVIF",) if features.check("avif") else ()  # Pillow 11.3 on
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *_AVIF)  # the JPEG reader also takes MPO
 _ALLOWED = ", ".join(("allowed are JPEG, PNG, WebP, GIF, BMP, TIFF", *_AVIF))
+# How the files of these formats are called; those of a folder are chosen by it.
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
+)
 _HEAD_BYTES = 512
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIGNATURES = (  # how files begin that are no readable picture: (pattern, what to call them)
     (rb"%PDF", "a PDF document"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", "an SVG drawing"),
@@ -39,40 +48,49 @@ _SIGNATURES = (  # how files begin that are no readable picture: (pattern, what 
     (rb"GIF8", "a damaged or truncated GIF"),
     (rb"RIFF....WEBP", "a damaged or truncated WebP"),
     (rb"BM", "a damaged or truncated BMP"),
-    (rb"II\*\x00|MM\x00\*", "a damaged or truncated TIFF"),
+    (rb"II[*+]\x00|MM\x00[*+]", "a damaged or truncated TIFF"),
 )
 
 
 def load_photo(
-    source: str | Path | bytes | Image.Image | npt.NDArray[Any], *, max_pixels: int = MAX_PIXELS
+    source: str | Path | bytes | Image.Image | npt.NDArray[Any],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = MIN_SIDE,
+    name: str = "photo",
 ) -> Pixels:
     """Read a photo, turn it upright by its EXIF tag, and give it as RGB.
 
-    Of an animation or a multi-picture file the first frame is taken. Transparency is laid on white, deep
-    greyscale is scaled, an embedded colour profile is followed where it is usable (`editor.colour.to_rgb`).
+    The one reader of pictures: the app, training and evaluation see the same pixels of a file. Of an
+    animation or a multi-picture file the first frame is taken. Transparency is laid on white, deep greyscale
+    is scaled, an embedded colour profile is followed where it is usable (`editor.colour.to_rgb`).
 
     Args:
         source: A file's path, the bytes of a file, a Pillow image, or an array [H, W], [H, W, 3] or
             [H, W, 4] uint8 (grey, RGB, RGBA). It is not changed.
         max_pixels: Largest width times height; a larger picture is refused from its header, undecoded.
+        min_side: Smallest width and height, pixels.
+        name: What to call the picture in a message; the name of a file is added.
 
     Returns:
-        Pixels [H, W, 3] uint8 RGB, contiguous, sharing no memory with `source`; both sides at least 32 px,
-        the longer at most 8 times the shorter.
+        Pixels [H, W, 3] uint8 RGB, contiguous, sharing no memory with `source`; both sides at least
+        `min_side`, the longer at most 8 times the shorter.
 
     Raises:
-        ImageInputError: There is no such file, it is no picture of an allowed format, it is damaged, or its
-            size is outside the bounds above.
+        ImageInputError: There is no such file, it is no picture of an allowed format, it is damaged, its
+            samples are of a kind that cannot be read right, or its size is outside the bounds above.
     """
-    with _opened(source, max_pixels) as (image, name):
-        _check_size(name, image.size, max_pixels)
+    with _opened(source, max_pixels, name) as (image, called):
+        _check_size(called, image.size, max_pixels, min_side)
+        check_tiff(called, image)
+        key = check_transparency(called, image)
         try:
             image.load()
-            return _upright(to_rgb(image), _orientation(image))
+            return _upright(to_rgb(with_key(image, key)), _orientation(image))
         except DECODER_ERRORS as error:
             kind = f"{image.format or 'image'} of mode {image.mode}"
             advice = "it is damaged, truncated or of a rare kind; export it again as JPEG or PNG"
-            raise ImageInputError(f"{name} cannot be decoded ({kind}: {error}); {advice}") from error
+            raise ImageInputError(f"{called} cannot be decoded ({kind}: {error}); {advice}") from error
 
 
 def check_pixels(name: str, pixels: npt.NDArray[Any]) -> None:
@@ -92,47 +110,49 @@ def _describe_array(pixels: npt.NDArray[Any]) -> str:
     return f"an array {list(pixels.shape)} {pixels.dtype}"
 
 
-def _image_of_array(pixels: npt.NDArray[Any]) -> Image.Image:
+def _image_of_array(pixels: npt.NDArray[Any], name: str) -> Image.Image:
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     if pixels.dtype != np.uint8 or not fits or pixels.size == 0:
         allowed = "[H, W], [H, W, 3] or [H, W, 4] uint8"
-        raise ImageInputError(f"photo: got {_describe_array(pixels)}, expected {allowed}")
+        raise ImageInputError(f"{name}: got {_describe_array(pixels)}, expected {allowed}")
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 @contextmanager
-def _opened(source: object, max_pixels: int) -> Iterator[tuple[Image.Image, str]]:
+def _opened(source: object, max_pixels: int, name: str) -> Iterator[tuple[Image.Image, str]]:
     """The image of `source`, header read only, and its name in messages; closed here if opened here."""
     if isinstance(source, np.ndarray):
-        yield _image_of_array(source), "photo"
+        yield _image_of_array(source, name), name
     elif isinstance(source, Image.Image):
-        yield source, "photo"
+        yield source, name
     elif isinstance(source, bytes):
         if not source:
-            raise ImageInputError(f"photo is empty (0 bytes); {_ALLOWED}")
-        with _open_header("photo", io.BytesIO(source), source[:_HEAD_BYTES], max_pixels) as image:
-            yield image, "photo"
-    elif isinstance(source, str | Path):
-        name = f"photo '{Path(source).name or source}'"
-        head = _read_head(name, Path(source))
-        with _open_header(name, Path(source), head, max_pixels) as image:
+            raise ImageInputError(f"{name} is empty (0 bytes); {_ALLOWED}")
+        with _open_header(name, io.BytesIO(source), source[:_HEAD_BYTES], max_pixels) as image:
             yield image, name
+    elif isinstance(source, str | Path):
+        called = f"{name} '{Path(source).name or source}'"
+        head = _read_head(called, Path(source))
+        with Path(source).open("rb") as file, _open_header(called, file, head, max_pixels) as image:
+            yield image, called
     else:
         found = type(source).__name__
-        raise ImageInputError(f"photo: got {found}, expected a path, bytes, a Pillow image or an array")
+        raise ImageInputError(f"{name}: got {found}, expected a path, bytes, a Pillow image or an array")
 
 
-def _open_header(name: str, stream: Path | io.BytesIO, head: bytes, max_pixels: int) -> Image.Image:
+def _open_header(name: str, stream: BinaryIO, head: bytes, max_pixels: int) -> Image.Image:
     try:
         return Image.open(stream, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limit, three times ours, comes before the size can be asked for: only its text has it.
-        found = re.search(r"\d+", str(error))
-        megapixels = f"{int(found.group()) / 1e6:.0f}" if found else "too many"
+        pixels = re.search(r"\d+", str(error))
+        megapixels = f"{int(pixels.group()) / 1e6:.0f}" if pixels else "too many"
         limit = f"at most {max_pixels / 1e6:g} megapixels are allowed"
         raise ImageInputError(f"{name} has {megapixels} megapixels; {limit}") from error
     except DECODER_ERRORS as error:  # UnidentifiedImageError among them
-        raise ImageInputError(f"{name} is {_describe(head)}; {_ALLOWED}") from error
+        stream.seek(0)
+        found = describe_unreadable_tiff(stream) if head.startswith(_TIFF_HEADS) else None
+        raise ImageInputError(f"{name} is {found or f'{_describe(head)}; {_ALLOWED}'}") from error
 
 
 def _read_head(name: str, path: Path) -> bytes:
@@ -172,14 +192,14 @@ def _is_utf8(head: bytes) -> bool:
     return True
 
 
-def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+def _check_size(name: str, size: tuple[int, int], max_pixels: int, min_side: int) -> None:
     width, height = size
     found = f"{name} is {width}x{height} px"
     if width * height > max_pixels:
         limit = f"at most {max_pixels / 1e6:g} megapixels are allowed"
         raise ImageInputError(f"{found}, {width * height / 1e6:.1f} megapixels; {limit}")
-    if min(size) < MIN_SIDE:
-        raise ImageInputError(f"{found}; both sides must be at least {MIN_SIDE} px")
+    if min(size) < min_side:
+        raise ImageInputError(f"{found}; both sides must be at least {min_side} px")
     if max(size) > MAX_ASPECT * min(size):
         limit = f"the longer side may be at most {MAX_ASPECT} times the shorter"
         raise ImageInputError(f"{found}, {max(size) / min(size):.3g} to 1; {limit}")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from editor.colour import DECODER_ERRORS, scale_to_8_bit, to_rgb
+from editor.colour import scale_to_8_bit, to_rgb
+from editor.decoding import DECODER_ERRORS
 from editor.photo import load_photo
 from tests.pictures import encoded, picture
 

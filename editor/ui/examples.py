@@ -9,8 +9,8 @@ import cv2
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from editor.photo import load_photo
 from editor.pipeline import Editor
 from editor.ui.stage import ASSETS, jpeg_uri
 
@@ -32,10 +32,10 @@ class Example:
 
 def make_examples(editor: Editor) -> list[Example]:
     """The bundled photo, then faces of nobody, the same at every start."""
-    with Image.open(ASTRONAUT) as photo:
-        sides = (photo.width, photo.height) * 2
-        box = [round(part * side) for part, side in zip(ASTRONAUT_FACE, sides, strict=True)]
-        face = np.asarray(photo.convert("RGB").crop((box[0], box[1], box[2], box[3])))
+    photo = load_photo(ASTRONAUT)
+    sides = (photo.shape[1], photo.shape[0]) * 2
+    left, top, right, bottom = (round(part * side) for part, side in zip(ASTRONAUT_FACE, sides, strict=True))
+    face = photo[top:bottom, left:right]
     invented = [
         Example(label=f"Invented face {number}", picture=editor.sample(seed).crop, seed=seed)
         for number, seed in enumerate(SEEDS, 1)
