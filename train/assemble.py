@@ -1,11 +1,13 @@
 """Put a stage together from the files that its settings name."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from inversion.backbone import ResidualBlock
 from inversion.checkpoint import load_aligner, load_encoder, load_refiners
@@ -22,7 +24,7 @@ from stylegan2.image import shrink
 from train.alignment_loss import AlignmentLoss
 from train.config import ContrastiveConfig, InversionConfig
 from train.contrastive import ContrastiveStage
-from train.data import find_images
+from train.data import ImageSource, find_images
 from train.discriminator import Discriminator
 from train.generator_config import GeneratorTrainingConfig
 from train.generator_stage import GanNetworks, GeneratorStage
@@ -32,13 +34,14 @@ from train.identity import load_identity
 from train.inversion import InversionStage, Networks
 from train.pairs import sample_w
 from train.perceptual import has_packaged_weights, load_perceptual
-from train.processes import training_device
+from train.processes import is_main, training_device
 from train.refinement import RefinementStage
 from train.refinement_config import RefinementConfig
 from train.refinement_terms import RefinementNetworks
 from train.seeds import Stream, positioned_generator
 from train.sketch import fit_sketch
 
+Report = Callable[[str], None]  # receives one line per event
 SPREAD_SAMPLES = 8192  # latents behind w_std: its error is then far below one percent
 
 
@@ -50,13 +53,13 @@ class Framed(Protocol):
     img_avg: Tensor  # the mean's picture [3, R, R] in [-1, 1]
 
 
-def build_inversion(config: InversionConfig) -> InversionStage:
-    """Load everything that `config` names.
+def build_inversion(config: InversionConfig, *, report: Report = tqdm.write) -> InversionStage:
+    """Load everything that `config` names, and report the pictures that will be read.
 
     Raises:
         ConfigError: The encoder does not fit the generator, or the file it starts from.
         CheckpointError: A weights file is missing, damaged, or does not fit the others.
-        DatasetError: There are no real faces where some are needed.
+        DatasetError: There are no real faces where some are needed, or a shard is damaged.
         EngineError: The device is not there.
     """
     bundle, generator = _open_model(config)
@@ -80,7 +83,7 @@ def build_inversion(config: InversionConfig) -> InversionStage:
         for network in (generator, encoder, perceptual, identity):
             if network is not None:
                 to_channels_last(network)
-    source = find_images(config.data.images) if config.data.images is not None else None
+    source = _open_images(config.data.images, report) if config.data.images is not None else None
     return InversionStage(config, networks, source, bundle.generator_sha256)
 
 
@@ -103,8 +106,8 @@ def build_contrastive(config: ContrastiveConfig) -> ContrastiveStage:
     return ContrastiveStage(config, generator, aligner, bundle.generator_sha256)
 
 
-def build_refinement(config: RefinementConfig) -> RefinementStage:
-    """Load everything that `config` names; raises as `build_inversion`."""
+def build_refinement(config: RefinementConfig, *, report: Report = tqdm.write) -> RefinementStage:
+    """Load everything that `config` names; reports and raises as `build_inversion`."""
     bundle, generator = _open_model(config)
     device = generator.w_avg.device
     file = config.encoder or bundle.encoder_path
@@ -140,16 +143,17 @@ def build_refinement(config: RefinementConfig) -> RefinementStage:
         for network in vars(networks).values():
             if isinstance(network, nn.Module):
                 to_channels_last(network)
-    return RefinementStage(config, networks, find_images(config.images), bundle.generator_sha256)
+    source = _open_images(config.images, report)
+    return RefinementStage(config, networks, source, bundle.generator_sha256)
 
 
-def build_generator(config: GeneratorTrainingConfig) -> GeneratorStage:
-    """Make the networks, from the bundle `start_from` where there is one.
+def build_generator(config: GeneratorTrainingConfig, *, report: Report = tqdm.write) -> GeneratorStage:
+    """Make the networks, from the bundle `start_from` where there is one, and report the pictures.
 
     Raises:
         ConfigError: `start_from` does not fit the architecture.
         CheckpointError: A weights file of `start_from` is damaged.
-        DatasetError: There are no pictures.
+        DatasetError: There are no pictures, or a shard is damaged.
         EngineError: The device is not there.
     """
     device = training_device(config.hardware.device)
@@ -176,7 +180,14 @@ def build_generator(config: GeneratorTrainingConfig) -> GeneratorStage:
     networks = GanNetworks(
         generator=generator.to(device), discriminator=discriminator.to(device), features=features
     )
-    return GeneratorStage(config, networks, find_images(config.images))
+    return GeneratorStage(config, networks, _open_images(config.images, report))
+
+
+def _open_images(pattern: str, report: Report) -> ImageSource:
+    source = find_images(pattern)
+    if is_main():
+        report(source.describe())
+    return source
 
 
 def _open_model(

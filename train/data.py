@@ -2,12 +2,11 @@
 
 import glob
 import hashlib
-import io
 import itertools
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import braceexpand
@@ -17,8 +16,20 @@ import webdataset as wds
 from PIL import Image
 from torch import Tensor
 
+from editor.errors import ImageInputError
+from editor.photo import SUFFIXES, load_photo
 from train.errors import DatasetError
-from train.shards import SUFFIXES, Sample, is_address, is_shard, read_shard, shard_name
+from train.folders import search
+from train.shards import (
+    Census,
+    Sample,
+    count_shard,
+    is_address,
+    is_shard,
+    read_shard,
+    shard_name,
+    without_query,
+)
 
 WHOLE = (0, 1)  # every picture of a shard, see `ImageSource.samples`
 
@@ -27,9 +38,10 @@ WHOLE = (0, 1)  # every picture of a shard, see `ImageSource.samples`
 class ImageSource:
     """Where pictures come from: tar shards, or the files of a folder."""
 
-    name: str  # as the user wrote it, for messages
+    name: str  # as the user wrote it, but for an address's query, for messages
     files: tuple[str, ...]  # local paths; of shards also addresses
     shards: bool
+    left_out: Census = field(default_factory=Census)  # of a folder's files; of shards `describe` counts them
 
     def samples(
         self, files: list[str], buffer: int, rng: random.Random | None, part: tuple[int, int] = WHOLE
@@ -48,42 +60,85 @@ class ImageSource:
         read = _read_shards(files, part) if self.shards else _read_files(files)
         return read if rng is None else _shuffled(read, buffer, rng)
 
+    def describe(self) -> str:
+        """How many pictures there are in how many files, and what is left out, in one sentence.
+
+        Local shards are counted by their headers; those at an address, which nobody has yet, are not.
+
+        Raises:
+            DatasetError: A shard is missing or damaged.
+        """
+        if any(map(is_address, self.files)):
+            return f"{self.name}: {_counted(len(self.files), 'file')}, streamed"
+        census = replace(self.left_out, pictures=0 if self.shards else len(self.files))
+        if self.shards:
+            for file in self.files:
+                count_shard(file, census)
+        counts = describe_counts(self.name, census.pictures, len(self.files))
+        return "; ".join(filter(None, (counts, str(census))))
+
+
+def describe_counts(name: str, pictures: int, files: int) -> str:
+    """How a stage says at its start what it reads: `faces: 34,144 pictures in 5 files`."""
+    return f"{name}: {_counted(pictures, 'picture')} in {_counted(files, 'file')}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
 
 def find_images(pattern: str) -> ImageSource:
     """Look for shards or pictures.
 
     Shards at an address are streamed anew in every pass and never stored, so that a data set may exceed the
-    disk; whether they are there shows when they are read.
+    disk; whether they are there shows when they are read. A file that is there by the very name is taken
+    before braces and wildcards are.
 
     Args:
-        pattern: A folder of pictures (searched with its subfolders) or of .tar shards, one .tar file, or a
-            pattern with braces or wildcards, as `faces/train-{0000..0004}.tar`; or the http or https address
-            of a .tar file, with braces but without wildcards, and perhaps with a query.
+        pattern: A folder of pictures or of .tar shards, searched with its subfolders and those that it links
+            to, see `train.folders.search`; one .tar file; or a pattern with braces or wildcards, as
+            `faces/train-{0000..0004}.tar`, in which a backslash is no more than itself; or the http or https
+            address of a .tar file, with braces but without wildcards, and perhaps with a query.
 
     Raises:
-        DatasetError: Nothing is there, or it is neither pictures nor shards.
+        DatasetError: Nothing is there, it is neither pictures nor shards, or it is both.
     """
     if not is_address(pattern) and Path(pattern).is_dir():
         return _in_folder(pattern)
-    try:
-        parts = list(braceexpand.braceexpand(pattern))
-    except ValueError as error:
-        raise DatasetError(f"{pattern}: braces without a partner ({error})") from error
-    files = tuple(itertools.chain.from_iterable(map(_find, parts)))
+    files = tuple(_match(pattern))
     for file in files:
         if not is_shard(file):
             found = shard_name(file) or file
-            raise DatasetError(f"{pattern}: expected a folder or .tar shards, found {found}")
-    return ImageSource(pattern, files, shards=True)
+            raise DatasetError(f"{without_query(pattern)}: expected a folder or .tar shards, found {found}")
+    return ImageSource(without_query(pattern), files, shards=True)
 
 
 def _in_folder(pattern: str) -> ImageSource:
-    folder = Path(pattern)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    shards = sorted(folder.glob("*.tar"))
-    if not files and not shards:
+    found = search(Path(pattern))
+    pictures, shards = found.pictures, found.shards
+    if pictures and shards:
+        raise DatasetError(
+            f"{pattern}: both pictures ({len(pictures):,}, as {pictures[0]}) and shards "
+            f"({len(shards):,}, as {shards[0]}); must be one or the other: move one away, or name *.tar"
+        )
+    if not pictures and not shards:
         raise DatasetError(f"{pattern}: no images (looked for {' '.join(SUFFIXES)} and .tar shards)")
-    return ImageSource(pattern, tuple(map(str, files or shards)), shards=not files)
+    files = tuple(map(str, pictures or shards))
+    return ImageSource(pattern, files, shards=not pictures, left_out=found.left_out)
+
+
+def _match(pattern: str) -> Iterator[str]:
+    """The files or addresses that `pattern` stands for."""
+    if not is_address(pattern) and Path(pattern).is_file():
+        yield pattern
+        return
+    try:
+        # Without escapes: the backslashes of a path on Windows would be eaten.
+        parts = list(braceexpand.braceexpand(pattern, escape=False))
+    except ValueError as error:
+        raise DatasetError(f"{without_query(pattern)}: braces without a partner ({error})") from error
+    for part in parts:
+        yield from _find(part)
 
 
 def _find(part: str) -> list[str]:
@@ -99,10 +154,10 @@ def _find(part: str) -> list[str]:
 
 
 def decode_image(encoded: bytes, size: int, name: str) -> np.ndarray:
-    """Decode one aligned picture and shrink it by area.
+    """Decode one aligned picture as the app does (`editor.photo.load_photo`), and shrink it by area.
 
     Args:
-        encoded: A PNG, JPEG or WebP file's content.
+        encoded: The content of a file of any format that the app takes.
         size: Side of the result in pixels.
         name: What to call the picture in a message.
 
@@ -110,19 +165,20 @@ def decode_image(encoded: bytes, size: int, name: str) -> np.ndarray:
         pixels [size, size, 3] uint8.
 
     Raises:
-        DatasetError: The picture is damaged, not square, or smaller than `size`.
+        DatasetError: The picture cannot be read, is not square, or is smaller than `size`.
     """
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:
-            width, height = picture.size
-            if width != height or width < size:
-                raise DatasetError(
-                    f"{name}: {width} x {height} pixels; expected an aligned square of at least {size} a side"
-                )
-            rgb = picture.convert("RGB")
-            return np.array(rgb if width == size else rgb.resize((size, size), Image.Resampling.BOX))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{name}: not a readable picture ({error})") from error
+        pixels = load_photo(encoded, min_side=1, name=name)
+    except ImageInputError as error:
+        raise DatasetError(str(error)) from error
+    height, width, _ = pixels.shape
+    if width != height or width < size:
+        raise DatasetError(
+            f"{name}: {width} x {height} pixels; expected an aligned square of at least {size} a side"
+        )
+    if width == size:
+        return pixels
+    return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX))
 
 
 def in_validation(key: str, fraction: float) -> bool:

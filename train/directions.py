@@ -22,6 +22,7 @@ from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
 from stylegan2.errors import CheckpointError
 from stylegan2.renderer import Renderer
+from train.data import describe_counts
 from train.direction_choice import FOUND_SHARE, Change, MeasureStep, gentlest_step
 from train.direction_fit import partial_directions, sparing_directions
 from train.direction_probe import Pixels, StepProbe, draw, measure_faces
@@ -130,6 +131,7 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
     names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
     if config.pool:
         w, pictures = read_pool(config.pool, config.count, bundle.generator_sha256)
+        report(describe_counts(str(config.pool), len(w), files=1))
     else:
         w = _sample(generator, config.count, config.seed, config.psi)
         pictures = draw(renderer, w)

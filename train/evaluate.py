@@ -23,7 +23,7 @@ from train.data import find_images, read_images
 from train.drawing import CompiledSynthesis
 from train.edit_truth import measure_edits
 from train.evaluate_config import EvaluateConfig
-from train.evaluation_progress import Count, Show, show_bar
+from train.evaluation_progress import Count, Show, say, show_bar
 from train.measure import BATCH, IDENTITY_FILE, MetricNetworks, load_metric_networks, measure, summarise
 from train.model_facts import facts_for_model
 from train.retention import report_retention
@@ -37,6 +37,7 @@ def evaluate(
     *,
     show: Show = show_bar,
     keep: Callable[[dict[str, Any]], None] = lambda result: None,
+    report: Callable[[str], None] = say,
 ) -> dict[str, Any]:
     """Measure a model on aligned faces, one part after the other.
 
@@ -44,6 +45,7 @@ def evaluate(
         config: What is measured, and with what.
         show: Shows how far a part is.
         keep: Receives the result so far after every part; its protocol has "missing_parts" before the last.
+        report: Receives one line, which says what pictures are read.
 
     Returns:
         {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
@@ -60,6 +62,7 @@ def evaluate(
     opened = _open(load_bundle(config.bundle), choose_device(config.device), config)
     subject = opened.subject
     source = find_images(config.data)
+    report(source.describe() + (f"; at most {config.limit:,} are read" if config.limit is not None else ""))
     batches = list(read_images(source, subject.generator.img_resolution, BATCH, limit=config.limit))
     drawing = CompiledSynthesis(subject.synthesis, opened.device) if config.fast else None
     protocol = {"data": config.data, "faces": sum(map(len, batches)), **_protocol(opened)}

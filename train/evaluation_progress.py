@@ -10,6 +10,11 @@ Count = Callable[[int], object]  # pictures done since the last call
 Show = Callable[[str, int], AbstractContextManager[Count]]  # (part, pictures in all) -> what counts them
 
 
+def say(line: str) -> None:
+    """Write a line to stderr, where no result is, and above a bar."""
+    tqdm.write(line, file=sys.stderr)
+
+
 @contextmanager
 def show_bar(part: str, total: int) -> Iterator[Count]:
     """Show a bar with the time that is left, until the context ends.

@@ -6,7 +6,9 @@ command line name.
 
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
@@ -15,9 +17,9 @@ from urllib.request import urlopen
 
 import webdataset as wds
 
+from editor.photo import SUFFIXES
 from train.errors import DatasetError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SCHEMES = ("http://", "https://")
 TIMEOUT = 60.0  # seconds without a byte
 Sample = tuple[str, bytes]  # key, encoded picture
@@ -46,31 +48,84 @@ def shard_name(file: str) -> str:
     return posixpath.basename(unquote(_address_path(file))) if is_address(file) else Path(file).name
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a path with slashes, below the folder or inside the tar that was named, is none of a data set.
+
+    Names that start with a dot are, and all in `__MACOSX`: systems keep notes of their own there.
+    """
+    parts = path.split("/")
+    return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts)
+
+
+@dataclass
+class Census:
+    """What a shard, a folder or several hold."""
+
+    pictures: int = 0
+    left_out: int = 0  # files that could be taken for pictures, but are none
+    example: str = ""  # name of the first of them
+
+    def leave_out(self, name: str) -> None:
+        """Count one file that is left out."""
+        self.left_out += 1
+        self.example = self.example or name
+
+    def __str__(self) -> str:
+        """The files that are left out, in words; empty where there are none."""
+        files = "file" if self.left_out == 1 else "files"
+        return f"{self.left_out:,} {files} left out, as {self.example}" if self.left_out else ""
+
+
+def count_shard(file: str, census: Census) -> None:
+    """Add the pictures of a local shard to `census`, by its headers alone.
+
+    Raises:
+        DatasetError: The shard is missing or damaged.
+    """
+    try:
+        with tarfile.open(file) as tar:
+            for member in tar:
+                if member.isreg() and _is_picture(member.name, census):
+                    census.pictures += 1
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise DatasetError(f"{file}: damaged or unreadable shard ({_reason(error)})") from error
+
+
 def read_shard(file: str) -> Iterator[Sample]:
-    """Pictures of one shard in their stored order, their keys `shard's file name/key.field`.
+    """Pictures of one shard in their stored order, their keys `shard's file name/key.suffix`.
+
+    As everywhere in WebDataset, a key ends at the first dot of a file's name. Only `KEY.<suffix>` is a
+    picture: `KEY.mask.png` is something else about the same face and left out, as are hidden files.
 
     Args:
         file: A local path, or an http or https address; redirections are followed.
 
     Raises:
-        DatasetError: The shard is missing, damaged, or its transfer broke off.
+        DatasetError: The shard is missing, damaged, its transfer broke off, or it holds nothing but
+            pictures with a further dot in their names.
     """
-    shard, told = shard_name(file), _without_query(file)
+    shard, told = shard_name(file), without_query(file)
     try:
         stream = _open(file)
     except (OSError, ValueError, HTTPException) as error:
         raise DatasetError(f"{told}: cannot be opened ({error})") from error
+    census = Census()
     with stream:
         # Not through webdataset's own opening of files: it runs commands, `curl` for an address among them.
         files = wds.tariterators.tar_file_expander(
-            [{"url": file, "stream": stream}], select_files=_is_picture
+            [{"url": file, "stream": stream}], select_files=lambda name: _is_picture(name, census)
         )
         try:
             for sample in wds.tariterators.group_by_keys(files):
                 for field in filter(_is_picture_field, sample):
+                    census.pictures += 1
                     yield f"{shard}/{sample['__key__']}.{field}", sample[field]
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise DatasetError(f"{told}: damaged or unreadable shard ({_reason(error)})") from error
+    if not census.pictures and census.left_out:
+        raise DatasetError(
+            f"{told}: no pictures; {census}; the name of a picture must have one dot only, before its suffix"
+        )
 
 
 class _Download:
@@ -113,10 +168,10 @@ def _address_path(address: str) -> str:
     try:
         return urlsplit(address).path
     except ValueError as error:
-        raise DatasetError(f"{_without_query(address)}: not an address ({error})") from error
+        raise DatasetError(f"{without_query(address)}: not an address ({error})") from error
 
 
-def _without_query(file: str) -> str:
+def without_query(file: str) -> str:
     """What to call a shard in a message: queries may hold keys to a store."""
     return file.partition("?")[0] if is_address(file) else file
 
@@ -127,9 +182,15 @@ def _reason(error: Exception) -> str:
     return str(said).partition(" @ ")[0]
 
 
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+def _is_picture(name: str, census: Census) -> bool:
+    """Whether a tar's file is a picture; one that looks like one but is none is counted in `census`."""
+    if is_hidden(name) or not name.lower().endswith(SUFFIXES):
+        return False
+    if posixpath.basename(name).count(".") > 1:
+        census.leave_out(name)
+        return False
+    return True
 
 
 def _is_picture_field(name: str) -> bool:
-    return _is_picture(f".{name}")
+    return f".{name}" in SUFFIXES
