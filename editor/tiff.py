@@ -13,7 +13,7 @@ from editor.decoding import DECODER_ERRORS
 from editor.errors import ImageInputError
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT = 258, 259, 262, 277, 284, 338, 339
-_WHITE_IS_ZERO = 0  # of _PHOTOMETRIC
+_WHITE_IS_ZERO, _YCBCR = 0, 6  # of _PHOTOMETRIC
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # values of _FORMAT
 _KINDS = {_UNSIGNED: "unsigned integer", _SIGNED: "signed integer", _FLOAT: "floating-point"}
 
@@ -78,6 +78,8 @@ def _decodes_right(image: TiffImagePlugin.TiffImageFile) -> bool:
         return False  # 12 bits come out dark; signed samples wrap, or come out at half their brightness
     if kind == _FLOAT and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         return False  # negative; without a range there is nothing to turn it over in
+    if tags.get(_PHOTOMETRIC) == _YCBCR and tags.get(_COMPRESSION, 1) == 1:
+        return False  # only libtiff, which reads the compressed ones, turns them into RGB
     # Decompressed samples are in the machine's byte order, but are swapped once more.
     return not (image.mode in ("I", "F") and tags.prefix == b"MM" and tags.get(_COMPRESSION, 1) != 1)
 
@@ -95,6 +97,8 @@ def _description(tags: Mapping[int, Any]) -> str:
         notes.append("each channel in a plane of its own")
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         notes.append("white stored as 0")
+    if tags.get(_PHOTOMETRIC) == _YCBCR:
+        notes.append("YCbCr")
     if tags.get(_COMPRESSION, 1) != 1:
         notes.append("compressed")
     if getattr(tags, "prefix", b"") == b"MM":

@@ -1,6 +1,8 @@
 """Every colour mode that Pillow decodes becomes 8-bit RGB."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from PIL import Image, ImageCms
 from editor.colour import scale_to_8_bit, to_rgb
 from editor.decoding import DECODER_ERRORS
 from editor.photo import load_photo
+from editor.png_colour import profile_of_chunks
+from tests.hand_made import chunk, png
 from tests.pictures import encoded, picture
 
 
@@ -92,6 +96,80 @@ def test_a_fitting_colour_profile_is_followed_and_others_ignored():
     swapped = swapped.replace(b"s\0R\0G\0B", b"x\0R\0G\0B").replace(b"sRGB", b"xRGB")
     found = load_photo(encoded(picture(), "PNG", icc_profile=swapped)).astype(int)
     assert np.abs(found - picture()[..., [1, 0, 2]]).max() <= 2
+
+
+def linear_profile(name, space="RGB "):
+    """A profile of light itself, which calls itself `name`."""
+    light = profile_of_chunks({"gamma": 1.0}, grey=space == "GRAY")
+    described = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + bytes(1 + 78)
+    count = struct.unpack(">I", light[128:132])[0]
+    table = [list(struct.unpack(">4sII", light[at : at + 12])) for at in range(132, 132 + 12 * count, 12)]
+    moved = b"".join(struct.pack(">4sII", tag, start + 12, size) for tag, start, size in table)
+    entry = struct.pack(">4sII", b"desc", len(light) + 12, len(described))
+    body = light[132 + 12 * count :]
+    whole = light[4:128] + struct.pack(">I", count + 1) + moved + entry + body + described
+    return struct.pack(">I", len(whole) + 4) + whole
+
+
+def from_linear(levels):
+    """IEC 61966-2-1; light in 0..255 -> levels."""
+    light = levels / 255
+    return np.rint(255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize("name", ["GIMP built-in Linear sRGB", "sRGB", "Linear light"])
+def test_a_profile_is_judged_by_what_it_does_and_not_by_its_name(name):
+    profile = linear_profile(name)
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    assert ImageCms.getProfileDescription(opened).strip() == name
+    found = load_photo(encoded(picture(), "PNG", icc_profile=profile))
+    assert np.abs(found - from_linear(picture())).max() <= 1
+
+
+def test_a_profile_of_srgb_leaves_every_level_whatever_its_name():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    renamed = srgb.replace(b"s\0R\0G\0B", b"x\0R\0G\0B").replace(b"sRGB", b"xRGB")
+    assert renamed != srgb
+    np.testing.assert_array_equal(load_photo(encoded(picture(), "PNG", icc_profile=renamed)), picture())
+
+
+@pytest.mark.parametrize("fmt", ["PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "L and a transparent grey"])
+def test_a_profile_of_greys_is_followed_in_every_grey_mode(mode, fmt):
+    grey = picture()[..., 0]
+    image, options = Image.fromarray(grey), {}
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "LA":
+        image = Image.merge("LA", [image, Image.new("L", image.size, 255)])
+    elif mode.startswith("L and"):
+        options = {"transparency": 255} if fmt == "PNG" else {}
+    else:
+        image = image.convert(mode)
+    levels = np.array(image.convert("L")) if mode == "1" else grey
+    data = encoded(image, fmt, icc_profile=linear_profile("greys", "GRAY"), **options)
+    assert np.abs(load_photo(data) - from_linear(levels)[..., None]).max() <= 1
+
+
+def test_a_profile_of_greys_is_followed_in_16_bit_grey_with_alpha():
+    grey = picture()[..., :1].astype(np.uint16) * 257
+    body = b"greys\0\0" + zlib.compress(linear_profile("greys", "GRAY"))
+    data = png(np.dstack([grey, np.full_like(grey, 65535)]), chunk(b"iCCP", body), bits=16)
+    assert np.abs(load_photo(data) - from_linear(picture()[..., :1])).max() <= 1
+
+
+def test_a_profile_of_greys_is_ignored_in_colours_and_one_of_colours_in_greys():
+    greys, colours = linear_profile("greys", "GRAY"), linear_profile("colours")
+    np.testing.assert_array_equal(load_photo(encoded(picture(), "PNG", icc_profile=greys)), picture())
+    grey = picture()[..., 0]
+    found = load_photo(encoded(grey, "PNG", icc_profile=colours))
+    np.testing.assert_array_equal(found, np.repeat(grey[..., None], 3, 2))
+
+
+def test_deep_greys_of_other_ranges_follow_their_profile():
+    ramp = np.linspace(0, 1, 40 * 40, dtype=np.float32).reshape(40, 40)
+    data = encoded(ramp, "TIFF", icc_profile=linear_profile("greys", "GRAY"))
+    assert np.abs(load_photo(data)[..., 0] - from_linear(255 * ramp)).max() <= 1
 
 
 def test_to_rgb_of_a_damaged_unloaded_image_raises_a_decoder_error():

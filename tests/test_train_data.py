@@ -75,7 +75,7 @@ def test_a_pattern_without_files_is_refused(tmp_path, name):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"no images \(looked for \.png \.jpg"):
+    with pytest.raises(DatasetError, match=r"no images \(looked for \.png .*\.jpg .*\.tif"):
         find_images(str(tmp_path))
 
 
@@ -104,14 +104,14 @@ def test_shrinking_averages_areas():
 @pytest.mark.parametrize(
     ("encoded", "message"),
     [
-        (b"", "not a readable picture"),
-        (b"no picture", "not a readable picture"),
-        (encode(3, 64)[:90], "not a readable picture"),
-        (encode(3, 8), "8 x 8 pixels; expected an aligned square of at least 16"),
+        (b"", r" is empty \(0 bytes\)"),
+        (b"no picture", " is text; allowed are JPEG"),
+        (encode(3, 64)[:90], " cannot be decoded"),
+        (encode(3, 8), ": 8 x 8 pixels; expected an aligned square of at least 16"),
     ],
 )
 def test_a_bad_picture_is_refused_by_name(encoded, message):
-    with pytest.raises(DatasetError, match=f"face 7: .*{message}"):
+    with pytest.raises(DatasetError, match=f"^face 7{message}"):
         decode_image(encoded, 16, "face 7")
 
 
@@ -256,8 +256,8 @@ def test_a_position_of_another_number_of_workers_is_refused(shards):
 
 def test_several_pictures_of_one_key_are_all_read(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for name in ("face.one.png", "face.two.png"):
-            data = encode(len(name))
+        for name in ("face.png", "face.jpg"):
+            data = encode(1)
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
