@@ -147,6 +147,16 @@ def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypa
     assert all(0 < direction.sigma < 10 for direction in bank.values())
 
 
+def test_a_pool_is_counted_before_it_is_read(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.directions.load_networks", lambda folder: None)
+    monkeypatch.setattr("train.directions.measure", lambda *_: None)
+    write_pool(tmp_path, load_bundle(tmp_path).generator_sha256)
+    config, lines = settings_from_dict({**settings, "pool": str(tmp_path)}, DirectionsConfig), []
+    with pytest.raises(DatasetError, match="a face in 0 of 3 pictures"):
+        discover(config, lines.append)
+    assert lines == [f"{tmp_path}: 3 pictures in 1 file", "measured 0 of 3 faces"]
+
+
 def test_ways_that_spare_identity_are_found_and_named(settings, monkeypatch):
     # The toy's W has too few dimensions to hold more attributes than these and still have a choice.
     monkeypatch.setattr("train.directions.CONTROLS", ("brightness",))

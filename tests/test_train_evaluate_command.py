@@ -178,6 +178,7 @@ def test_settings_are_measured_and_progress_is_on_stderr_alone(settings, tmp_pat
     assert list(result) == ["protocol", *PARTS]
     assert (result["protocol"]["faces"], result["edits"]["protocol"]["faces"]) == (2, 2)
     assert "missing_parts" not in result["protocol"]
+    assert f"{settings['data']}: 3 pictures in 1 file; at most 2 are read\n" in captured.err
     for i, part in enumerate(["spaces", "grid", *PARTS[1:]]):
         assert re.search(rf"{part} \({i + 1} of 5\) 100%.* done, .* left", captured.err), captured.err
 

@@ -72,6 +72,12 @@ def configured(settings, **changes):
 run = partial(run_stage, build_generator)
 
 
+def test_the_pictures_are_counted_at_the_start(settings, pictures):
+    lines = []
+    build_generator(configured(settings), report=lines.append)
+    assert lines == [f"{pictures}: 40 pictures in 40 files"]
+
+
 def trained(config, steps):
     stage = build_generator(config)
     stage.enter_phase(0)

@@ -80,6 +80,15 @@ def configured(settings, **changes):
 run = partial(run_stage, build_inversion)
 
 
+def test_the_real_faces_are_counted_at_the_start_if_there_are_any(settings, shard):
+    lines = []
+    build_inversion(configured(settings), report=lines.append)
+    assert lines == [f"{shard}: 40 pictures in 1 file"]
+    data, phases = {**settings["data"], "images": None}, settings["phases"][:1]
+    build_inversion(configured(settings, data=data, phases=phases), report=lines.append)
+    assert len(lines) == 1
+
+
 def in_folder(settings, name, tmp_path):
     run_settings = {**settings["run"], "folder": str(tmp_path / name)}
     pairs = {**settings["pairs"], "cache": str(tmp_path / f"{name}-pool")}

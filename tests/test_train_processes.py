@@ -98,6 +98,7 @@ def test_the_processes_of_a_stage_hold_the_same_weights_and_other_pairs(tmp_path
     command = ("train", "inversion", "--config", tmp_path / "toy.yaml")
     done = launch(*TORCHRUN, "-m", *command)
     assert (done.stdout + done.stderr).count("finished: 3 steps") == 1
+    assert done.stdout.count("faces-{0..1}.tar: 24 pictures in 2 files\n") == 1
     run = tmp_path / "run"
     first, second = (load_checkpoint(run / part / "checkpoint.pt") for part in (".", "process-1"))
     assert first["position"]["total"] == second["position"]["total"] == 3

@@ -82,6 +82,13 @@ def configured(settings, **changes):
 run = partial(run_stage, build_refinement)
 
 
+def test_the_faces_are_counted_at_the_start(settings, model):
+    lines = []
+    build_refinement(configured(settings), report=lines.append)
+    assert [line.partition(": ")[0] for line in lines] == [str(model / "faces.tar")]
+    assert lines[0].endswith(" pictures in 1 file")
+
+
 def in_folder(settings, name, tmp_path):
     return configured(settings, run={**settings["run"], "folder": str(tmp_path / name)})
 
