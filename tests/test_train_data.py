@@ -254,12 +254,16 @@ def test_a_position_of_another_number_of_workers_is_refused(shards):
         RealImages(source, 16, 2).load_state_dict(RealImages(source, 16, 2, workers=2).state_dict())
 
 
-def test_several_pictures_of_one_key_are_all_read(tmp_path):
+def test_two_pictures_of_one_key_are_refused_since_one_may_be_a_mask(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for name in ("face.png", "face.jpg"):
+        for name in ("face.webp", "face.json", "face.png"):
             data = encode(1)
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-    found = itertools.chain.from_iterable(read_images(find_images(str(tmp_path / "a.tar")), 16, 1))
-    assert len(list(found)) == 2
+    source = find_images(str(tmp_path / "a.tar"))
+    said = r"a\.tar: face has the pictures \.webp and \.png; must be one"
+    with pytest.raises(DatasetError, match=said):
+        source.describe()
+    with pytest.raises(DatasetError, match=said):
+        next(read_images(source, 16, 1))

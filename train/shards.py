@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -80,13 +81,14 @@ def count_shard(file: str, census: Census) -> None:
     """Add the pictures of a local shard to `census`, by its headers alone.
 
     Raises:
-        DatasetError: The shard is missing or damaged.
+        DatasetError: The shard is missing or damaged, or a key has two pictures.
     """
     try:
         with tarfile.open(file) as tar:
-            for member in tar:
-                if member.isreg() and _is_picture(member.name, census):
-                    census.pictures += 1
+            names = [each.name for each in tar if each.isreg() and _is_picture(each.name, census)]
+        for key, group in groupby(names, key=lambda name: name.rpartition(".")[0]):
+            _check_one_picture(file, key, [name.rpartition(".")[2] for name in group])
+        census.pictures += len(names)
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise DatasetError(f"{file}: damaged or unreadable shard ({_reason(error)})") from error
 
@@ -101,8 +103,8 @@ def read_shard(file: str) -> Iterator[Sample]:
         file: A local path, or an http or https address; redirections are followed.
 
     Raises:
-        DatasetError: The shard is missing, damaged, its transfer broke off, or it holds nothing but
-            pictures with a further dot in their names.
+        DatasetError: The shard is missing, damaged, its transfer broke off, it holds nothing but pictures
+            with a further dot in their names, or a key has two pictures.
     """
     shard, told = shard_name(file), without_query(file)
     try:
@@ -117,7 +119,9 @@ def read_shard(file: str) -> Iterator[Sample]:
         )
         try:
             for sample in wds.tariterators.group_by_keys(files):
-                for field in filter(_is_picture_field, sample):
+                fields = list(filter(_is_picture_field, sample))
+                _check_one_picture(told, sample["__key__"], fields)
+                for field in fields:
                     census.pictures += 1
                     yield f"{shard}/{sample['__key__']}.{field}", sample[field]
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
@@ -125,6 +129,16 @@ def read_shard(file: str) -> Iterator[Sample]:
     if not census.pictures and census.left_out:
         raise DatasetError(
             f"{told}: no pictures; {census}; the name of a picture must have one dot only, before its suffix"
+        )
+
+
+def _check_one_picture(shard: str, key: str, suffixes: list[str]) -> None:
+    """Refuse a face with two pictures: one of them is as likely a mask, and nothing says which."""
+    if len(suffixes) > 1:
+        found = " and ".join(f".{suffix}" for suffix in suffixes)
+        raise DatasetError(
+            f"{shard}: {key} has the pictures {found}; must be one, others need a further dot in their "
+            "names, as KEY.mask.png"
         )
 
 
