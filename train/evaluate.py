@@ -16,7 +16,7 @@ from inversion.directions import DIRECTIONS_ROOT, find_directions, load_directio
 from stylegan2.bundle import ModelBundle, load_bundle
 from stylegan2.checkpoint import load_generator
 from stylegan2.engine import choose_device
-from stylegan2.errors import CheckpointError
+from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.folded import FoldedSynthesis
 from train.alignment_report import report_alignment
 from train.data import find_images, read_images
@@ -199,8 +199,15 @@ def _open(model: ModelBundle, device: torch.device, config: EvaluateConfig) -> _
     )
     told = files if config.directions is None else {**files, "directions": config.directions}
     subject = Subject(
-        generator=generator, synthesis=synthesis, encoder=network, chain=chain, directions=directions
+        generator=generator,
+        synthesis=synthesis,
+        encoder=network,
+        chain=chain,
+        directions=directions,
+        spaces=config.spaces,
     )
+    if not subject.reconstructions():
+        raise ConfigError(f"spaces: {', '.join(config.spaces)}; without refiners there is w alone")
     return _Opened(
         subject=subject,
         model=model,

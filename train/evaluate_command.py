@@ -14,6 +14,7 @@ from train.evaluate import as_table, evaluate
 from train.evaluate_config import EvaluateConfig
 from train.run_folder import claim_folder
 from train.stop import SIGNAL_EXIT, StopSignal, stopping_at_once
+from train.subject import SPACES
 
 
 def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,6 +39,8 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     faces = f"faces whose attributes are measured under edits, 0 for none [{standard.retention_faces}]"
     parser.add_argument("--retention-faces", type=int, help=faces)
     parser.add_argument("--limit", type=int, help="at most so many faces")
+    chosen = f"spaces to measure [{' '.join(standard.spaces)}]"
+    parser.add_argument("--spaces", nargs="+", choices=SPACES, help=chosen)
     parser.add_argument("--metrics-dir", type=Path, help=f"networks [{standard.metrics_dir}]")
     parser.add_argument("--device", help=f"auto, cpu, cuda or mps [{standard.device}]")
     parser.add_argument("--grid", type=Path, help="save invented faces, inversions and edits as a picture")

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from inversion.search import Space
 from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError
 from train.edit_truth import FACES as EDIT_FACES
 from train.logbook import REPOSITORY
 from train.retention import FACES as RETENTION_FACES
+from train.subject import SPACES
 
 DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
 PICTURES = (".jpg", ".jpeg", ".png")  # what a grid can be written as
@@ -26,6 +28,7 @@ class EvaluateConfig:
     edit_faces: int = EDIT_FACES  # generated faces whose edits are measured; 0: none
     retention_faces: int = RETENTION_FACES  # generated and real ones whose attributes are measured; 0: none
     limit: int | None = None  # at most so many faces; null: all
+    spaces: tuple[Space, ...] = SPACES  # what is measured of w, w+ and f
     metrics_dir: Path = DEFAULT_METRICS  # networks that measure identity, age and gender
     device: str = "auto"  # auto, cpu, cuda or mps
     grid: Path | None = None  # JPEG or PNG to write, see `train.edit_grid.edit_grid`; null: none
@@ -38,6 +41,8 @@ class EvaluateConfig:
             raise ConfigError(f"data: {self.data!r}; must name shards or a folder")
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit: {self.limit}; must be at least 1, or null")
+        if not self.spaces:
+            raise ConfigError(f"spaces: none; must be some of {', '.join(SPACES)}")
         for name in ("edit_faces", "retention_faces"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: {getattr(self, name)}; must be at least 0")

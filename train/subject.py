@@ -7,6 +7,7 @@ from torch import Tensor
 
 from inversion.chain import Chain, Synthesis
 from inversion.directions import DirectionBank
+from inversion.search import Space
 from inversion.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import shrink
@@ -14,6 +15,7 @@ from stylegan2.image import shrink
 Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
 Reconstruct = Callable[[Tensor], Tensor]  # img [N, 3, R, R] in [-1, 1] -> its reconstruction, the same shape
 Redraw = Callable[[Edit], Tensor]  # edit -> img [N, 3, R, R] under it
+SPACES: tuple[Space, ...] = ("w", "w+", "f")
 
 
 def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
@@ -35,6 +37,7 @@ class Subject:
     encoder: WEncoder
     chain: Chain | None = None  # finds ws and f; None measures w alone
     directions: DirectionBank
+    spaces: tuple[Space, ...] = SPACES  # that are measured, of those there are
 
     def drawn_by(self, synthesis: Synthesis) -> "Subject":
         """The same model, drawing by other means."""
@@ -46,30 +49,28 @@ class Subject:
         return draw_styles(self.synthesis, ws)
 
     def reconstructions(self) -> dict[str, Reconstruct]:
-        """What reconstructs a picture in each space: "w", and with a chain "w+" and "f"."""
+        """What reconstructs a picture in each of `spaces`: "w", and with a chain "w+" and "f"."""
         chain = self.chain
-        spaces: dict[str, Reconstruct] = {"w": lambda img: self.draw(self.generator.broadcast(self._w(img)))}
+        found: dict[str, Reconstruct] = {"w": lambda img: self.draw(self.generator.broadcast(self._w(img)))}
         if chain is not None:
-            spaces["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img))
-            spaces["f"] = lambda img: chain.draw(chain.invert(img))
-        return spaces
+            found["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img))
+            found["f"] = lambda img: chain.draw(chain.invert(img))
+        return {name: reconstruct for name, reconstruct in found.items() if name in self.spaces}
 
     def variants(self, img: Tensor) -> dict[str, Redraw]:
-        """What draws an inverted picture under an edit, per space; beside them "none", the picture itself.
+        """What draws an inverted picture under an edit, in each of `spaces`; beside them "none": the picture.
 
         Args:
             img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
         """
         chain, latents = self.chain, None if self.chain is None else self.chain.invert(img)
         foundation = self.generator.broadcast(self._w(img) if latents is None else latents.w)
-        variants: dict[str, Redraw] = {
-            "none": lambda edit: img,
-            "w": lambda edit: self.draw(edit(foundation)),
-        }
+        found: dict[str, Redraw] = {"w": lambda edit: self.draw(edit(foundation))}
         if chain is not None and latents is not None:
-            variants["w+"] = lambda edit: self.draw(edit(latents.ws))
-            variants["f"] = lambda edit: chain.draw(latents, edit(latents.ws_f))
-        return variants
+            found["w+"] = lambda edit: self.draw(edit(latents.ws))
+            found["f"] = lambda edit: chain.draw(latents, edit(latents.ws_f))
+        variants: dict[str, Redraw] = {"none": lambda edit: img}
+        return variants | {name: redraw for name, redraw in found.items() if name in self.spaces}
 
     def _w(self, img: Tensor) -> Tensor:
         if self.chain is not None:
