@@ -183,6 +183,19 @@ def test_settings_are_measured_and_progress_is_on_stderr_alone(settings, tmp_pat
         assert re.search(rf"{part} \({i + 1} of 5\) 100%.* done, .* left", captured.err), captured.err
 
 
+def test_one_space_is_measured_alone(settings, tmp_path, capsys):
+    file = written(settings, tmp_path)
+    arguments = ["--no-alignment", "--retention-faces", "0", "--json"]
+    assert main(["evaluate", "--config", file, "--spaces", "w", *arguments]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["spaces"]) == ["w"]
+    assert list(result["edits"]) == ["protocol", "none", "w"]
+    assert "spaces: f; without refiners there is w alone" in refused(
+        capsys, "--config", file, "--spaces", "f"
+    )
+    assert "spaces: none; must be some of w, w+, f" in refused(capsys, "--config", file, "--set", "spaces=[]")
+
+
 def test_a_bar_counts_up_to_its_total_and_stays_where_an_error_came(capsys):
     with show_bar("part", 4) as count:
         count(3)

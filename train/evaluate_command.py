@@ -92,10 +92,11 @@ def run(options: argparse.Namespace) -> int:
     for name, file in (("--out", out), ("grid", config.grid)):
         if file is not None and not file.parent.is_dir():
             raise ConfigError(f"{name}: {file}; its folder is not there")
-        if file is not None:
-            claim_folder(name, file.parent)
     if out is not None and out.exists() and not out.is_file():
         raise ConfigError(f"--out: {out}; must be a file")
+    for name, file in (("--out", out), ("grid", config.grid)):
+        if file is not None:
+            claim_folder(name, file.parent)
     measured: dict[str, Any] = {}
 
     def keep(result: dict[str, Any]) -> None:
