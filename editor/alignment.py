@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from editor.colour import Pixels
 from editor.errors import FaceError
-from editor.landmarks import MIN_FACE_PART, Face, FaceDetector
+from editor.face_mesh import Face
+from editor.face_search import MIN_FACE_PART
+from editor.landmarks import FaceDetector
 from editor.photo import check_pixels
 from editor.warp import Matrix, warp
 from stylegan2.bundle import AlignmentConfig

@@ -12,7 +12,8 @@ from PIL import Image
 
 from editor.alignment import MAX_YAW, align_face, face_quad, find_and_align
 from editor.errors import FaceError, ImageInputError
-from editor.landmarks import Face, FaceDetector
+from editor.face_mesh import Face
+from editor.landmarks import FaceDetector
 from stylegan2.bundle import AlignmentConfig
 from stylegan2.errors import ConfigError
 

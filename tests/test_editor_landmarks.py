@@ -13,11 +13,17 @@ import numpy as np
 import pytest
 import skimage.data
 
+from editor.alignment import find_and_align
 from editor.errors import ImageInputError
-from editor.face_model import BUNDLED_MODEL, MODEL_VARIABLE, find_face_model
-from editor.landmarks import FaceDetector, estimate_yaw
+from editor.face_mesh import estimate_yaw
+from editor.face_model import BUNDLED_MODEL, MODEL_VARIABLE, FaceModels, find_face_model
+from editor.face_search import find_faces, search_upright
+from editor.landmarks import FaceDetector
 from editor.tiles import Box, distinct, overlap, same_face, tile_starts
+from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
+from stylegan2.checkpoint import load_generator
 from stylegan2.errors import CheckpointError
+from stylegan2.renderer import Renderer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ASTRONAUT = skimage.data.astronaut()  # NASA, public domain: one face of 104 px, frontal
@@ -135,14 +141,76 @@ def test_the_tiles_are_skipped_beside_a_large_face(detector):
 @pytest.mark.parametrize("width", [512, 380])
 def test_a_photo_on_its_side_or_head_gives_the_same_points_turned(detector, turns, width):
     pixels = np.ascontiguousarray(ASTRONAUT[:, :width])
-    points, (height, span) = detector.detect(pixels)[0].points, pixels.shape[:2]
-    for _ in range(turns):  # as np.rot90 moves them
-        points = np.stack([points[:, 1], span - points[:, 0]], axis=1)
-        height, span = span, height
+    points = turned_points(detector.detect(pixels)[0].points, turns, *pixels.shape[:2])
     (face,) = detector.detect(np.ascontiguousarray(np.rot90(pixels, turns)))
     np.testing.assert_allclose(face.points, points, atol=1)
     np.testing.assert_allclose(face.box, [*face.points.min(0), *face.points.max(0)])
     assert face.size == pytest.approx(104, abs=4)
+
+
+def turned_points(points, turns, height, width):
+    """Points of a photo of `height` x `width`, moved as np.rot90 moves its pixels."""
+    for _ in range(turns):
+        points = np.stack([points[:, 1], width - points[:, 0]], axis=1)
+        height, width = width, height
+    return points
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_that_fills_the_photo_is_found_on_its_side_and_head(detector, filling_faces, turns):
+    for face in filling_faces:
+        (upright,) = detector.detect(face)
+        (found,) = detector.detect(np.ascontiguousarray(np.rot90(face, turns)))
+        np.testing.assert_allclose(found.points, turned_points(upright.points, turns, 512, 512), atol=1)
+        assert found.yaw == pytest.approx(upright.yaw, abs=1)
+
+
+@pytest.mark.weights
+def test_a_face_in_a_photo_on_its_head_is_cut_out_upright(detector, filling_faces):
+    alignment = AlignmentConfig(scale=0.66, center=0.48)
+    for face in filling_faces[:4]:
+        crops = [
+            find_and_align(detector, np.ascontiguousarray(np.rot90(face, turns)), alignment, 64).aligned.crop
+            for turns in (0, 2)
+        ]
+        assert np.abs(crops[0].astype(int) - crops[1]).mean() < 2
+
+
+@pytest.fixture(scope="module")
+def filling_faces():
+    """Twelve faces of the bundled generator, the tight crop as the whole photo of 512 px."""
+    generator = load_generator(load_bundle(DEFAULT_BUNDLE).generator_path)
+    w = generator.sample_w(12, seed=0, truncation_psi=0.7)
+    pixels = Renderer(generator, engine="torch").render(generator.broadcast(w)).numpy()
+    return [cv2.resize(face, (512, 512), interpolation=cv2.INTER_CUBIC) for face in pixels]
+
+
+class Blind:
+    """Stands in for both models of MediaPipe: sees nothing, and counts how often each is asked."""
+
+    def __init__(self):
+        self.looks = 0
+        self.face_landmarks, self.detections = [], []
+
+    def detect(self, image):
+        self.looks += 1
+        return self
+
+
+def test_a_photo_without_faces_is_searched_four_times_and_no_more():
+    whole, tiles = Blind(), Blind()
+    models = FaceModels(landmarker=whole, detector=tiles)
+    search_upright(models, backdrop(640, 480), small_faces=True)
+    once = whole.looks, tiles.looks
+    assert find_faces(models, backdrop(640, 480)) == []
+    assert (whole.looks, tiles.looks) == (5 * once[0], 5 * once[1])
+
+
+def test_without_small_faces_one_look_is_all():
+    whole, tiles = Blind(), Blind()
+    search_upright(FaceModels(landmarker=whole, detector=tiles), backdrop(640, 480), small_faces=False)
+    assert (whole.looks, tiles.looks) == (1, 0)
 
 
 def test_without_small_faces_no_tiles_and_no_turns(detector):
