@@ -12,6 +12,7 @@ from editor.colour import Pixels
 from editor.errors import FaceError
 from editor.face_mesh import Face
 from editor.face_search import MIN_FACE_PART
+from editor.fill import fill_outside
 from editor.landmarks import FaceDetector
 from editor.photo import check_pixels
 from editor.warp import Matrix, warp
@@ -39,7 +40,7 @@ class AlignedFace:
     crop: Pixels  # [R, R, 3] RGB
     quad: Quad  # [4, 2] corners of the crop in the photo: top left, bottom left, bottom right, top right
     transform: Matrix  # [3, 3] crop -> photo, px
-    padded: float  # part of the crop that lies outside the photo and was mirrored in, 0..1
+    padded: float  # part of the crop that lies outside the photo and was filled in, 0..1
 
     @property
     def inverse(self) -> Matrix:
@@ -102,7 +103,7 @@ def align_face(pixels: Pixels, face: Face, alignment: AlignmentConfig, resolutio
         resolution: Side R of the crop, px, 1..2048.
 
     Returns:
-        The crop with its transform; parts outside the photo are filled by mirroring it.
+        The crop with its transform; parts outside the photo are filled, see `fill_outside`.
 
     Raises:
         ImageInputError: `pixels` has another shape or type.
@@ -117,8 +118,9 @@ def align_face(pixels: Pixels, face: Face, alignment: AlignmentConfig, resolutio
     transform[:2, 0] = (quad[3] - quad[0]) / resolution
     transform[:2, 1] = (quad[1] - quad[0]) / resolution
     transform[:2, 2] = quad[0]
-    crop = warp(pixels, transform, resolution, resolution)
-    padded = _part_outside(quad, pixels.shape[1], pixels.shape[0])
+    height, width = pixels.shape[:2]
+    crop = fill_outside(warp(pixels, transform, resolution, resolution), transform, width, height)
+    padded = _part_outside(quad, width, height)
     return AlignedFace(crop=crop, quad=quad, transform=transform, padded=padded)
 
 
@@ -183,7 +185,7 @@ def _notes(aligned: AlignedFace, face: Face, count: int) -> tuple[str, ...]:
         )
     if aligned.padded > _NOTED_PADDING:
         notes.append(
-            f"{aligned.padded:.0%} of the crop lies outside the photo and was filled with its mirror image; "
+            f"{aligned.padded:.0%} of the crop lies outside the photo and was filled with blurred colour; "
             "a photo with more room around the face works better."
         )
     if abs(face.yaw) > _NOTED_YAW:

@@ -13,6 +13,7 @@ from PIL import Image
 from editor.alignment import MAX_YAW, align_face, face_quad, find_and_align
 from editor.errors import FaceError, ImageInputError
 from editor.face_mesh import Face
+from editor.fill import fill_outside
 from editor.landmarks import FaceDetector
 from stylegan2.bundle import AlignmentConfig
 from stylegan2.errors import ConfigError
@@ -140,14 +141,56 @@ def test_fine_patterns_do_not_alias():
 
 @pytest.mark.parametrize(("x", "y"), [(5, 60), (98, 4), (100, 118), (-60, 300), (700, -500)])
 @pytest.mark.parametrize("distance", [9, 31])
-def test_outside_the_photo_is_its_mirror_image_however_far(x, y, distance):
+def test_filling_leaves_what_is_inside_alone_however_far(x, y, distance):
     pixels, room = cv2.GaussianBlur(noise(120, 100), (0, 0), 2), 800
     padded = np.pad(pixels, ((room, room), (room, room), (0, 0)), mode="reflect")
     found = align_face(pixels, face_at(x, y, distance, angle=20), TIGHT, 48)
-    expected = align_face(padded, face_at(x + room, y + room, distance, angle=20), TIGHT, 48)
-    assert np.abs(found.crop.astype(int) - expected.crop).max() <= 2
-    assert found.padded > 0
-    assert expected.padded == 0
+    mirrored = align_face(padded, face_at(x + room, y + room, distance, angle=20), TIGHT, 48)
+    px, py = centers(found.transform, 48)
+    inside = (px >= 0) & (px <= 100) & (py >= 0) & (py <= 120)
+    assert np.abs(found.crop[inside].astype(int) - mirrored.crop[inside]).max(initial=0) <= 2
+    assert inside.all() == (found.padded == 0)
+    assert found.crop.shape == mirrored.crop.shape == (48, 48, 3)
+    assert mirrored.padded == 0
+
+
+def detail(crop):
+    """RMS of what a blur by 3 px takes away."""
+    values = crop.astype(float)
+    return np.sqrt(((values - cv2.GaussianBlur(values, (0, 0), 3)) ** 2).mean())
+
+
+@pytest.mark.parametrize("resolution", [64, 128, 256])
+def test_no_second_mouth_below_a_photo_that_ends_under_the_mouth(detector, resolution):
+    (face,) = detector.detect(ASTRONAUT)
+    lips = face.points[[0, 17, *MOUTH]]  # MediaPipe's top, bottom and corners
+    edge = int(lips[:, 1].max()) + 3
+    cut = np.ascontiguousarray(ASTRONAUT[:edge])
+    crop = align_face(cut, face, TIGHT, resolution).crop
+    x0, x1 = lips[:, 0].min(), lips[:, 0].max()
+    y0, y1 = 2 * edge - lips[:, 1].max() + 1, 2 * edge - lips[:, 1].min()  # the mirrored mouth
+    inverse = align_face(cut, face, TIGHT, resolution).inverse
+    (left, right), (top, bottom) = ((inverse[:2] @ [[x0, x1], [y0, y1], [1, 1]]).round().astype(int)).tolist()
+    padded = np.pad(cut, ((0, 200), (0, 0), (0, 0)), mode="reflect")
+    mirrored = align_face(padded, face, TIGHT, resolution).crop
+    assert detail(mirrored[top:bottom, left:right]) > 5  # it was there
+    assert detail(crop[top:bottom, left:right]) < 0.15 * detail(mirrored[top:bottom, left:right])
+
+
+@pytest.mark.parametrize(("part", "axis"), [(0.9, 0), (0.7, 0), (0.7, 1)])
+def test_the_filling_goes_on_where_the_photo_ends(part, axis):
+    """Across the edge neighbours differ no more than they do in the mirrored photo, which has no seam."""
+    y, x = np.mgrid[:128, :128]
+    smooth = np.stack([90 + 60 * np.sin(x / 23), 120 + 50 * np.cos(y / 19), 60 + (x + y) / 2], -1)
+    pixels, end = smooth.round().astype(np.uint8), int(128 * part)
+    pixels = np.ascontiguousarray(pixels[:end] if axis == 0 else pixels[:, :end])
+    filled = fill_outside(np.full((128, 128, 3), 255, np.uint8), np.eye(3), *pixels.shape[1::-1])
+    assert (filled == 255).all()  # nothing but what is inside counts
+    crop = np.zeros((128, 128, 3), np.uint8)
+    crop[: pixels.shape[0], : pixels.shape[1]] = pixels
+    filled = fill_outside(crop, np.eye(3), *pixels.shape[1::-1]).astype(int)
+    steps = np.abs(np.diff(filled, axis=axis)).max(axis=(1 - axis, 2))
+    assert steps[end - 1 :].max() <= 1.5 * steps[: end - 1].max() + 2
 
 
 def test_padded_is_the_part_outside():
