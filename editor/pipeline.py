@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from editor.alignment import find_and_align
-from editor.fit import FitGauge
+from editor.fit import Fit, FitGauge
 from editor.identity import IdentityMeter
 from editor.inverters import open_inverter
 from editor.landmarks import FaceDetector
@@ -123,7 +123,14 @@ class Editor:
         aligned = time.perf_counter()
         session = self.invert_crop(found.aligned.crop)
         times = {"align": (aligned - start) * 1e3, **session.milliseconds}
-        return replace(session, transform=found.aligned.transform, notes=found.notes, milliseconds=times)
+        aligned_face = found.aligned
+        return replace(
+            session,
+            transform=aligned_face.transform,
+            padded=aligned_face.padded,
+            notes=found.notes,
+            milliseconds=times,
+        )
 
     def invert_crop(self, crop: Pixels) -> EditSession:
         """Invert a face that is aligned already: crop [R, R, 3] uint8.
@@ -140,9 +147,12 @@ class Editor:
             milliseconds={"invert": (time.perf_counter() - start) * 1e3},
         )
 
-    def fit(self, session: EditSession) -> float | None:
-        """How well the face fits the model, in [0, 1], see `FitGauge`; None where the model cannot tell."""
-        return None if self.gauge is None else self.gauge(session.crop, session.inversion.w)
+    def fit(self, session: EditSession) -> Fit | None:
+        """How well the face fits the model, see `FitGauge`; None where the model cannot tell."""
+        if self.gauge is None:
+            return None
+        facts = {"enlargement": session.enlargement, "padded": session.padded}
+        return self.gauge(session.crop, session.inversion.w, **facts)
 
     def likeness(self, session: EditSession, pixels: Pixels) -> float | None:
         """Likeness of a picture [R, R, 3] to the photo's person, see `IdentityMeter`; None without one."""
@@ -254,9 +264,10 @@ def open_editor(
         )
     renderer = Renderer(generator, device=device, engine=engine, cache=cache)
     opened = open_inverter(model, generator, device=device, engine=engine, cache=cache)
+    detector = detector or FaceDetector(face_model)
     gauge = None
     if model.aligner_path is not None:
-        gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer)
+        gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer, detector)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
     if not len(directions):
         directions = discover_directions(generator)
@@ -267,7 +278,7 @@ def open_editor(
         renderer=renderer,
         features=opened.features,
         inverter=opened.inverter,
-        detector=detector or FaceDetector(face_model),
+        detector=detector,
         directions=directions,
         alignment=model.alignment,
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),

@@ -22,5 +22,11 @@ class EditSession:
     transform: NDArray[np.float64] | None = (
         None  # crop pixels -> photo pixels [3, 3]; None where there is no photo
     )
+    padded: float = 0.0  # part of the crop that lies outside the photo, 0..1
     notes: tuple[str, ...] = ()  # what the alignment had to say, in plain sentences
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # time of each stage: align, invert
+
+    @property
+    def enlargement(self) -> float:
+        """Crop px per photo px; 1 where there is no photo."""
+        return 1.0 if self.transform is None else 1 / float(np.hypot(*self.transform[:2, 0]))

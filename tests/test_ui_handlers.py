@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from editor.fit import Fit
 from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import NO_FACE_YET, VISIT_OVER, Handlers
@@ -92,8 +93,9 @@ def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
 def test_the_gauge_is_shown_where_the_model_can_tell(tiny_editor):
     handlers = Handlers(tiny_editor, make_examples(tiny_editor))
     assert json.loads(enter(handlers)[1])["fit"] is None
-    tiny_editor.gauge = lambda crop, w: 0.25 * crop.shape[0] / 32 * len(w)
-    assert json.loads(enter(handlers)[1])["fit"] == 0.25
+    tiny_editor.gauge = lambda crop, w, **facts: Fit(0.25 * crop.shape[0] / 32 * len(w), "blurred")
+    face = json.loads(enter(handlers)[1])
+    assert (face["fit"], face["reason"]) == (0.25, "blurred")
 
 
 def test_identity_stands_under_each_space_where_a_network_was_named(tiny_editor):

@@ -12,6 +12,8 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from editor.fit import Fit
+
 ASSETS = Path(__file__).parent / "assets"
 JPEG_QUALITY = 95  # of frames; what is saved is PNG
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
@@ -52,7 +54,7 @@ def face_value(
     views: list[SpaceView],
     chosen: str,
     timing: str,
-    fit: float | None,
+    fit: Fit | None,
     generation: int,
 ) -> str:
     """What the stage shows for a newly inverted face, as the component's value.
@@ -64,7 +66,7 @@ def face_value(
         views: Its reconstructions, one a space.
         chosen: The space that edits start in.
         timing: What the inversion took.
-        fit: How well the face fits the model, in [0, 1]; None shows no gauge.
+        fit: How well the face fits the model, and what lowers that; None shows no gauge.
         generation: Which of the app's models drew it: sliders of another one mean nothing here.
     """
     spaces = [
@@ -86,7 +88,8 @@ def face_value(
             "spaces": spaces,
             "chosen": chosen,
             "timing": timing,
-            "fit": fit,
+            "fit": None if fit is None else fit.share,
+            "reason": "" if fit is None else fit.reason,
             "generation": generation,
         }
     )

@@ -113,7 +113,7 @@ function load() {
   find("fit").hidden = face.fit === null;
   if (face.fit !== null) {
     element.querySelector("meter").value = face.fit;
-    find("share").textContent = Math.round(100 * face.fit) + " %";
+    find("share").textContent = Math.round(100 * face.fit) + " %" + (face.reason && ": " + face.reason);
   }
   find("stage").dataset.ready = "true";
   say(face.timing);
