@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 
 import numpy as np
@@ -17,6 +17,7 @@ Table = npt.NDArray[np.uint8]
 # Profiles of sRGB are rounded each in its own way. Nearer than this they are sRGB, and the pixels stay.
 SAME = 2  # levels
 _STEP = 15  # levels between the colours that a profile is judged by
+_KEPT = 8  # profiles that are judged once: pictures of one data set have one or two
 _ERRORS = (ImageCms.PyCMSError, ImportError, *DECODER_ERRORS)  # some Pillow builds lack LittleCMS
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # colour space of a profile -> mode that it fits
 
@@ -43,15 +44,15 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         name, or cannot be followed.
     """
     try:
-        transform = _transform(profile, image.mode)
-        if image.mode == "RGB" and _is_identity(transform):
+        if image.mode == "RGB" and _is_srgb(profile):
             return image
-        converted = transform.apply(image)
+        converted = _transform(profile, image.mode).apply(image)
     except _ERRORS:
         return image
     return image if converted is None else converted
 
 
+@lru_cache(maxsize=_KEPT)
 def grey_table(profile: bytes, levels: int) -> Table | None:
     """The sRGB colours of all greys.
 
@@ -83,9 +84,10 @@ def _transform(
     return ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)
 
 
-def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+@lru_cache(maxsize=_KEPT)
+def _is_srgb(profile: bytes) -> bool:
     colours = _colours()
-    found = np.asarray(transform.apply(Image.fromarray(colours))).astype(int)
+    found = np.asarray(_transform(profile, "RGB").apply(Image.fromarray(colours))).astype(int)
     return bool(np.abs(found - colours).max() <= SAME)
 
 

@@ -89,10 +89,6 @@ class Chain:
     def _broadcast(self, w: Tensor) -> Tensor:
         return w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous()
 
-    def draw_w(self, w: Tensor) -> Tensor:
-        """G(w), the same style in every layer: img [N, 3, R, R]."""
-        return self.draw_ws(self._broadcast(w))
-
     def draw_ws(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R]."""
         return self.synthesis.upper(*self.synthesis.lower(ws, self._side), ws)

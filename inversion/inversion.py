@@ -13,6 +13,7 @@ class Inversion:
 
     w: Tensor  # [1, w_dim]
     ws: Tensor  # [1, num_ws, w_dim]
+    plain_ws: Tensor | None = None  # `ws` before its colours were fitted; None where none were
     f: Feature | None = None
     steps: int = 0  # of optimisation, in all spaces together; 0 is the encoder's answer
     stopped: bool = False  # whether the optimisation was cancelled

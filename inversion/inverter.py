@@ -128,8 +128,8 @@ class Inverter:
         if self._path is None:
             return Inversion(w=w, ws=self._generator.broadcast(w).clone())
         w, ws = self._path.styles(pixels, w, levels)
-        ws, f = self._path.fitted(pixels, ws, levels)
-        return Inversion(w=w, ws=ws, f=f)
+        fitted, f = self._path.fitted(pixels, ws, levels)
+        return Inversion(w=w, ws=fitted, plain_ws=ws, f=f)
 
     def _check(self, pixels: Tensor) -> None:
         side = self._generator.img_resolution

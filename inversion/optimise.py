@@ -18,7 +18,8 @@ class OptimiseConfig:
     w: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.06))  # in units of W
     ws: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.03))  # the same
     spread: float = 0.002  # weight of |ws - w|^2 / w_dim, averaged over layers: keeps ws editable
-    code: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.2))  # a share of the code's own size
+    code: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.1))  # a share of the code's own size
+    code_spread: float = 0.01  # weight of |code - start|^2, in that size: keeps f as edits know it
 
 
 class LatentSearch:
@@ -54,7 +55,7 @@ class LatentSearch:
         check_shape("w", start, len(target), self._generator.w_dim)
         return search(
             start.to(self.device),
-            lambda w: self.draw(self._generator.broadcast(w)),
+            lambda w: self.draw(self.broadcast(w)),
             target.to(self.device),
             space="w",
             steps=steps,
@@ -80,6 +81,10 @@ class LatentSearch:
             penalty=lambda ws: self._config.spread * (ws - foundation).square().mean((1, 2)),
             progress=progress,
         )
+
+    def broadcast(self, w: Tensor) -> Tensor:
+        """See `Generator.broadcast`."""
+        return self._generator.broadcast(w)
 
     def draw(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R], with gradients where `ws` has them."""

@@ -1,5 +1,7 @@
 """Refine the code of the space F by optimisation."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def optimise_code(
     progress: Tell | None = None,
     config: OptimiseConfig | None = None,
 ) -> Found:
-    """Minimise the pixel error of G(ws, f), for each picture by itself.
+    """Minimise the pixel error of G(ws, f), and the way that the code goes, for each picture by itself.
 
     Only the code moves, so that edits start from the same styles as before. Only the part of the generator
     above f is run.
@@ -49,13 +51,15 @@ def optimise_code(
         a, below = synthesis.lower(ws)
     # Codes of different models differ in size. A power of two changes no digit of a code that stays.
     size = code.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=SMALLEST).log2().round().exp2()
+    start = code / size
     found = search(
-        code / size,
+        start,
         lambda moving: synthesis.unedited(below, ws, moving * size, a),
         target.to(device),
         space="f",
         steps=steps,
         config=config.code,
+        penalty=lambda moving: config.code_spread * (moving - start).square().mean((1, 2, 3)),
         progress=progress,
     )
-    return Found(best=found.best * size, psnr=found.psnr, steps=found.steps, stopped=found.stopped)
+    return replace(found, best=found.best * size)

@@ -11,6 +11,7 @@ from inversion.inversion import Inversion
 from inversion.optimise import LatentSearch, OptimiseConfig
 from inversion.optimise_code import optimise_code
 from inversion.search import KEPT, Tell
+from stylegan2.checks import check_shape
 from stylegan2.errors import ConfigError
 from stylegan2.generator import Generator
 
@@ -30,7 +31,8 @@ def refine_inversion(
 ) -> Inversion:
     """Improve w, ws and f, each by itself: the code of f on the styles that it has, then w, then ws.
 
-    f comes first, since it is what is looked at; ws starts from the better of its own and w for every layer.
+    f comes first, since it is what is looked at. ws starts without the colours that were fitted to it, which
+    edits would exaggerate, or from w for every layer where that is closer; colours are fitted at its end.
 
     Args:
         generator: Frozen; its device is where the work happens.
@@ -38,7 +40,7 @@ def refine_inversion(
         start: Where to begin.
         steps: Most steps in each space, 1 to `MAX_STEPS`; fewer where the picture stops improving.
         space: How f is used; needed where `start` has one that shall be refined.
-        fit_colours: ws -> the same with the picture's colours; kept where it comes closer.
+        fit_colours: ws -> the same with the picture's colours.
         progress: Told after every step; answering False cancels, and the best so far is returned.
         config: Learning rates and weights.
 
@@ -51,6 +53,7 @@ def refine_inversion(
     """
     if not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"steps: {steps}; must be from 1 to {MAX_STEPS}")
+    check_shape("target", target, 1, 3, generator.img_resolution, generator.img_resolution)
     search = LatentSearch(generator, config)
     refined = replace(start, steps=0, stopped=False)
     if start.f is not None and space is not None:
@@ -61,24 +64,32 @@ def refine_inversion(
         code = found.best.cpu()
         f = start.f if torch.equal(code, start.f.code) else replace(start.f, code=code, pixels=None)
         refined = replace(refined, f=f, steps=found.steps, stopped=found.stopped)
-    if refined.stopped:
-        return refined
-    found = search.w(target, start.w, steps, progress=progress)
-    w, taken = found.best.cpu(), refined.steps + found.steps
-    refined = replace(refined, w=w, has_w=True, steps=taken, stopped=found.stopped)
-    foundation = generator.broadcast(w.to(search.device))
-    ws = max(start.ws.to(search.device), foundation, key=lambda ws: search.psnr(target, ws).item())
     if not refined.stopped:
-        found = search.ws(target, ws, w, steps, progress=progress)
-        ws, taken = found.best, taken + found.steps
-        if fit_colours is not None:
-            ws = _closer(search, target, ws, fit_colours(ws.cpu()))
-    ws = _closer(search, target, start.ws.to(search.device), ws)
-    return replace(refined, ws=ws.cpu(), steps=taken, stopped=found.stopped)
+        found = search.w(target, start.w, steps, progress=progress)
+        w, taken = found.best.cpu(), refined.steps + found.steps
+        has_w = start.has_w or found.steps > 1  # the first only looks at the start
+        refined = replace(refined, w=w, has_w=has_w, steps=taken, stopped=found.stopped)
+        refined = _with_ws(search, target, refined, steps, fit_colours, progress)
+    return refined
 
 
-def _closer(search: LatentSearch, target: Tensor, ws: Tensor, other: Tensor) -> Tensor:
-    """`other` where it comes closer to the picture by at least `KEPT` dB, else `ws`."""
-    other = other.to(ws)
-    gain = search.psnr(target, other) - search.psnr(target, ws)
-    return other if gain.item() >= KEPT else ws
+def _with_ws(
+    search: LatentSearch,
+    target: Tensor,
+    start: Inversion,
+    steps: int,
+    fit_colours: Callable[[Tensor], Tensor] | None,
+    progress: Tell | None,
+) -> Inversion:
+    """`start` with its ws refined; where it is stopped, with the best that is known without a search."""
+    own = start.ws if start.plain_ws is None else start.plain_ws
+    ws = max(own, search.broadcast(start.w).cpu(), key=lambda ws: search.psnr(target, ws).item())
+    taken, stopped = start.steps, start.stopped
+    if not stopped:
+        found = search.ws(target, ws, start.w, steps, progress=progress)
+        ws, taken, stopped = found.best.cpu(), taken + found.steps, found.stopped
+    coloured = ws if fit_colours is None else fit_colours(ws)
+    gain = search.psnr(target, coloured) - search.psnr(target, start.ws)
+    if gain.item() >= KEPT:
+        start = replace(start, ws=coloured, plain_ws=None if fit_colours is None else ws)
+    return replace(start, steps=taken, stopped=stopped)

@@ -40,7 +40,6 @@ class Found:
     """The best of each picture that a search has seen."""
 
     best: Tensor  # [N, ...], as the start
-    psnr: Tensor  # of what is drawn from it, in dB [N]
     steps: int  # steps taken
     stopped: bool  # by the caller
 
@@ -107,7 +106,7 @@ def search(
         if progress is not None:
             news = Progress(step=done, steps=steps, psnr=best_psnr.mean().item(), space=space)
             stopped = not progress(news)
-    return Found(best=best, psnr=best_psnr, steps=done, stopped=stopped)
+    return Found(best=best, steps=done, stopped=stopped)
 
 
 def pixel_loss(img: Tensor, target: Tensor) -> Tensor:

@@ -31,13 +31,14 @@ def shrink(img: Tensor, side: int) -> Tensor:
     if size % side == 0:
         return F.interpolate(img, size=side, mode="area")
     # torch's own would count a pixel that a border cuts in full on both sides.
-    weight = _area_weights(size, side, img)
-    return weight @ img @ weight.T
+    weight = _area_weights(size, side).to(img)
+    with torch.autocast(img.device.type, enabled=False):  # a mean, of all the digits that there are
+        return weight @ img @ weight.T
 
 
-def _area_weights(size: int, side: int, like: Tensor) -> Tensor:
-    """Share [side, size] that each of `size` pixels has in the mean of each of `side`."""
-    place = torch.arange(size, device=like.device, dtype=torch.float64)
-    edge = torch.arange(side + 1, device=like.device, dtype=torch.float64)[:, None] * (size / side)
+def _area_weights(size: int, side: int) -> Tensor:
+    """Share [side, size] that each of `size` pixels has in the mean of each of `side`, in float64."""
+    place = torch.arange(size, dtype=torch.float64)
+    edge = torch.arange(side + 1, dtype=torch.float64)[:, None] * (size / side)
     inside = torch.minimum(edge[1:], place + 1) - torch.maximum(edge[:-1], place)
-    return (inside.clamp(min=0) * (side / size)).to(like.dtype)
+    return inside.clamp(min=0) * (side / size)

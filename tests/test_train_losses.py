@@ -7,7 +7,7 @@ from train.augment import flip, jitter
 from train.config import LossWeights
 from train.inversion import weighted_sum
 from train.losses import focused_l2, identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
-from train.seeds import Stream, positioned_generator
+from train.seeds import positioned_generator
 
 
 def pictures(n=2, size=8):
@@ -142,8 +142,3 @@ def test_positions_give_unrelated_numbers():
     draws = [torch.randn(1000, generator=positioned_generator(*p)) for p in positions]
     assert torch.corrcoef(torch.stack(draws)).fill_diagonal_(0).abs().max() < 0.15
     assert torch.equal(draws[0], torch.randn(1000, generator=positioned_generator(0, 1)))
-
-
-def test_no_stream_of_random_numbers_is_used_twice():
-    numbers = [stream.value for stream in Stream.__members__.values()]  # aliases too
-    assert len(set(numbers)) == len(numbers)

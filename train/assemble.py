@@ -185,8 +185,9 @@ def build_generator(config: GeneratorTrainingConfig, *, report: Report = tqdm.wr
 
 def _open_images(pattern: str, report: Report) -> ImageSource:
     source = find_images(pattern)
+    told = source.describe()  # in every process: what is wrong with the pictures ends all of them
     if is_main():
-        report(source.describe())
+        report(told)
     return source
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         torch.save({"version": VERSION, **state}, partial)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # a full disk is the latter
+        _remove(partial)
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
@@ -46,7 +48,13 @@ def write_weights(path: Path, facts: dict[str, Any], save: Callable[[Path, dict[
         save(partial, {"training": json.dumps(facts)})
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
+        _remove(partial)
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
+
+
+def _remove(partial: Path) -> None:
+    with suppress(OSError):
+        partial.unlink()  # it would keep a full disk full
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -124,6 +124,7 @@ class _Loop:
         self._stage, self._run, self._logbook = stage, run, logbook
         self._request, self._report, self._settings = request, report, settings
         self._gathered: list[dict[str, Tensor]] = []
+        self._stop: Signals | None = None  # what all processes agree to stop by
 
     def run(self, position: Position) -> LoopResult:
         phases = self._stage.phases
@@ -133,11 +134,12 @@ class _Loop:
                 with suppress(_StoppedError):
                     self._stage.prepare(self._preparing)
                 self._agreed_fraction(phase, position)
-                if self._request.signal is None:
+                if self._stop is None:
                     position = self._run_phase(position, phase)
                 self._save(position)
-            if self._request.signal is not None:
-                return self._stopped(position)
+                self._agreed_fraction(phase, position)
+            if self._stop is not None:
+                return self._stopped(position, self._stop)
             if position.phase + 1 == len(phases):
                 break
             position = replace(position, phase=position.phase + 1, step=0, seconds=0.0)
@@ -149,7 +151,7 @@ class _Loop:
 
     def _run_phase(self, position: Position, phase: ScheduleConfig) -> Position:
         with _bar(phase, position) as bar:
-            while (fraction := self._agreed_fraction(phase, position)) < 1 and self._request.signal is None:
+            while (fraction := self._agreed_fraction(phase, position)) < 1 and self._stop is None:
                 begin = time.perf_counter()
                 self._gathered.append(self._stage.step(position.step, fraction))
                 seconds = time.perf_counter() - begin
@@ -162,17 +164,16 @@ class _Loop:
                 )
                 self._show(bar, phase, position, phase.images / seconds)
                 self._on_schedule(phase, position, phase.images / seconds)
-        if self._request.signal is None:
+        if fraction >= 1:
             self._gathered = []
             if position.total % self._run.validate_every:
                 self._validate(phase.name, position)
         return position
 
     def _agreed_fraction(self, phase: ScheduleConfig, position: Position) -> float:
-        """Share of the phase that is done; notes another process's signal as this one's."""
-        asked = self._request.signal
-        fraction, number = agree(phase_fraction(phase, position), int(asked or 0))
-        self._request.signal = Signals(number) if number else None
+        """Share of the phase that is done; notes in `_stop` what signal any process has got."""
+        fraction, number = agree(phase_fraction(phase, position), int(self._request.signal or 0))
+        self._stop = Signals(number) if number else None
         return fraction
 
     def _show(self, bar: "tqdm[Any]", phase: ScheduleConfig, position: Position, speed: float) -> None:
@@ -208,9 +209,7 @@ class _Loop:
         keep_state(self._run.folder / CHECKPOINT_FILE, self._stage, position, self._settings)
         self._stage.export(self._run.folder, position.total)
 
-    def _stopped(self, position: Position) -> LoopResult:
-        number = self._request.signal
-        assert number is not None  # noqa: S101  (narrows the type for mypy)
+    def _stopped(self, position: Position, number: Signals) -> LoopResult:
         self._report(f"stopped by {number.name} at step {position.total}; saved, --resume goes on from there")
         return LoopResult(position, int(number))
 

@@ -38,7 +38,7 @@ class RefinementLoss:
     w: PictureWeights = field(default_factory=PictureWeights)  # G(w) against a real face
     ws: PictureWeights  # G(ws) against a real face
     f: PictureWeights  # G(ws, f) against a real face
-    edit: PictureWeights  # G(ws_hat, f_hat) of an inverted G(w) against G(w + d)
+    edit: PictureWeights  # G(ws_hat, f_hat) of an inverted G(w) against G of the edited w
     focus: float = 0.0  # how much more edit.l2 weighs where the edit changes the true picture
     kept_detail: float = 0.0  # of real faces under random edits, against their reconstruction in F
     align: float = 0.0  # w against its picture, see `train.alignment_loss`

@@ -43,7 +43,7 @@ class RefinementNetworks:
 
 
 class RefinementTerms:
-    """Terms of one pass: real faces through w, ws and (ws, f), and inverted G(w), edited, against G(w + d).
+    """Terms of one pass: real faces in w, ws and (ws, f), and inverted G(w), edited, against G of w edited.
 
     Gradients of f stop at ws: what ws is must not depend on how much f can repair. The encoder learns from
     all terms where the phase lets it (`encoder_rate`); its batch norms keep their statistics, for a batch

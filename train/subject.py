@@ -63,7 +63,8 @@ class Subject:
         Args:
             img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
         """
-        chain, latents = self.chain, None if self.chain is None else self.chain.invert(img)
+        chain = None if self.spaces == ("w",) else self.chain
+        latents = None if chain is None else chain.invert(img)
         foundation = self.generator.broadcast(self._w(img) if latents is None else latents.w)
         found: dict[str, Redraw] = {"w": lambda edit: self.draw(edit(foundation))}
         if chain is not None and latents is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from editor.pipeline import Editor
+from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.model_picker import ModelPicker, OpenModel
@@ -109,7 +109,7 @@ def _build_refinement() -> tuple[gr.Slider, gr.Button, gr.Button]:
         steps = gr.Slider(
             10,
             200,
-            value=40,
+            value=OPTIMISATION_STEPS,
             step=10,
             label="Refine",
             info="steps in each space",
