@@ -18,6 +18,7 @@ from stylegan2.renderer import Renderer
 
 SAMPLES = 16  # invented faces that the scale is set by
 PSI = 0.7
+_LOOKED_AT = 5  # of them, to tell whether the model draws faces at all
 _NO_FACE = 0.1  # of the gauge is left where the detector finds no face at all
 _UNSURE, _SURE = 0.5, 0.8  # scores of the detector: its own limit, and what nine of ten aligned faces exceed
 _LEAST_SHARP = 25  # percent of the own faces that may be softer than typical
@@ -44,7 +45,8 @@ class FitGauge:
     of min(r, r^(1/4), 2^(1/4)) over the finest octaves, r an octave's `detail_slopes` as a share of what
     three of four of the model's own faces exceed; it rises beyond 1, as the least blur raises the likeness.
     `pixels` = 1 / max(1, enlargement). `room` = (1 - padded)^2. `face` rises from a tenth, where MediaPipe
-    is sure of no face in the crop by 0.5 or more, to 1 where it is by 0.8.
+    is sure of no face in the crop by 0.5 or more, to 1 where it is by 0.8; a model that draws something else
+    than faces goes without.
 
     Args:
         aligner: Trained for `generator`.
@@ -71,9 +73,9 @@ class FitGauge:
             padded: Part of the crop that lies outside the photo, 0..1.
         """
         score = float(self._score(torch.from_numpy(np.ascontiguousarray(crop))[None], w)[0])
-        typical_score, typical_slopes = self._typical
+        typical_score, typical_slopes, faces = self._typical
         sharpness = _sharpness(detail_slopes(crop) / typical_slopes)
-        certainty = (self._detector.certainty(crop) - _UNSURE) / (_SURE - _UNSURE)
+        certainty = (self._detector.certainty(crop) - _UNSURE) / (_SURE - _UNSURE) if faces else 1.0
         against = {
             "no clear face": _NO_FACE + (1 - _NO_FACE) * min(max(certainty, 0.0), 1.0),
             "outside the photo": (1 - padded) ** 2,
@@ -86,12 +88,14 @@ class FitGauge:
         return Fit(min(share, 1.0), reason if against[reason] < _REASON_BELOW else "")
 
     @cached_property
-    def _typical(self) -> tuple[float, NDArray[np.float64]]:
-        """Of the model's own faces: the median score, and slopes [n] that most exceed, both above 0."""
+    def _typical(self) -> tuple[float, NDArray[np.float64], bool]:
+        """Of the own pictures: the median score, slopes [n] that most exceed, and whether they are faces."""
         w = self._generator.sample_w(SAMPLES, seed=0, truncation_psi=PSI).cpu()
         pixels = self._renderer.render(w)
         slopes = np.percentile([detail_slopes(face) for face in pixels.numpy()], _LEAST_SHARP, axis=0)
-        return float(self._score(pixels, w).median().clamp(min=0.05)), np.maximum(slopes, 1e-3)
+        sure = np.median([self._detector.certainty(face) for face in pixels.numpy()[:_LOOKED_AT]])
+        score = float(self._score(pixels, w).median().clamp(min=0.05))
+        return score, np.maximum(slopes, 1e-3), bool(sure > _UNSURE)
 
     @torch.inference_mode()
     def _score(self, pixels: Tensor, w: Tensor) -> Tensor:

@@ -79,8 +79,11 @@ def test_enlargement_padding_and_doubt_each_lower_it_and_are_named(tiny_generato
         assert all(b.share < a.share for a, b in pairwise(fits))
     assert padded[-1].share == 0
     aligner.now = 0.8
-    renderer = Renderer(tiny_generator, engine="torch")
-    doubtful = FitGauge(aligner, tiny_generator, renderer, Certain(0.0))(sharp, W)
+    detector = Certain()
+    other = FitGauge(aligner, tiny_generator, Renderer(tiny_generator, engine="torch"), detector)
+    assert other(sharp, W).share > 0.9  # its own faces are seen by now
+    detector.now = 0.0
+    doubtful = other(sharp, W)
     assert 0 < doubtful.share < 0.2
     assert doubtful.reason == "no clear face"
     assert gauge(sharp, W, enlargement=4).reason == "few pixels"
@@ -211,3 +214,11 @@ def test_a_photo_passes_its_facts_on_to_the_gauge(editor):
     finally:
         editor.gauge = gauge
     assert judged == [{"enlargement": session.enlargement, "padded": session.padded}]
+
+
+def test_a_model_of_something_else_than_faces_is_not_asked_for_one(tiny_generator, aligner, sharp):
+    aligner.now = 0.8
+    renderer = Renderer(tiny_generator, engine="torch")
+    never, always = (FitGauge(aligner, tiny_generator, renderer, Certain(sure)) for sure in (0.0, 1.0))
+    assert never(sharp, W) == always(sharp, W)
+    assert never(sharp, W).share > 0.9
