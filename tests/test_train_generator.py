@@ -418,8 +418,7 @@ def test_a_grown_block_learns_to_draw(half_run):
 def test_a_grown_run_resumes_and_grows_again(half_run, tmp_path):
     settings = {**half_run[1], "phases": [{**PHASE, "max_steps": 2}], "feature_images": 0}
     first, _ = run(configured(settings))
-    phases = [{**PHASE, "max_steps": 3}]
-    resumed, result = run(configured(settings, phases=phases), resume=True)
+    resumed, result = run(configured(settings), resume=True)
     assert result.position.total == 2  # both were done
     assert_equal(resumed.state_dict(), first.state_dict())
     again = configured(settings, grow=False, start_from=str(tmp_path / "grown" / "bundle"))

@@ -313,7 +313,7 @@ def test_training_states_are_versioned_and_whole(tmp_path):
     assert torch.equal(load_checkpoint(file)["a"], torch.ones(2))
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
     torch.save({"version": 99}, file)
-    with pytest.raises(CheckpointError, match="version 99; this program reads 1"):
+    with pytest.raises(CheckpointError, match="version 99; this program reads 2"):
         load_checkpoint(file)
     with pytest.raises(CheckpointError, match="no such file"):
         load_checkpoint(tmp_path / "none.pt")
