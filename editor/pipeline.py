@@ -32,7 +32,7 @@ from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.renderer import Renderer
 
-OPTIMISATION_STEPS = 50  # in each space: of a refinement, or a first fit where the model has no encoder
+OPTIMISATION_STEPS = 50  # in each space, of a photo's first fit where the model has no encoder
 
 Pixels = NDArray[np.uint8]
 PhotoSource = str | Path | bytes | Image.Image | Pixels

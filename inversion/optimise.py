@@ -18,8 +18,8 @@ class OptimiseConfig:
     w: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.06))  # in units of W
     ws: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.03))  # the same
     spread: float = 0.002  # weight of |ws - w|^2 / w_dim, averaged over layers: keeps ws editable
-    code: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.1))  # a share of the code's own size
-    code_spread: float = 0.01  # weight of |code - start|^2, in that size: keeps f as edits know it
+    code: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.15))  # a share of the code's size
+    code_spread: float = 0.002  # weight of |code - start|^2, in that size: keeps f as edits know it
 
 
 class LatentSearch:

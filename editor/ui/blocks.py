@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from editor.pipeline import OPTIMISATION_STEPS, Editor
+from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.model_picker import ModelPicker, OpenModel
@@ -15,6 +15,7 @@ from editor.ui.stage import ASSETS, build_stage
 from inversion.linear import EditDirection
 
 KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
+REFINEMENT_STEPS = 30  # in each space, where the slider stands at first; more draws closer, and edits noisier
 MAX_UPLOAD = "30mb"
 
 
@@ -109,7 +110,7 @@ def _build_refinement() -> tuple[gr.Slider, gr.Button, gr.Button]:
         steps = gr.Slider(
             10,
             200,
-            value=OPTIMISATION_STEPS,
+            value=REFINEMENT_STEPS,
             step=10,
             label="Refine",
             info="steps in each space",
@@ -176,10 +177,12 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks
             "api_visibility": "private",
         }
 
+        first_fit = {**refinement, "inputs": token}
+
         def build_example_strip() -> None:
             examples = build_examples(handlers.examples)
             chosen = examples.select(handlers.open_example, token, shown, **heavy)
-            chosen.then(handlers.fit_new, **refinement)
+            chosen.then(handlers.fit_new, **first_fit)
 
         with left:
             _rebuilt(build_example_strip, model)
@@ -190,7 +193,7 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks
         demo.load(handlers.enter, None, [token, *shown], **heavy)
         # Pasting clears the picture first: by default the photo is dropped while that is being answered.
         arrived = photo.input(handlers.open_photo, [photo, token], shown, trigger_mode="always_last", **heavy)
-        arrived.then(handlers.fit_new, **refinement)
+        arrived.then(handlers.fit_new, **first_fit)
         refine.click(handlers.refine, **refinement)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)

@@ -210,7 +210,7 @@ class Handlers:
         session = self.editor.enter(visit.session, str(asked.get("space", visit.session.space)))
         return self.editor.edit(session, check_strengths(asked.get("strengths")))
 
-    def fit_new(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
+    def fit_new(self, token: str | None, steps: float = OPTIMISATION_STEPS) -> Iterator[tuple[Any, Any, Any]]:
         """`refine` for a face that has just arrived and that no encoder inverted; nothing for any other."""
         visit = self.store.find(token)
         if visit is not None and visit.session is not None and self.editor.awaits_fit(visit.session):
