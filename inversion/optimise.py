@@ -19,7 +19,7 @@ class OptimiseConfig:
     ws: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.03))  # the same
     spread: float = 0.002  # weight of |ws - w|^2 / w_dim, averaged over layers: keeps ws editable
     code: SearchConfig = field(default_factory=lambda: SearchConfig(lr=0.15))  # a share of the code's size
-    code_spread: float = 0.002  # weight of |code - start|^2, in that size: keeps f as edits know it
+    code_spread: float = 0.001  # weight of |code - start|^2, in that size: keeps f as edits know it
 
 
 class LatentSearch:
