@@ -151,8 +151,8 @@ class Editor:
         """How well the face fits the model, see `FitGauge`; None where the model cannot tell."""
         if self.gauge is None:
             return None
-        facts = {"enlargement": session.enlargement, "padded": session.padded}
-        return self.gauge(session.crop, session.inversion.w, **facts)
+        w = session.inversion.w
+        return self.gauge(session.crop, w, enlargement=session.enlargement, padded=session.padded)
 
     def likeness(self, session: EditSession, pixels: Pixels) -> float | None:
         """Likeness of a picture [R, R, 3] to the photo's person, see `IdentityMeter`; None without one."""

@@ -89,13 +89,12 @@ def run(options: argparse.Namespace) -> int:
         StyleGANError: The user's mistake, see `read_config` and `evaluate`.
     """
     config, out = read_config(options), options.out
-    for name, file in (("--out", out), ("grid", config.grid)):
-        if file is not None and not file.parent.is_dir():
-            raise ConfigError(f"{name}: {file}; its folder is not there")
     if out is not None and out.exists() and not out.is_file():
         raise ConfigError(f"--out: {out}; must be a file")
     for name, file in (("--out", out), ("grid", config.grid)):
         if file is not None:
+            if not file.parent.is_dir():
+                raise ConfigError(f"{name}: {file}; its folder is not there")
             claim_folder(name, file.parent)
     measured: dict[str, Any] = {}
 
