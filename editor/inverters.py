@@ -44,7 +44,7 @@ def open_inverter(
         return Opened(
             inverter=PublishedInverter(published, generator, features=features, device=device, engine=engine),
             features=features,
-            spaces=("w", "w+", "f") if published.has_f else ("w+",),
+            spaces=published.spaces,
             encoder=published.name,
         )
     encoder, refiners, features = None, None, None

@@ -22,7 +22,7 @@ from inversion.checkpoint import load_aligner
 from inversion.components import discover_directions
 from inversion.directions import DirectionBank, find_directions
 from inversion.errors import DirectionError
-from inversion.feature_renderer import Feature, FeatureRenderer
+from inversion.feature_renderer import FeatureRenderer
 from inversion.inversion import Inversion
 from inversion.inverter import InvertsPictures
 from inversion.search import Space, Tell
@@ -209,22 +209,21 @@ class Editor:
 
     def engine_name(self, session: EditSession) -> str:
         """Name of the engine that draws the session's space at the moment: F has one of its own."""
-        in_f = self._in_f(session)
-        return self.renderer.engine.name if in_f is None else in_f[0].engine.name
-
-    def _in_f(self, session: EditSession) -> tuple[FeatureRenderer, Feature] | None:
-        """What draws the session, and what of it, where that is F."""
-        if session.space != "f" or self.features is None or session.inversion.f is None:
-            return None
-        return self.features, session.inversion.f
+        if session.space == "f" and self.features and session.inversion.f:
+            return self.features.engine.name
+        return self.renderer.engine.name
 
     def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
-        found = session.inversion
-        if (in_f := self._in_f(session)) is not None:
-            features, f = in_f
-            return features.render(self.directions.apply(f.ws, strengths), f)[0].numpy()
-        ws = self.generator.broadcast(found.w) if session.space == "w" else found.ws
-        return self.renderer.render(self.directions.apply(ws, strengths))[0].numpy()
+        found, start = session.inversion, session.inversion
+        if found.foundation is not None:
+            offset, strengths = self.directions.split(strengths, self.generator.num_ws)
+            found = found if offset is None else found.foundation.follow(found, offset)
+        if session.space == "f" and self.features and start.f and found.f:
+            ws_hat = self.directions.apply(found.f.ws, strengths, measured=start.f.ws)
+            return self.features.render(ws_hat, found.f)[0].numpy()
+        in_w = session.space == "w"
+        ws, unedited = (self.generator.broadcast(i.w) if in_w else i.ws for i in (found, start))
+        return self.renderer.render(self.directions.apply(ws, strengths, measured=unedited))[0].numpy()
 
 
 def open_editor(

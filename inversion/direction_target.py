@@ -15,6 +15,9 @@ SAMPLES = 8192  # latents that a direction's standard deviation is measured on
 SEED = 0
 RANGE = (-3.0, 3.0)  # strengths where a file names none, in standard deviations
 GROUP = "Imported"
+SAME = 1e-4  # largest difference between rows that count as equal, as a share of their length
+LONG = 0.5  # length from which rows may be latents, as a share of the deviation of w from its mean
+NEAR = 1.5  # distance from the mean of W that latents keep within, as a share of that deviation
 FORCE = "--force takes it all the same"
 
 
@@ -48,6 +51,30 @@ class DirectionTarget:
         """
         rows = direction.reshape(-1, self.generator.w_dim)
         return ((self._w @ rows.T).var(0).sum() / rows.square().sum()).sqrt().item()
+
+    def doubt_latents(self, path: Path, rows: Tensor) -> None:
+        """Doubt rows [n, w_dim] that are where latents of this generator are, and not steps between them.
+
+        Those are long beside the spread of w and either differ from each other, as a projection into W+ does,
+        or lie where w does, around its mean and not around zero.
+
+        Raises:
+            DirectionError: They are such, and `force` is off.
+        """
+        w_avg = self.generator.w_avg.cpu()
+        spread = (self._w - w_avg).square().sum(1).mean().sqrt()
+        length = rows.norm(dim=1).max()
+        if length <= LONG * spread:
+            return
+        unequal = (rows - rows[0]).norm(dim=1).max() > SAME * length
+        middle = rows.mean(0)
+        away = (middle - w_avg).norm()
+        if unequal or (away < middle.norm() and away < NEAR * spread):
+            self.doubt(
+                path,
+                f"{'unequal rows' if unequal else 'a vector'} of length {length:.3g} where w deviates by "
+                f"{spread:.3g} from its mean: a latent, it seems, and no direction",
+            )
 
     def offset(self, path: Path, direction: Tensor) -> EditDirection:
         """An edit named after its file.

@@ -57,10 +57,11 @@ class DirectionBank(Mapping[str, EditDirection]):
         """
         return {name: check_strength(self[name], value) for name, value in strengths.items()}
 
-    def apply(self, ws: Tensor, strengths: Mapping[str, float]) -> Tensor:
+    def apply(self, ws: Tensor, strengths: Mapping[str, float], measured: Tensor | None = None) -> Tensor:
         """Move `ws` [N, num_ws, w_dim] along each named direction by its strength, in standard deviations.
 
-        Coordinates of the absolute rule are those of the unedited `ws`, so that edits commute.
+        Coordinates of the absolute rule are those of the unedited styles, so that edits commute: of
+        `measured`, or of `ws` where that is None.
 
         Raises:
             DirectionError: An unknown name.
@@ -68,8 +69,29 @@ class DirectionBank(Mapping[str, EditDirection]):
         """
         edited = ws
         for name, strength in strengths.items():
-            edited = apply_direction(edited, self[name], strength, measured=ws)
+            edited = apply_direction(
+                edited, self[name], strength, measured=ws if measured is None else measured
+            )
         return edited
+
+    def split(self, strengths: Mapping[str, float], num_ws: int) -> tuple[Tensor | None, dict[str, float]]:
+        """What the named directions that move w as a whole do to it [1, w_dim], and the other strengths.
+
+        The first is None where no such direction is used.
+
+        Raises:
+            DirectionError: An unknown name.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        offset, rest = None, {}
+        for name, strength in self.check(strengths).items():
+            edit = self[name]
+            if not edit.moves_w(num_ws):
+                rest[name] = strength
+            elif strength != 0:
+                step = strength * edit.sigma * edit.direction[None]
+                offset = step if offset is None else offset + step
+        return offset, rest
 
 
 def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_ws: int) -> DirectionBank:

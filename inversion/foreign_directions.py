@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.direction_target import DirectionTarget
+from inversion.direction_target import SAME, DirectionTarget
 from inversion.directions import MANIFEST, load_directions, owner_of
 from inversion.errors import DirectionError
 from inversion.foreign_ganspace import check_width, read_cache, read_export, read_principal
@@ -17,7 +17,6 @@ from stylegan2.checkpoint import file_sha256
 from stylegan2.reading import Document, read_document
 
 USUAL_WIDTH = 512  # of w in every published StyleGAN
-SAME = 1e-4  # largest difference between rows that count as equal, as a share of their length
 S_CHANNELS = 6048  # of the convolutions of a 1024 px generator
 S_LAYERS = 26  # of such a generator, toRGB included
 _READ = (
@@ -105,6 +104,7 @@ def _vector(path: Path, target: DirectionTarget, document: Document, tensor: Ten
     check_width(path, target, rows.shape[1])
     length = rows.norm(dim=1).max()
     if len(rows) == 1 or (rows - rows[0]).norm(dim=1).max() <= SAME * length:
+        target.doubt_latents(path, rows)
         return target.offset(path, rows[0])
     if len(rows) != generator.num_ws:
         target.doubt(path, f"a direction of {len(rows)} layers; this generator has {generator.num_ws}")
@@ -112,6 +112,7 @@ def _vector(path: Path, target: DirectionTarget, document: Document, tensor: Ten
         shared = min(len(rows), generator.num_ws)
         fitted[:shared] = rows[:shared]
         rows = fitted
+    target.doubt_latents(path, rows)
     return target.offset(path, rows)
 
 

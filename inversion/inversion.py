@@ -1,10 +1,18 @@
 """Inversion: what is found of one picture."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
 from inversion.feature_renderer import Feature
+
+
+class Foundation(Protocol):
+    """What an encoder remembers of a picture so that w+ and f can follow w."""
+
+    def follow(self, start: "Inversion", offset: Tensor) -> "Inversion":
+        """Move w of `start` by `offset` [1, w_dim], and ws and f as the encoder then finds them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,4 +25,5 @@ class Inversion:
     f: Feature | None = None
     steps: int = 0  # of optimisation, in all spaces together; 0 is the encoder's answer
     stopped: bool = False  # whether the optimisation was cancelled
+    foundation: Foundation | None = None  # None: edits move ws alone
     has_w: bool = True  # whether `w` was found by itself; else it is the mean of `ws`, a start for refining

@@ -32,6 +32,10 @@ class EditDirection:
     # None: strength is an offset.
     mean: Tensor | None = None
 
+    def moves_w(self, num_ws: int) -> bool:
+        """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""
+        return self.mean is None and self.direction.ndim == 1 and self.layers == (0, num_ws)
+
 
 def check_strength(direction: EditDirection, strength: float) -> float:
     """Return `strength` if it is a number within the direction's range.

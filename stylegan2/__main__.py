@@ -5,10 +5,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inversion.published import check_encoder
 from stylegan2.bundle import AlignmentConfig, load_bundle
 from stylegan2.checkpoint import file_sha256, load_generator
 from stylegan2.command import exit_status
-from stylegan2.conversion import ASSUMED_ALIGNMENT, UNKNOWN_LICENCE, bundle_around, convert_file
+from stylegan2.conversion import (
+    ASSUMED_ALIGNMENT,
+    UNKNOWN_LICENCE,
+    bundle_around,
+    convert_file,
+    runs_here,
+)
+from stylegan2.layouts.loading import check_generator
 from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.report import describe
 from stylegan2.layouts.rosinality import channel_multiplier
@@ -31,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     inspect = commands.add_parser("inspect", help="say what is in a weights file, without running it")
     inspect.add_argument("file", type=Path, metavar="FILE")
+    _add_class(inspect)
     inspect.set_defaults(run=_inspect)
 
     convert = commands.add_parser("convert", help="make a model bundle of a weights file of any layout")
@@ -45,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--w-avg", type=Path, metavar="FILE", help="of the same generator: take the mean of W from it"
     )
+    _add_class(convert)
     convert.set_defaults(run=_convert)
 
     export = commands.add_parser("export", help="write a generator for other projects' code")
@@ -56,8 +66,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_class(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--class", dest="class_number", type=int, metavar="N", help="of a conditional generator: what to draw"
+    )
+
+
 def _inspect(options: argparse.Namespace) -> None:
-    found = recognise(read_document(options.file))
+    found = recognise(read_document(options.file), options.class_number)
     lines = [
         ("file", f"{options.file} ({options.file.stat().st_size:,} bytes)"),
         ("sha256", file_sha256(options.file)),
@@ -72,6 +88,10 @@ def _inspect(options: argparse.Namespace) -> None:
         )
     for what, finding in lines:
         print(f"{what + ':':14}{finding}")
+    # What `convert` would refuse is refused here by the same words.
+    check_generator(found)
+    if runs_here(found):
+        check_encoder(found)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -83,6 +103,8 @@ def _convert(options: argparse.Namespace) -> None:
         force=options.force,
         generator_only=options.generator_only,
         w_avg_from=options.w_avg,
+        class_number=options.class_number,
+        check_encoder=check_encoder,
     )
     bundle = load_bundle(options.out)
     print(f"{options.out}: {bundle.name}, {bundle.resolution} px, from {loaded.layout} layout")

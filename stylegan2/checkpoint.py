@@ -11,6 +11,7 @@ from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.layouts.found import State
 from stylegan2.layouts.loading import load_any_generator
+from stylegan2.layouts.translation import CONV_CLAMP
 
 
 def read_safetensors(path: str | Path) -> State:
@@ -42,14 +43,18 @@ def load_generator(path: str | Path) -> Generator:
 
 
 def save_generator(generator: Generator, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write our layout; `w_avg` stays float32, since every latent is measured from it."""
+    """Write our layout; `w_avg` stays float32, since every latent is measured from it.
+
+    What no tensor tells of the architecture stands in the file's metadata.
+    """
     state = {
         name: value.detach().float().contiguous()
         if name == "mapping.w_avg"
         else value.detach().to(dtype).contiguous()
         for name, value in generator.state_dict().items()
     }
-    save_file(state, path)
+    limit = generator.config.conv_clamp
+    save_file(state, path, None if limit is None else {CONV_CLAMP: repr(limit)})
     Path(path).chmod(0o644)  # safetensors leaves files that only their owner can read
 
 

@@ -13,7 +13,7 @@ def default_channels(img_resolution: int, channel_base: int = 8192, channel_max:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """Everything that the weights' shapes depend on."""
+    """Everything that a generator computes by, its tensors aside."""
 
     img_resolution: int  # pixels a side, a power of two, 32 to 1024
     z_dim: int = 512
@@ -23,6 +23,8 @@ class GeneratorConfig:
     channels: dict[int, int] = field(
         default_factory=dict
     )  # resolution -> feature maps; empty: `default_channels`
+    # Activations and colours stay within +-conv_clamp, as in NVIDIA's half precision; None: without a limit.
+    conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
         r = self.img_resolution
@@ -31,6 +33,8 @@ class GeneratorConfig:
         for name in ("z_dim", "w_dim", "mapping_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)}; must be at least 1")
+        if self.conv_clamp is not None and not 0 < self.conv_clamp < float("inf"):
+            raise ConfigError(f"conv_clamp: {self.conv_clamp}; must be a positive number, or none")
         if not self.channels:
             object.__setattr__(self, "channels", default_channels(r))
         wanted = sorted(default_channels(r))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from stylegan2.bundle_folder import (
 from stylegan2.cache import cache_folder
 from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import CheckpointError
+from stylegan2.layouts.found import Found
 from stylegan2.layouts.loading import Loaded, build_generator
 from stylegan2.layouts.psp_family import OURS
 from stylegan2.layouts.recognise import recognise
@@ -28,7 +30,7 @@ UNKNOWN_LICENCE = "unknown: see where the file came from"
 # No layout states how its training pictures were cropped, and published face models follow FFHQ.
 ASSUMED_ALIGNMENT = AlignmentConfig()
 # Part of the cache's key: raise it when a conversion gives other bundles than before.
-CONVERSION_VERSION = 2
+CONVERSION_VERSION = 3
 
 
 def convert_file(
@@ -40,6 +42,8 @@ def convert_file(
     force: bool = False,
     generator_only: bool = False,
     w_avg_from: Path | None = None,
+    class_number: int | None = None,
+    check_encoder: Callable[[Found], None] | None = None,
 ) -> Loaded:
     """Write the generator of `path` as a bundle, in float32, with the encoder where it is one that runs here.
 
@@ -54,18 +58,23 @@ def convert_file(
         generator_only: Leave an encoder out.
         w_avg_from: A file of the same generator that has the mean of W, where `path` lacks it as CLCAE's
             does; None computes it, see `build_generator`.
+        class_number: Of a conditional generator the class to draw.
+        check_encoder: Raises CheckpointError where an encoder that would be stored cannot run; None stores it
+            unchecked.
 
     Raises:
-        CheckpointError: See `build_generator`; or `folder` is not empty, or cannot be written; or
-            `w_avg_from` is another generator's, or lacks the mean too.
+        CheckpointError: See `build_generator` and `check_encoder`; or `folder` is not empty, or cannot be
+            written; or `w_avg_from` is another generator's, or lacks the mean too.
     """
     path = Path(path)
     _check_target(folder, force=force)
-    found = recognise(read_document(path))
+    found = recognise(read_document(path), class_number)
     loaded = build_generator(found)
     if w_avg_from is not None:
         loaded = _with_mean_of(loaded, w_avg_from)
-    inverts = found.layout in OURS and bool(found.encoder) and not generator_only
+    inverts = runs_here(found) and not generator_only
+    if inverts and check_encoder is not None:
+        check_encoder(found)
     try:
         save_bundle(
             folder,
@@ -80,6 +89,11 @@ def convert_file(
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
     return loaded
+
+
+def runs_here(found: Found) -> bool:
+    """Whether a file has an encoder of a kind that a bundle keeps."""
+    return found.layout in OURS and bool(found.encoder)
 
 
 def _with_mean_of(loaded: Loaded, path: Path) -> Loaded:

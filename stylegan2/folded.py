@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan2.image import to_uint8
-from stylegan2.layers import SynthesisLayer, ToRGBLayer
+from stylegan2.layers import SynthesisLayer, ToRGBLayer, clamped
 from stylegan2.ops.bias_act import LRELU_GAIN, LRELU_SLOPE
 from stylegan2.ops.modulated_conv import demodulation
 from stylegan2.ops.upfirdn2d import blur_weight, upsample2d
@@ -28,7 +28,7 @@ class _FoldedLayer(nn.Module):
 
     def __init__(self, layer: SynthesisLayer) -> None:
         super().__init__()
-        self.up = layer.up
+        self.up, self.conv_clamp = layer.up, layer.conv_clamp
         weight = (layer.weight * layer.weight_gain).detach()
         noise = layer.noise_const * layer.noise_strength
         self.register_buffer("energy", weight.square().sum((2, 3)))
@@ -49,7 +49,12 @@ class _FoldedLayer(nn.Module):
             x = F.conv2d(x, self.blur, padding=1, groups=len(self.blur))
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        return F.leaky_relu(x * factors[:, :, None, None] + self.shift, LRELU_SLOPE)
+        x = F.leaky_relu(x * factors[:, :, None, None] + self.shift, LRELU_SLOPE)
+        return clamped(x, self.conv_clamp)
+
+    def extra_repr(self) -> str:
+        """What no tensor tells: converted graphs are told apart by it."""
+        return _clamp_words(self.conv_clamp)
 
 
 class _FoldedToRGB(nn.Module):
@@ -60,6 +65,7 @@ class _FoldedToRGB(nn.Module):
 
     def __init__(self, layer: ToRGBLayer) -> None:
         super().__init__()
+        self.conv_clamp = layer.conv_clamp
         self.register_buffer("weight", (layer.weight * layer.weight_gain).detach())
         self.register_buffer("affine_weight", layer.affine.weight.detach() * layer.affine.weight_gain)
         self.register_buffer("affine_bias", layer.affine.bias.detach() * layer.affine.bias_gain)
@@ -67,7 +73,11 @@ class _FoldedToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = F.linear(w, self.affine_weight, self.affine_bias)
-        return F.conv2d(x * styles[:, :, None, None], self.weight) + self.bias
+        return clamped(F.conv2d(x * styles[:, :, None, None], self.weight) + self.bias, self.conv_clamp)
+
+    def extra_repr(self) -> str:
+        """What no tensor tells: converted graphs are told apart by it."""
+        return _clamp_words(self.conv_clamp)
 
 
 class FoldedSynthesis(nn.Module):
@@ -122,3 +132,7 @@ class FoldedSynthesis(nn.Module):
     def _draw(self, block: int, x: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
         colours: Tensor = self.torgbs[block](x, ws[:, 2 * block + 1])
         return colours if img is None else upsample2d(img) + colours
+
+
+def _clamp_words(limit: float | None) -> str:
+    return "" if limit is None else f"conv_clamp={limit:g}"

@@ -44,10 +44,18 @@ class SynthesisLayer(nn.Module):
     noise_const: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, *, up: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        up: bool = False,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.up = up
+        self.conv_clamp = conv_clamp
         self.resolution = resolution
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
@@ -72,14 +80,15 @@ class SynthesisLayer(nn.Module):
             x = x + torch.randn_like(x[:, :1]) * self.noise_strength
         elif noise_mode == "const":
             x = x + self.noise_const * self.noise_strength
-        return bias_lrelu(x, self.bias)
+        return clamped(bias_lrelu(x, self.bias), self.conv_clamp)
 
 
 class ToRGBLayer(nn.Module):
     """Modulated 1 x 1 convolution to three colours, without demodulation."""
 
-    def __init__(self, in_channels: int, w_dim: int) -> None:
+    def __init__(self, in_channels: int, w_dim: int, *, conv_clamp: float | None = None) -> None:
         super().__init__()
+        self.conv_clamp = conv_clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
@@ -88,7 +97,10 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Colours [N, 3, H, W] of the activation `x` [N, I, H, W] under the style `w` [N, w_dim]."""
         styles = self.affine(w)
-        return (
-            modulated_conv2d(x, self.weight * self.weight_gain, styles, demodulate=False)
-            + self.bias[:, None, None]
-        )
+        colours = modulated_conv2d(x, self.weight * self.weight_gain, styles, demodulate=False)
+        return clamped(colours + self.bias[:, None, None], self.conv_clamp)
+
+
+def clamped(x: Tensor, limit: float | None) -> Tensor:
+    """`x` within +-limit; as it is where there is no limit."""
+    return x if limit is None else x.clamp(-limit, limit)

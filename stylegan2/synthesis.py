@@ -13,16 +13,26 @@ from stylegan2.ops.upfirdn2d import upsample2d
 class SynthesisBlock(nn.Module):
     """One resolution: an upsampling convolution (not at 4 x 4), a convolution and the RGB skip."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        conv_clamp: float | None = None,
+    ) -> None:
         super().__init__()
         self.resolution = resolution
         self.first = resolution == 4
         if self.first:
             self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, up=True)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution)
-        self.torgb = ToRGBLayer(out_channels, w_dim)
+            self.conv0 = SynthesisLayer(
+                in_channels, out_channels, w_dim, resolution, up=True, conv_clamp=conv_clamp
+            )
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, conv_clamp=conv_clamp)
+        self.torgb = ToRGBLayer(out_channels, w_dim, conv_clamp=conv_clamp)
         self.num_convs = 1 if self.first else 2
 
     def activation(self, x: Tensor | None, ws: Tensor, noise_mode: str) -> Tensor:
@@ -66,7 +76,11 @@ class SynthesisNetwork(nn.Module):
         self.config = config
         for below, resolution in zip((0, *config.resolutions), config.resolutions, strict=False):
             block = SynthesisBlock(
-                config.channels.get(below, 0), config.channels[resolution], config.w_dim, resolution
+                config.channels.get(below, 0),
+                config.channels[resolution],
+                config.w_dim,
+                resolution,
+                conv_clamp=config.conv_clamp,
             )
             setattr(self, f"b{resolution}", block)
 

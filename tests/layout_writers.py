@@ -1,5 +1,6 @@
 """Write a generator in the layouts of other projects, from what is known of their files; as inert trees."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -70,6 +71,90 @@ def rosinality(generator):
     return out
 
 
+# How projects with rosinality's code spell its entries: pattern -> what stands there.
+BASICSR = {
+    r"^input.input": "constant_input.weight",
+    r"^conv1": "style_conv1",
+    r"^convs": "style_convs",
+    r"^style\.": "style_mlp.",
+    r"^noises.noise_": "noises.noise",
+    r"\.noise\.weight": ".weight",
+    r"\.conv\.": ".modulated_conv.",
+}
+MMGEN = {
+    r"^input.input": "constant_input.weight",
+    r"^noises.noise_": "injected_noise_",
+    r"^style\.(\d+)\.weight": r"style_mapping.\1.linear.weight_orig",
+    r"^style\.": "style_mapping.",
+    r"\.noise\.weight": ".noise_injector.weight",
+    r"modulation.weight": "style_modulation.linear.weight_orig",
+    r"modulation.bias": "style_modulation.bias",
+    r"conv.weight": "conv.weight_orig",
+}
+
+
+def respelled(state, words):
+    out = {}
+    for name, value in state.items():
+        theirs = name
+        for pattern, word in words.items():
+            theirs = re.sub(pattern, word, theirs)
+        out[theirs] = value
+    return out
+
+
+def basicsr(generator):
+    """The `params_ema` of BasicSR, whose filters are no tensors of the state."""
+    state = {name: value for name, value in rosinality(generator).items() if "kernel" not in name}
+    return respelled(state, BASICSR)
+
+
+def mmgen(generator):
+    """The generator of MMGeneration, without the prefix that it has in a file."""
+    return respelled(rosinality(generator), MMGEN)
+
+
+def genforce(generator):
+    """The `generator_smooth` of genforce: kernels turned as in TensorFlow, styles' biases less one."""
+    ours = generator.state_dict()
+    out = {"truncation.w_avg": ours["mapping.w_avg"], "synthesis.upsample.kernel": FIR[None, None] * 4}
+    for i in range(generator.config.mapping_layers):
+        for leaf in ("weight", "bias"):
+            out[f"mapping.dense{i}.{leaf}"] = ours[f"mapping.fc{i}.{leaf}"]
+    out["synthesis.early_layer.const"] = ours["synthesis.b4.const"][None]
+
+    def layer(theirs, b):
+        weight = ours[f"{b}.weight"]
+        if b.endswith("conv0"):
+            weight = torch.flip(weight, (2, 3))
+            out[f"{theirs}.filter.kernel"] = FIR[None, None] * 4
+        out[f"{theirs}.weight"] = weight
+        out[f"{theirs}.bias"] = ours[f"{b}.bias"]
+        out[f"{theirs}.style.weight"] = ours[f"{b}.affine.weight"]
+        out[f"{theirs}.style.bias"] = ours[f"{b}.affine.bias"] - 1
+        if "torgb" not in b:
+            out[f"{theirs}.noise_strength"] = ours[f"{b}.noise_strength"]
+            out[f"{theirs}.noise"] = ours[f"{b}.noise_const"][None, None]
+
+    for block, r in enumerate(sizes_of(generator)):
+        if r > 4:
+            layer(f"synthesis.layer{2 * block - 1}", f"synthesis.b{r}.conv0")
+        layer(f"synthesis.layer{2 * block}", f"synthesis.b{r}.conv1")
+        layer(f"synthesis.output{block}", f"synthesis.b{r}.torgb")
+    return out
+
+
+def conditional(generator, classes, *, seed=3):
+    """The state of StyleGAN2-ADA with classes, whose first mapping layer also reads an embedding."""
+    out, chance = nvidia_state(generator), torch.Generator().manual_seed(seed)
+    width = generator.z_dim
+    fresh = torch.randn(generator.w_dim, width, generator=chance) / 0.01
+    out["mapping.fc0.weight"] = torch.cat([out["mapping.fc0.weight"], fresh], 1)
+    out["mapping.embed.weight"] = torch.randn(width, classes, generator=chance)
+    out["mapping.embed.bias"] = torch.randn(width, generator=chance)
+    return out
+
+
 def nvidia_state(generator):
     """The state dict of NVIDIA's PyTorch code, which has a filter in every layer."""
     out = dict(generator.state_dict())
@@ -81,11 +166,12 @@ def nvidia_state(generator):
     return out
 
 
+UNSET = object()
 BUFFERS = ("noise_const", "resample_filter", "w_avg")
 
 
-def nvidia_module(state, *, name="Generator", **kwargs):
-    """Nested nodes, as the safe reader gives NVIDIA's pickled modules."""
+def nvidia_module(state, *, name="Generator", conv_clamp=UNSET, **kwargs):
+    """Nested nodes, as the safe reader gives NVIDIA's pickled modules; layers keep their limit."""
 
     def build(entries, title, **settings):
         children, own = {}, {}
@@ -97,6 +183,11 @@ def nvidia_module(state, *, name="Generator", **kwargs):
                 own[head] = value
         inner = {
             "training": False,
+            **(
+                {}
+                if conv_clamp is UNSET or "weight" not in own or "affine" not in children
+                else {"conv_clamp": conv_clamp}
+            ),
             "_parameters": {k: v for k, v in own.items() if k not in BUFFERS},
             "_buffers": {k: v for k, v in own.items() if k in BUFFERS},
             "_modules": {k: build(v, k) for k, v in children.items()},
@@ -128,7 +219,8 @@ def tf_variables(generator):
             synthesis.append((f"{scope}/mod_weight", ours[f"{b}.affine.weight"].t()))
             synthesis.append((f"{scope}/mod_bias", ours[f"{b}.affine.bias"] - 1))
             if theirs != "ToRGB":
-                synthesis.append((f"{scope}/noise_strength", ours[f"{b}.noise_strength"]))
+                # TensorFlow hands out what has no axes as a number.
+                synthesis.append((f"{scope}/noise_strength", ours[f"{b}.noise_strength"].item()))
                 synthesis.append((f"noise{noise}", ours[f"{b}.noise_const"][None, None]))
                 noise += 1
     return mapping, synthesis
@@ -152,9 +244,19 @@ def nvidia_tf(generator, **settings):
         "mapping": network("G_mapping", mapping),
         "synthesis": network("G_synthesis", synthesis),
     }
-    variables = [("dlatent_avg", generator.w_avg), ("lod", torch.tensor(0.0))]
+    variables = [("dlatent_avg", generator.w_avg), ("lod", 0.0)]
     average = network("Gs", variables, parts, resolution=generator.img_resolution, **settings)
     return (network("G"), network("D"), average)
+
+
+def nvidia_tf_conditional(generator, state):
+    """`nvidia_tf` with the mapping network of `conditional`."""
+    networks = nvidia_tf(generator, label_size=state["mapping.embed.weight"].shape[1])
+    variables = networks[2].state["components"]["mapping"].state["variables"]
+    variables[0] = ("Dense0/weight", state["mapping.fc0.weight"].t())
+    variables.append(("LabelEmbed/weight", state["mapping.embed.weight"].t()))
+    variables.append(("LabelEmbed/bias", state["mapping.embed.bias"]))
+    return networks
 
 
 def psp(generator, encoder, *, opts, latent_avg, prefix=""):

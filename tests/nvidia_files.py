@@ -98,10 +98,15 @@ def write_ada(generator, path):
     path.write_bytes(pickle.dumps(parts))
 
 
+def tf_value(value):
+    """What a TensorFlow session gives for a variable: an array, or a scalar of numpy where it has no axes."""
+    return np.float32(value) if isinstance(value, float) else value.contiguous().numpy()
+
+
 def tf_network(node):
     """A network to pickle, of the inert one that `layout_writers` makes."""
     parts = {name: tf_network(part) for name, part in node.state["components"].items()}
-    variables = [(name, value.contiguous().numpy()) for name, value in node.state["variables"]]
+    variables = [(name, tf_value(value)) for name, value in node.state["variables"]]
     source = "raise SystemExit('the source was run')"
     state = {**node.state, "components": parts, "variables": variables, "build_module_src": source}
     return Network({**state, "build_func_name": "G_main", "static_kwargs": EasyDict(state["static_kwargs"])})

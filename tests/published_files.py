@@ -27,7 +27,7 @@ def conv(name, out, inputs, side=3):
     return {f"{name}.weight": (out, inputs, side, side), f"{name}.bias": (out,)}
 
 
-def trunk(channels, inputs=3):
+def residual(channels, inputs=3):
     shapes = {"input_layer.0.weight": (channels[0], inputs, 3, 3), **norm("input_layer.1", channels[0])}
     shapes["input_layer.2.weight"] = (channels[0],)
     number, below = 0, channels[0]
@@ -45,7 +45,11 @@ def trunk(channels, inputs=3):
             shapes[f"{body}.res_layer.5.fc1.weight"] = (width // 16, width, 1, 1)
             shapes[f"{body}.res_layer.5.fc2.weight"] = (width, width // 16, 1, 1)
             number, below = number + 1, width
-    shapes |= conv("latlayer1", channels[4], channels[3], 1)
+    return shapes
+
+
+def trunk(channels, inputs=3):
+    shapes = residual(channels, inputs) | conv("latlayer1", channels[4], channels[3], 1)
     return shapes | conv("latlayer2", channels[4], channels[2], 1)
 
 
@@ -75,6 +79,11 @@ def clcae(num_ws, channels=PUBLISHED, hidden=1024):
         shapes |= attention(f"cross_attention.{k}", width, hidden)
     shapes |= attention("feature_cross_attention", width, hidden)
     return shapes | conv("content_layer.convs.0", width, width) | conv("content_layer.convs.2", width, width)
+
+
+def single_w(channels=PUBLISHED):
+    """Of the encoders into one style: IR-SE50 and a matrix behind the mean over its last map."""
+    return residual(channels) | linear("linear", channels[4], channels[4])
 
 
 def psp(num_ws, channels=PUBLISHED):

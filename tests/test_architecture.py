@@ -7,9 +7,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("stylegan2", "inversion", "editor", "train", "benchmarks")
 SOURCES = [ROOT / "app.py", *sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))]
 
-# Package -> first parties that it may import, besides itself.
+# Package -> first parties that it may import, besides itself. A command, which nothing imports, stands on top
+# of what is built upon its package.
 ALLOWED = {
     "stylegan2": set(),
+    "stylegan2.__main__": {"inversion", "stylegan2"},
     "inversion": {"stylegan2"},
     "editor": {"inversion", "stylegan2"},
     "editor.ui": {"editor", "inversion", "stylegan2"},
@@ -20,6 +22,8 @@ ALLOWED = {
 
 
 def package_of(module):
+    if module == "stylegan2.__main__":
+        return module
     if module.startswith("editor.ui"):
         return "editor.ui"
     return module.split(".")[0]

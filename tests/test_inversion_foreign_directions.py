@@ -87,7 +87,7 @@ def test_equal_rows_are_one_vector(target, tmp_path, shape, ending):
 
 @pytest.mark.parametrize("shape", [(1, LAYERS, W), (1, LAYERS * W), (LAYERS, W)])
 def test_rows_that_differ_are_a_direction_per_layer(target, tmp_path, shape):
-    rows = torch.randn(LAYERS, W)
+    rows = torch.randn(LAYERS, W) / 8
     rows[3] = 0
     (edit,) = read_directions(saved(tmp_path / "a_boundary.npy", rows.reshape(shape)), target)
     torch.testing.assert_close(edit.direction, rows / rows.norm(dim=1).max())
@@ -101,6 +101,22 @@ def test_rows_that_differ_are_a_direction_per_layer(target, tmp_path, shape):
     units = [(deviation(target.generator, row), (row**2).sum().item()) for row in edit.direction]
     expected = (sum(s**2 for s, _ in units) / sum(n for _, n in units)) ** 0.5
     assert edit.sigma == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(LAYERS, W), (1, LAYERS, W), (1, LAYERS * W)])
+@pytest.mark.parametrize("kind", ["W+", "W"])
+def test_a_projected_latent_is_doubted(target, forced, tmp_path, shape, kind):
+    generator = target.generator
+    w = generator.sample_w(1 if kind == "W" else LAYERS, seed=3)
+    latent = w.expand(LAYERS, W).clone()
+    path = saved(tmp_path / "projected_w.npy", latent.reshape(shape))
+    with pytest.raises(DirectionError, match="a latent, it seems, and no direction; --force"):
+        read_directions(path, target)
+    assert len(read_directions(path, forced)) == 1
+    # A step between two latents is a direction, whatever its length.
+    step = generator.sample_w(1, seed=4) - generator.sample_w(1, seed=5)
+    (edit,) = read_directions(saved(tmp_path / "step.npy", 3 * step), target)
+    torch.testing.assert_close(edit.direction, F.normalize(step[0], dim=0))
 
 
 def test_a_pca_file_sets_coordinates(target, tmp_path):
@@ -277,7 +293,7 @@ def test_what_is_no_direction_is_refused(forced, tmp_path, value):
 def test_a_folder_holds_every_kind(target, tmp_path):
     edits = [
         *read_directions(saved(tmp_path / "one.pt", torch.randn(W)), target),
-        *read_directions(saved(tmp_path / "rows.pt", torch.randn(1, LAYERS, W)), target),
+        *read_directions(saved(tmp_path / "rows.pt", torch.randn(1, LAYERS, W) / 8), target),
         *read_directions(saved(tmp_path / "pca.pt", pca()), target),
     ]
     save_directions(tmp_path / "bank", edits, SHA, made_by="a test")

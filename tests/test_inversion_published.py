@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from inversion.published import load_contrastive, load_published
+from inversion.feature_renderer import FeatureRenderer
+from inversion.published import PublishedInverter, check_encoder, load_contrastive, load_published
 from inversion.published.config import CARS_SIZE, PublishedConfig
 from inversion.published.encoders import build_encoder
 from inversion.published.loading import fill_strictly
@@ -250,9 +251,120 @@ def test_latents_are_measured_from_the_mean(kind, tensors, generator):
     torch.testing.assert_close(ws, generator.w_avg + offsets.ws, atol=1e-3, rtol=1e-3)
     want = ws.mean(1) if offsets.w is None else generator.w_avg + offsets.w
     torch.testing.assert_close(w, want, atol=1e-3, rtol=1e-3)
-    assert len(f) == (kind == "clcae")
+    if kind == "clcae":
+        f, latents, fine = f
+        torch.testing.assert_close(f, offsets.f, atol=1e-2, rtol=1e-3)
+        torch.testing.assert_close(fine, offsets.look.fine, atol=1e-2, rtol=1e-3)
+        assert latents.shape == (2, 7, 64)
+    else:
+        assert f == []
     alone = [model(pixels[i : i + 1])[1] for i in range(2)]
     torch.testing.assert_close(ws, torch.cat(alone), atol=1e-3, rtol=1e-3)
+
+
+def clcae_by_hand(encoder, img, shift):
+    """CLCAE's inversion with its base moved, written down once more from the description of its code.
+
+    `encoder` is not folded: every attention is torch's own, with one key.
+    """
+    coarse, middle, fine = encoder.pyramid(img)
+    base = encoder.styles[0](coarse) + shift
+    contexts = [base]
+    for j, head in enumerate(encoder.styles_others):
+        contexts.append(head(coarse if j < 2 else middle if j < 6 else fine))
+
+    def block(attention, query, context):
+        a, _ = attention.multihead_attn(query, context, context)
+        t = attention.norm2(query + a)
+        return attention.norm3(t + attention.linear2(torch.relu(attention.linear1(t))))
+
+    pairs = zip(encoder.cross_attention, contexts, strict=True)
+    refined = torch.stack([base + block(a, base[:, None], c[:, None])[:, 0] for a, c in pairs], 1)
+    n, width, height, columns = fine.shape
+    tokens = fine.flatten(2).transpose(1, 2)
+    heard = block(encoder.feature_cross_attention, tokens, base[:, None])
+    return refined, encoder.content_layer(heard.transpose(1, 2).reshape(n, width, height, columns))
+
+
+def test_an_edit_of_clcaes_w_is_followed_as_its_own_code_does(tensors, generator):
+    model = opened("clcae", tensors, generator)
+    renderer = FeatureRenderer(generator, model, engine="torch")
+    inverter = PublishedInverter(model, generator, features=renderer, engine="torch")
+    pixels = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
+    start = inverter.invert(pixels)
+    shift = torch.randn(1, 64, generator=torch.manual_seed(6))
+
+    plain = encoder_of("clcae", tensors)
+    img = model.see(from_uint8(pixels)) - model.img_avg
+    ws, _ = clcae_by_hand(plain, img, torch.zeros(1, 64))
+    ws_hat, f_moved = clcae_by_hand(plain, img, shift)
+    ws, ws_hat = generator.w_avg + ws, generator.w_avg + ws_hat
+    f_hat = f_moved + generator.synthesis.features(ws_hat, 16) - generator.synthesis.features(ws, 16)
+
+    found = start.foundation.follow(start, shift)
+    torch.testing.assert_close(start.ws, ws, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.w, start.w + shift)
+    torch.testing.assert_close(found.ws, ws_hat, atol=1e-4, rtol=1e-4)
+    a_hat = generator.synthesis.features(found.ws, 16)
+    carried = model.carrier.carry(found.f.code, found.f.a, a_hat)
+    torch.testing.assert_close(carried, f_hat, atol=2e-3, rtol=1e-3)
+    assert not torch.allclose(found.ws - start.ws, shift[:, None].expand(-1, 8, -1), atol=0.05)
+
+    # What refinement has changed stays, and nothing moves without an offset.
+    refined = replace(start, ws=start.ws + 1)
+    torch.testing.assert_close(start.foundation.follow(refined, shift).ws, ws_hat + 1, atol=1e-4, rtol=1e-4)
+    still = start.foundation.follow(start, torch.zeros(1, 64))
+    torch.testing.assert_close(still.ws, start.ws, atol=1e-5, rtol=0)
+    torch.testing.assert_close(still.f.code, start.f.code, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "opts", "adds"),
+    [
+        ("psp", {"output_size": 32, "encoder_type": "BackboneEncoderUsingLastLayerIntoW"}, True),
+        ("e4e", {"stylegan_size": 32, "encoder_type": "SingleStyleCodeEncoder"}, True),
+        ("psp", {"output_size": 32, "encoder_type": "WEncoder", "start_from_latent_avg": False}, True),
+        ("psp", {"output_size": 32, "start_from_latent_avg": False}, False),
+    ],
+    ids=["pSp", "e4e", "HyperStyle", "without the mean"],
+)
+def test_an_encoder_of_one_style_runs(generator, layout, opts, adds):
+    state = files.filled(files.single_w(files.TOY))
+    tree = write.psp(generator, state, opts=opts, latent_avg=generator.w_avg[None])
+    found = recognise(write.document(tree))
+    assert found.layout == layout
+    check_encoder(found)
+    model = load_published(found, generator)
+    assert model.report.startswith("single-W encoder, 8 styles, sees 256 x 256 px")
+    assert model.spaces == ("w",)
+    img = torch.rand(2, 3, 32, 32) * 2 - 1
+    coarse = model.encoder.coarse(model.see(img)).flatten(2).mean(2)
+    want = coarse @ state["linear.weight"].T / 64**0.5 + state["linear.bias"]
+    want = want + generator.w_avg if adds else want
+    found = model.invert(img)
+    torch.testing.assert_close(found.w, want, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.ws, want[:, None].expand(-1, 8, -1), atol=1e-4, rtol=1e-4)
+    inverter = PublishedInverter(model, generator, engine="torch")
+    answer = inverter.invert(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
+    assert (answer.has_w, answer.f, answer.foundation) == (True, None, None)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"linear.weight": torch.ones(64, 63)},
+        {"linear.extra": torch.ones(1)},
+        {"output_layer_2.0.weight": torch.ones(64)},
+        {"body.0.res_layer.1.weight": None},
+    ],
+    ids=["shape", "left over", "into W+", "missing"],
+)
+def test_an_encoder_that_fits_no_class_is_refused_with_a_way_out(generator, odd):
+    state = {**files.filled(files.single_w(files.TOY)), **odd}
+    state = {name: value for name, value in state.items() if value is not None}
+    tree = write.psp(generator, state, opts={"output_size": 32}, latent_avg=generator.w_avg)
+    with pytest.raises(CheckpointError, match="convert --generator-only"):
+        check_encoder(recognise(write.document(tree)))
 
 
 def test_settings_can_take_the_mean_away(tensors, generator):

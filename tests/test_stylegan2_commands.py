@@ -129,8 +129,11 @@ def test_inspect_names_the_encoder_and_its_options(source, tmp_path, capsys):
     tree = write.psp(source, encoder, opts=opts, latent_avg=None)
     del tree["state_dict"]["decoder.conv1.activate.bias"]
     torch.save(tree, tmp_path / "clcae.pt")
-    assert main(["inspect", str(tmp_path / "clcae.pt")]) == 0
-    out = capsys.readouterr().out
+    # The report is whole, and ends as `convert` would.
+    assert main(["inspect", str(tmp_path / "clcae.pt")]) == 2
+    out, err = capsys.readouterr()
+    assert main(["convert", str(tmp_path / "clcae.pt"), "--out", str(tmp_path / "b")]) == 2
+    assert capsys.readouterr().err == err
     assert "layout:       clcae\n" in out
     assert "encoder:      CLCAE inversion encoder, 7 numbers in 2 tensors\n" in out
     assert "opts:         learn_in_w=True, stylegan_weights='g.pt'\n" in out

@@ -1,9 +1,13 @@
+import copy
+
 import pytest
 import torch
 
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.loading import build_generator
 from stylegan2.layouts.recognise import recognise
+from stylegan2.ops.modulated_conv import modulated_conv2d
+from stylegan2.ops.upfirdn2d import upsample2d
 from tests import layout_writers as write
 
 ENCODER = {"input_layer.0.weight": torch.ones(4, 3, 3, 3), "styles.0.linear.weight": torch.ones(4, 4)}
@@ -49,6 +53,27 @@ TREES = {
             "training_set_kwargs": {},
         },
         "pickle",
+    ),
+    "basicsr": lambda g: (
+        {"params": {}, "params_ema": {**write.basicsr(g), "latent_avg": g.w_avg}},
+        "torch-zip",
+    ),
+    "mmgen": lambda g: (
+        {
+            "meta": {"mmgen_version": "0.7.3", "iter": 5},
+            "state_dict": {
+                **{f"generator.{k}": torch.zeros(1) for k in write.mmgen(g)},
+                "discriminator.convs.0.bias": torch.ones(1),
+                **{f"generator_ema.{k}": v for k, v in write.mmgen(g).items()},
+                "latent_avg": g.w_avg,
+            },
+            "optimizer": {},
+        },
+        "torch-zip",
+    ),
+    "genforce": lambda g: (
+        {"generator": {}, "discriminator": {}, "generator_smooth": write.genforce(g)},
+        "torch-zip",
     ),
     "pti": lambda g: (write.nvidia_module(write.nvidia_state(g)), "torch-zip"),
     "nvidia-tf": lambda g: (write.nvidia_tf(g), "pickle"),
@@ -191,11 +216,111 @@ def test_settings_of_tensorflow_that_change_nothing_are_accepted(source):
     assert loaded.facts["notes"] == []
 
 
-def test_a_clamp_of_activations_is_noted(source):
-    note = ["made for activations clamped to +-256; here they are not"]
-    module = write.nvidia_module(write.nvidia_state(source), synthesis_kwargs={"conv_clamp": 256})
-    assert load({"G_ema": module}, "pickle").facts["notes"] == note
-    assert load(write.nvidia_tf(source, conv_clamp=256), "pickle").facts["notes"] == note
+@pytest.mark.parametrize("wrap", ["generator", "model", "models", "g_ema.", "G_ema.", "generator_ema."])
+def test_the_wraps_that_people_put_around_a_state_are_taken_off(source, wrap):
+    state = {**write.rosinality(source), "latent_avg": source.w_avg}
+    if wrap.endswith("."):
+        tree = {**{f"{wrap}{name}": value for name, value in state.items()}, "d.bias": torch.ones(1)}
+        assert recognise(write.document(tree)).left_over == ("d.bias",)
+    else:
+        tree = {wrap: {"generator_smooth": state, "generator": {}} if wrap == "models" else state, "epoch": 3}
+        assert "epoch" in recognise(write.document(tree)).left_over
+    assert_same_pictures(load(tree).generator, source)
+
+
+def test_activations_are_clamped_as_the_file_says(source):
+    ws = source.broadcast(source.sample_w(2, seed=1))
+    wanted = clamped_picture(source, ws, 0.5)
+    assert not torch.allclose(wanted, source.synthesis(ws), atol=0.05)
+    state = write.nvidia_state(source)
+    trees = [
+        {"G_ema": write.nvidia_module(state, conv_clamp=0.5)},  # every layer of NVIDIA's keeps it
+        {"G_ema": write.nvidia_module(state, synthesis_kwargs={"conv_clamp": 0.5})},
+        {"G_ema": write.nvidia_module(state, channel_base=32768)},
+        write.nvidia_tf(source, conv_clamp=0.5),
+    ]
+    # The StyleGAN3 repository hands the settings of the synthesis over among the others.
+    trees[2]["G_ema"].kwargs["conv_clamp"] = 0.5
+    for tree in trees:
+        generator = load(tree, "pickle").generator
+        assert generator.config.conv_clamp == 0.5
+        torch.testing.assert_close(generator.synthesis(ws), wanted, atol=1e-5, rtol=1e-5)
+    assert load({"G_ema": write.nvidia_module(state, conv_clamp=None)}).generator.config.conv_clamp is None
+
+
+def test_layers_with_several_limits_are_refused(source):
+    module = write.nvidia_module(write.nvidia_state(source), conv_clamp=256)
+    module.state["_modules"]["synthesis"].state["_modules"]["b8"].state["_modules"]["conv0"].state[
+        "conv_clamp"
+    ] = 8
+    with pytest.raises(CheckpointError, match="several conv_clamp"):
+        load({"G_ema": module})
+
+
+def clamped_picture(generator, ws, limit):
+    """G(ws), written down once more, with every layer's answer within +-limit."""
+    img, x, row = None, generator.synthesis.b4.const.expand(len(ws), -1, -1, -1), 0
+    for block in generator.synthesis.blocks:
+        layers = [block.conv1] if block.first else [block.conv0, block.conv1]
+        for layer in layers:
+            x = modulated_conv2d(x, layer.weight * layer.weight_gain, layer.affine(ws[:, row]), up=layer.up)
+            x = x + layer.noise_const * layer.noise_strength + layer.bias[:, None, None]
+            x = (torch.nn.functional.leaky_relu(x, 0.2) * 2**0.5).clamp(-limit, limit)
+            row += 1
+        rgb = block.torgb
+        colours = modulated_conv2d(x, rgb.weight * rgb.weight_gain, rgb.affine(ws[:, row]), demodulate=False)
+        colours = (colours + rgb.bias[:, None, None]).clamp(-limit, limit)
+        img = colours if img is None else upsample2d(img) + colours
+    return img
+
+
+@pytest.mark.parametrize("form", ["torch", "state", "tensorflow"])
+def test_a_class_of_a_conditional_generator_is_folded_in(source, form):
+    state, number = write.conditional(source, 10), 7
+    tree = {
+        "torch": lambda: {"G_ema": write.nvidia_module(state, c_dim=10)},
+        "state": lambda: {"state_dict": state},
+        "tensorflow": lambda: write.nvidia_tf_conditional(source, state),
+    }[form]()
+    loaded = build_generator(recognise(write.document(tree, "pickle"), number))
+    z = torch.randn(4, source.z_dim, generator=torch.manual_seed(2))
+    torch.testing.assert_close(
+        loaded.generator.mapping(z), w_of_class(source, state, z, number), atol=1e-5, rtol=1e-5
+    )
+    assert "class 7 of 10 (from 0), folded in; w_avg is the mean over all classes" in loaded.facts["notes"]
+    assert loaded.generator.config == source.config
+    assert loaded.left_over == (("lod",) if form == "tensorflow" else ())
+
+
+def w_of_class(source, state, z, number):
+    """StyleGAN2-ADA's mapping network, as its paper describes it."""
+
+    def normalised(x):
+        return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+    label = torch.nn.functional.one_hot(torch.full((len(z),), number), 10).float()
+    y = label @ (state["mapping.embed.weight"] / 10**0.5).T + state["mapping.embed.bias"]
+    x = torch.cat([normalised(z), normalised(y)], 1)
+    for i in range(source.config.mapping_layers):
+        weight, bias = state[f"mapping.fc{i}.weight"], state[f"mapping.fc{i}.bias"]
+        x = x @ (weight * 0.01 / weight.shape[1] ** 0.5).T + bias * 0.01
+        x = torch.nn.functional.leaky_relu(x, 0.2) * 2**0.5
+    return x
+
+
+@pytest.mark.parametrize(("channels", "note"), [(1, "draws in grey"), (4, "draws with transparency")])
+def test_grey_and_transparent_generators_draw_in_three_colours(source, channels, note):
+    state = write.nvidia_state(source)
+    colours = {}
+    for name, value in state.items():
+        if ".torgb." in name and name.endswith(("torgb.weight", "torgb.bias")):
+            state[name] = torch.cat([value, value[:1]])[:channels]
+            colours[name] = value[:1].repeat_interleave(3, 0) if channels == 1 else value
+    loaded = load({"G_ema": write.nvidia_module(state, img_channels=channels)}, "pickle")
+    wanted = copy.deepcopy(source)
+    wanted.load_state_dict({**wanted.state_dict(), **colours})
+    assert_same_pictures(loaded.generator, wanted)
+    assert any(note in found for found in loaded.facts["notes"])
 
 
 def test_old_files_without_noise_pictures_get_seeded_ones(source):

@@ -41,15 +41,57 @@ def module(source, extra=(), name="Generator", **settings):
 )
 def test_stylegan3_is_named(part):
     name = re.escape(part.name)
-    assert re.search(
-        rf"a StyleGAN3 generator \(class {name}\): only StyleGAN2 runs", refused({"G_ema": part})
-    )
+    assert re.search(rf"a StyleGAN3 generator \(class {name}\): only StyleGAN2", refused({"G_ema": part}))
 
 
-def test_a_conditional_generator_is_named(source):
-    assert "a conditional generator (c_dim 10)" in refused(module(source, c_dim=10))
-    tree = {"state_dict": {**write.nvidia_state(source), "mapping.embed.weight": torch.ones(1)}}
-    assert "a conditional generator (mapping.embed)" in refused(tree)
+def test_the_classes_of_a_conditional_generator_are_told(source):
+    state = write.conditional(source, 10)
+    told = "a conditional generator of 10 classes; --class N with N from 0 to 9 makes a model of one class"
+    assert told in refused({"G_ema": write.nvidia_module(state, c_dim=10)})
+    assert told in refused({"state_dict": state})
+    assert told in refused(write.nvidia_tf_conditional(source, state), "pickle")
+    for number in (-1, 10):
+        with pytest.raises(CheckpointError, match=f"class {number}: a conditional generator of 10 classes"):
+            recognise(write.document({"state_dict": state}), number)
+    with pytest.raises(CheckpointError, match=r"class 3: the file's generator has no classes"):
+        recognise(write.document({"g_ema": write.rosinality(source)}), 3)
+
+
+@pytest.mark.parametrize("gone", ["mapping.fc0.weight", "mapping.fc0.bias", "mapping.embed.bias"])
+def test_what_a_conditional_generator_lacks_is_named(source, gone):
+    state = write.conditional(source, 10)
+    del state[gone]
+    with pytest.raises(CheckpointError, match=f"missing: {gone}"):
+        recognise(write.document({"state_dict": state}), 1)
+
+
+@pytest.mark.parametrize("odd", [torch.ones(1), torch.ones(80, 10), torch.ones(31, 10)])
+def test_an_embedding_that_fits_nothing_is_refused(source, odd):
+    state = {**write.conditional(source, 10), "mapping.embed.weight": odd}
+    with pytest.raises(CheckpointError, match="embed"):
+        recognise(write.document({"state_dict": state}), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("GE.initial_block", "a network of lucidrains' stylegan2-pytorch"),
+        ("layers.0.blocks.0.attn.0.relative_position_bias_table", "a StyleSwin generator"),
+        ("stylegan_decoder.style_mlp.1.weight", "a GFPGAN network"),
+        ("style_conv1.bias", "GFPGAN's clean generator"),
+        ("mapping.embed_proj.weight", "a StyleGAN-XL generator"),
+    ],
+)
+@pytest.mark.parametrize("wrap", ["bare", "g_ema", "GAN", "params_ema", "state_dict", "module"])
+def test_other_networks_are_refused_by_their_own_name(name, what, wrap):
+    state = {name: torch.ones(1), "style_mlp.1.weight": torch.ones(1)}
+    tree = {"bare": state, "module": {"G_ema": write.nvidia_module(state)}}.get(wrap, {wrap: state})
+    assert what in refused(tree)
+
+
+def test_stylegan_xl_is_known_by_its_class():
+    part = write.nvidia_module({"synthesis.L0_36_512.weight": torch.ones(1)}, name="SuperresGenerator")
+    assert "a StyleGAN-XL generator (class SuperresGenerator)" in refused({"G_ema": part})
 
 
 def test_the_residual_architecture_is_named(source):
@@ -77,10 +119,14 @@ def test_stylegan1_is_named():
 def test_a_conditional_tensorflow_generator_is_named(source):
     networks = write.nvidia_tf(source)
     networks[2].state["components"]["mapping"].state["variables"].append(
-        ("LabelConcat/weight", torch.ones(1))
+        ("LabelConcat/weight", torch.ones(10, 32))
     )
-    assert "a conditional generator" in refused(networks, "pickle")
-    assert "a conditional generator" in refused(write.nvidia_tf(source, label_size=10), "pickle")
+    told = "a conditional generator of 10 classes"
+    assert told in (words := refused(networks, "pickle"))
+    assert "no class can be folded in" in words
+    assert told in refused(write.nvidia_tf(source, label_size=10), "pickle")
+    labels = {**write.genforce(source), "mapping.label_weight": torch.ones(10, 32)}
+    assert told in refused({"generator_smooth": labels})
 
 
 def test_a_tensorflow_network_without_styles_is_named():

@@ -1,7 +1,7 @@
-"""The published encoders of CLCAE, pSp and e4e, from their own files."""
+"""The published encoders of CLCAE, pSp, e4e and their relatives, from their own files."""
 
 from inversion.published.inverter import PublishedInverter
-from inversion.published.loading import load_contrastive, load_published
+from inversion.published.loading import check_encoder, load_contrastive, load_published
 from inversion.published.model import PublishedModel
 
-__all__ = ["PublishedInverter", "PublishedModel", "load_contrastive", "load_published"]
+__all__ = ["PublishedInverter", "PublishedModel", "check_encoder", "load_contrastive", "load_published"]

@@ -10,8 +10,8 @@ from torch import Tensor
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.found import Found
 
-Kind = Literal["clcae", "psp", "e4e"]
-NAMES: Mapping[Kind, str] = {"clcae": "CLCAE", "psp": "pSp", "e4e": "e4e"}
+Kind = Literal["clcae", "psp", "e4e", "single-w"]
+NAMES: Mapping[Kind, str] = {"clcae": "CLCAE", "psp": "pSp", "e4e": "e4e", "single-w": "single-W"}
 
 UNITS = (3, 4, 14, 3)  # residual units of each stage of IR-SE50 (arXiv:1801.07698)
 LAST_UNITS = tuple(sum(UNITS[: stage + 1]) - 1 for stage in range(4))  # numbers in `body`
@@ -20,6 +20,8 @@ F_RESOLUTION = 16  # CLCAE's f replaces the activation after the second convolut
 CARS_STYLES = 16  # of a 512 px generator; of CLCAE's two published models, the one for cars
 FACES_SIZE, CARS_SIZE = (256, 256), (192, 256)  # height and width that the encoders see
 _MOST_STYLES = 18
+_ALWAYS_ADDS = "WEncoder"  # HyperStyle's, which never asks `start_from_latent_avg`
+_INTO_W_PLUS = "output_layer_2."  # of pSp's `BackboneEncoderUsingLastLayerIntoWPlus`, which nobody published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,11 @@ class PublishedConfig:
         return self.in_size == CARS_SIZE
 
     @property
+    def finds_w(self) -> bool:
+        """Whether the encoder finds one style for all layers, besides those of the layers."""
+        return self.kind in ("clcae", "single-w")
+
+    @property
     def f_resolution(self) -> int:
         """Side of f."""
         return F_RESOLUTION
@@ -60,11 +67,15 @@ class PublishedConfig:
         return self.width
 
 
-def config_of(found: Found) -> PublishedConfig:
+def config_of(found: Found, num_ws: int) -> PublishedConfig:
     """The architecture that a file's encoder must be of: its kind, and sizes by the entries that tell them.
 
     Whatever the widths, the structure is the published one, so that an entry that lacks is missing and not
     taken for another architecture.
+
+    Args:
+        found: The file.
+        num_ws: Of its generator. An encoder of one style for all of them does not tell.
 
     Raises:
         CheckpointError: No encoder in the file, or one of another kind.
@@ -74,8 +85,9 @@ def config_of(found: Found) -> PublishedConfig:
             f"{found.path}: no encoder that runs here; it holds {found.encoder_kind or 'none'}, "
             f"expected one of {', '.join(NAMES.values())}"
         )
-    kind = cast("Kind", found.layout)
-    num_ws = _count_styles(kind, found.encoder)
+    kind: Kind = "single-w" if _finds_one_style(found.encoder) else cast("Kind", found.layout)
+    if kind != "single-w":
+        num_ws = _count_styles(kind, found.encoder)
     dataset = str(found.opts.get("dataset_type") or "")
     cars = "car" in dataset if dataset else kind == "clcae" and num_ws == CARS_STYLES
     default = PublishedConfig(kind=kind, num_ws=num_ws)
@@ -86,7 +98,9 @@ def config_of(found: Found) -> PublishedConfig:
         in_size=CARS_SIZE if cars else FACES_SIZE,
         channels=channels_of(found.encoder) or default.channels,
         hidden=hidden or default.hidden,
-        adds_mean=kind == "clcae" or found.opts.get("start_from_latent_avg") is not False,
+        adds_mean=kind == "clcae"
+        or found.opts.get("encoder_type") == _ALWAYS_ADDS
+        or found.opts.get("start_from_latent_avg") is not False,
     )
 
 
@@ -105,11 +119,25 @@ def _length(state: Mapping[str, Tensor], name: str) -> int:
     return value.shape[0] if value is not None and value.ndim == 1 else 0
 
 
+def _finds_one_style(names: Iterable[str]) -> bool:
+    names = list(names)
+    if any(name.startswith(_INTO_W_PLUS) for name in names):
+        raise CheckpointError(
+            "pSp's encoder BackboneEncoderUsingLastLayerIntoWPlus, which does not run here. "
+            "`python -m stylegan2 convert --generator-only` makes a model of the generator alone"
+        )
+    heads = any(name.startswith(("styles.", "styles_others.")) for name in names)
+    return "linear.weight" in names and not heads
+
+
 def _count_styles(kind: Kind, names: Iterable[str]) -> int:
     pattern = r"(cross_attention|styles_others)\.(\d{1,3})\." if kind == "clcae" else r"(styles)\.(\d{1,3})\."
     # The heads of CLCAE's `styles_others` begin with the second style.
     found = [int(m[2]) + 1 + (m[1] == "styles_others") for name in names if (m := re.match(pattern, name))]
     count = max(found, default=0)
     if not MIDDLE_STYLES < count <= _MOST_STYLES:
-        raise CheckpointError(f"an encoder of {count} styles; expected {MIDDLE_STYLES + 1} to {_MOST_STYLES}")
+        raise CheckpointError(
+            f"an encoder of {count} styles; expected {MIDDLE_STYLES + 1} to {_MOST_STYLES}. "
+            "`python -m stylegan2 convert --generator-only` makes a model of the generator alone"
+        )
     return count

@@ -1,4 +1,4 @@
-"""The encoders of CLCAE, pSp and e4e, by the names of their published weights."""
+"""The encoders of CLCAE, pSp, e4e and their relatives, by the names of their published weights."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -13,14 +13,23 @@ from inversion.published.heads import (
     COARSE_STEPS,
     FINE_STEPS,
     MIDDLE_STEPS,
+    EqualLinear,
     HalvingConvs,
     MapToStyle,
 )
-from inversion.published.trunk import Pyramid, PyramidEncoder
+from inversion.published.trunk import Pyramid, PyramidEncoder, TrunkEncoder
 from inversion.reference_attention import ReferenceCrossAttention, fold
 from stylegan2.checks import check_shape
 
 _LEVEL_STEPS = (COARSE_STEPS, MIDDLE_STEPS, FINE_STEPS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What CLCAE's encoder sees of N pictures, whatever their base then becomes."""
+
+    latents: Tensor  # contexts of the second style and those after it [N, num_ws - 1, width]
+    fine: Tensor  # T3 [N, width, H / 4, W / 4]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,7 @@ class Offsets:
     w: Tensor | None  # [N, width]; None where the encoder knows no single style
     ws: Tensor  # [N, num_ws, width]
     f: Tensor | None = None  # [N, width, 16, 16]; None where the encoder knows no F
+    look: Look | None = None  # what w+ and f came from; None where they do not come from w
 
 
 class ClcaeEncoder(PyramidEncoder):
@@ -68,13 +78,21 @@ class ClcaeEncoder(PyramidEncoder):
         """
         check_shape("img", img, "N", 3, *self.config.in_size)
         levels = self.pyramid(img)
-        base = self.styles[0](levels[0])
         heads = enumerate(self.styles_others, 1)
-        latents = [base, *(head(levels[level_of_style(k)]) for k, head in heads)]
+        latents = [head(levels[level_of_style(k)]) for k, head in heads]
+        look = Look(latents=torch.stack(latents, 1), fine=levels[2])
+        return self.predict(self.styles[0](levels[0]), look)
+
+    def predict(self, base: Tensor, look: Look) -> Offsets:
+        """w+ and f of a base [N, width]: the encoder's own, or one that an edit has moved.
+
+        The published code edits along directions of W like this, before the cross-attention, so that w+ and f
+        follow the foundation.
+        """
         query = base[:, None]
-        blocks = zip(self.cross_attention, latents, strict=True)
-        o = torch.cat([block(query, latent[:, None]) for block, latent in blocks], 1)
-        return Offsets(w=base, ws=query + o, f=self._feature(levels[2], query))
+        contexts = torch.cat([query, look.latents], 1)
+        o = torch.cat([block(query, contexts[:, k, None]) for k, block in enumerate(self.cross_attention)], 1)
+        return Offsets(w=base, ws=query + o, f=self._feature(look.fine, query), look=look)
 
     def fold_attention(self) -> None:
         """Replace every attention by what is left of it with one key. The tensors' names are then others."""
@@ -138,12 +156,40 @@ class E4eEncoder(PspEncoder):
         return Offsets(w=None, ws=torch.cat([codes[:, :1], codes[:, :1] + codes[:, 1:]], 1))
 
 
-PublishedEncoder = ClcaeEncoder | PspEncoder  # and e4e's, which is one of pSp's
+class SingleWEncoder(TrunkEncoder):
+    """One style for all layers: w = w_avg + linear(mean of the last stage over the picture).
+
+    pSp's `BackboneEncoderUsingLastLayerIntoW`, e4e's `SingleStyleCodeEncoder` and HyperStyle's `WEncoder`
+    (arXiv:2111.15666) are this network.
+    """
+
+    def __init__(self, config: PublishedConfig) -> None:
+        super().__init__(config.channels)
+        self.config = config
+        self.linear = EqualLinear(config.width, config.width)
+
+    def forward(self, img: Tensor) -> Offsets:
+        """Invert `img` [N, 3, *in_size].
+
+        Raises:
+            ShapeError: `img` has another shape.
+        """
+        check_shape("img", img, "N", 3, *self.config.in_size)
+        w: Tensor = self.linear(self.coarse(img).mean((2, 3)))
+        return Offsets(w=w, ws=w[:, None].repeat(1, self.config.num_ws, 1))
+
+
+PublishedEncoder = ClcaeEncoder | PspEncoder | SingleWEncoder  # and e4e's, which is one of pSp's
 
 
 def build_encoder(config: PublishedConfig) -> PublishedEncoder:
     """An encoder with fresh weights."""
-    kinds: dict[str, type[PublishedEncoder]] = {"clcae": ClcaeEncoder, "psp": PspEncoder, "e4e": E4eEncoder}
+    kinds: dict[str, type[PublishedEncoder]] = {
+        "clcae": ClcaeEncoder,
+        "psp": PspEncoder,
+        "e4e": E4eEncoder,
+        "single-w": SingleWEncoder,
+    }
     return kinds[config.kind](config)
 
 

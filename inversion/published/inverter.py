@@ -8,6 +8,8 @@ from torch import Tensor
 from inversion.feature_renderer import Feature, FeatureRenderer
 from inversion.inversion import Inversion
 from inversion.optimise import OptimiseConfig
+from inversion.published.encoders import Look
+from inversion.published.foundation import ClcaeFoundation
 from inversion.published.model import PublishedModel
 from inversion.refinement import refine_inversion
 from inversion.search import Tell
@@ -19,7 +21,7 @@ from stylegan2.live_engine import LiveEngine
 
 
 class PublishedInverter:
-    """Aligned pixels -> `Inversion`, with the encoder of a CLCAE, pSp or e4e file.
+    """Aligned pixels -> `Inversion`, with the encoder of another project's file.
 
     The encoder runs with torch whatever `engine` says: a converted graph would hold its weights once more,
     1.2 GB for CLCAE's, to save a fraction of a second a photo.
@@ -74,8 +76,12 @@ class PublishedInverter:
             ShapeError: `pixels` has another shape.
         """
         w, ws, *rest = self._encode(pixels)
-        f = self._feature(rest[0], ws) if rest else None
-        return Inversion(w=w, ws=ws, f=f, has_w=self._model.has_f)
+        if not rest:
+            return Inversion(w=w, ws=ws, has_w=self._model.config.finds_w)
+        f, latents, fine = rest
+        look = Look(latents=latents, fine=fine)
+        foundation = ClcaeFoundation(model=self._model, w=w, ws=ws, f=f, look=look)
+        return Inversion(w=w, ws=ws, f=self._feature(f, ws), foundation=foundation)
 
     def refine(
         self,

@@ -12,6 +12,7 @@ from inversion.published.contrastive import ContrastiveImageEncoder, Contrastive
 from inversion.published.encoders import ClcaeEncoder, build_encoder
 from inversion.published.model import PublishedModel
 from stylegan2.checks import check_finite
+from stylegan2.config import GeneratorConfig
 from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.layouts import Found, recognise
@@ -44,8 +45,8 @@ def load_published(source: str | Path | Found, generator: Generator) -> Publishe
             generator of other sizes.
     """
     found = source if isinstance(source, Found) else recognise(read_document(source))
-    config = config_of(found)
-    _check_generator(found, config, generator)
+    config = config_of(found, generator.num_ws)
+    _check_generator(found, config, generator.config)
     stray = tuple(name for name in found.left_over if name.startswith(("encoder.", "decoder.")))
     bad = _listed("generator entries missing", found.missing) + _listed("generator shapes", found.misfits)
     if bad or stray:
@@ -65,6 +66,21 @@ def load_published(source: str | Path | Found, generator: Generator) -> Publishe
         w_avg.detach().clone(),
         report=_report(found, config, expected, from_file=from_file),
     )
+
+
+def check_encoder(found: Found) -> None:
+    """Check that a file's encoder, and its generator with it, are such as `load_published` takes.
+
+    Raises:
+        CheckpointError: See `load_published`.
+    """
+    if found.config is None:
+        raise CheckpointError(f"{found.path}: no generator in it; it holds {found.encoder_kind or 'none'}")
+    config = config_of(found, found.config.num_ws)
+    _check_generator(found, config, found.config)
+    with torch.device("meta"):
+        encoder = build_encoder(config)
+    check_strictly(encoder, found.encoder, f"{found.path}: not a {NAMES[config.kind]} encoder")
 
 
 def load_contrastive(source: str | Path | Found) -> Contrastive:
@@ -98,13 +114,27 @@ def fill_strictly(network: nn.Module, state: Mapping[str, Tensor], title: str) -
         title: What a complaint begins with.
 
     Raises:
+        CheckpointError: See `check_strictly`.
+    """
+    check_strictly(network, state, title)
+    wanted = network.state_dict()
+    # `assign` keeps the file's mapping: filling fresh storage would need the encoder's size once more.
+    converted = {name: value.to(wanted[name].dtype) for name, value in state.items()}
+    network.load_state_dict(converted, assign=True)
+    network.eval().requires_grad_(False)
+
+
+def check_strictly(network: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
+    """Check that `state` has every tensor of `network`, of its shape, and no other.
+
+    Raises:
         CheckpointError: Missing, left over and misshapen entries, the first of each by name; no numbers.
     """
-    wanted = {name: (tuple(value.shape), value.dtype) for name, value in network.state_dict().items()}
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     misfits = [
-        f"{name} {list(value.shape)}, expected {list(wanted[name][0])}"
+        f"{name} {list(value.shape)}, expected {list(wanted[name])}"
         for name, value in state.items()
-        if name in wanted and tuple(value.shape) != wanted[name][0]
+        if name in wanted and tuple(value.shape) != wanted[name]
     ]
     missing = [name for name in wanted if name not in state]
     left_over = [name for name in state if name not in wanted]
@@ -119,19 +149,15 @@ def fill_strictly(network: nn.Module, state: Mapping[str, Tensor], title: str) -
             "`python -m stylegan2 convert --generator-only` makes a model of the generator alone"
         )
     check_finite(title, state)
-    # `assign` keeps the file's mapping: filling fresh storage would need the encoder's size once more.
-    converted = {name: value.to(wanted[name][1]) for name, value in state.items()}
-    network.load_state_dict(converted, assign=True)
-    network.eval().requires_grad_(False)
 
 
-def _check_generator(found: Found, config: PublishedConfig, generator: Generator) -> None:
+def _check_generator(found: Found, config: PublishedConfig, generator: GeneratorConfig) -> None:
     if (config.num_ws, config.width) != (generator.num_ws, generator.w_dim):
         raise CheckpointError(
             f"{found.path}: an encoder of {config.num_ws} styles of {config.width} numbers; its generator "
             f"takes {generator.num_ws} of {generator.w_dim}"
         )
-    channels = generator.config.channels[config.f_resolution]
+    channels = generator.channels[config.f_resolution]
     if config.kind == "clcae" and channels != config.f_channels:
         raise CheckpointError(
             f"{found.path}: f has {config.f_channels} channels, the generator {channels} at 16 x 16"

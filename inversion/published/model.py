@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion.published.config import NAMES, PublishedConfig
-from inversion.published.encoders import Offsets, PublishedEncoder
+from inversion.published.encoders import ClcaeEncoder, Look, Offsets, PublishedEncoder
+from inversion.search import Space
 from stylegan2.checks import check_shape
 from stylegan2.generator import Generator
 from stylegan2.image import from_uint8
@@ -21,6 +22,7 @@ class PublishedLatents:
     w: Tensor | None  # [N, w_dim]; None where the encoder finds styles of the layers alone
     ws: Tensor  # [N, num_ws, w_dim]
     f: Tensor | None  # [N, C, 16, 16]; None where the encoder knows no F
+    look: Look | None  # what w+ and f were predicted from, see `PublishedModel.predict`
 
 
 class OffsetCarrier(nn.Module):
@@ -85,6 +87,13 @@ class PublishedModel(nn.Module):
         """Whether it inverts into F too."""
         return self.config.kind == "clcae"
 
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces that photos are inverted into at once."""
+        if self.has_f:
+            return "w", "w+", "f"
+        return ("w",) if self.config.finds_w else ("w+",)
+
     @torch.no_grad()
     def draw_mean(self, generator: Generator) -> None:
         """Set the mean image, which no published file holds: G(w_avg) with the stored noise.
@@ -115,15 +124,22 @@ class PublishedModel(nn.Module):
 
     def invert_seen(self, seen: Tensor) -> PublishedLatents:
         """`invert` from what `see` answers."""
-        found = cast("Offsets", self.encoder(seen - self.img_avg))
-        if not self.config.adds_mean:
-            return PublishedLatents(w=found.w, ws=found.ws, f=found.f)
-        w = None if found.w is None else self.w_avg + found.w
-        return PublishedLatents(w=w, ws=self.w_avg + found.ws, f=found.f)
+        return self._latents(cast("Offsets", self.encoder(seen - self.img_avg)))
+
+    def predict(self, w: Tensor, look: Look) -> PublishedLatents:
+        """What CLCAE predicts of another w [N, w_dim] than its own, see `ClcaeEncoder.predict`."""
+        return self._latents(cast("ClcaeEncoder", self.encoder).predict(w - self.w_avg, look))
+
+    def _latents(self, found: Offsets) -> PublishedLatents:
+        mean = self.w_avg if self.config.adds_mean else torch.zeros_like(self.w_avg)
+        w = None if found.w is None else mean + found.w
+        return PublishedLatents(w=w, ws=mean + found.ws, f=found.f, look=found.look)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Pixels [N, R, R, 3] uint8 -> w, ws, and f where there is one."""
-        return self.latents(self.invert(from_uint8(pixels)))
+        """Pixels [N, R, R, 3] uint8 -> w, ws, and of CLCAE f and the tensors of its `Look`."""
+        found = self.invert(from_uint8(pixels))
+        look = () if found.look is None else (found.look.latents, found.look.fine)
+        return (*self.latents(found), *look)
 
     def latents(self, found: PublishedLatents) -> tuple[Tensor, ...]:
         """w, ws, and f where there is one: tensors alone, as engines want them.

@@ -53,8 +53,8 @@ class ResidualUnit(nn.Module):
         return result
 
 
-class PyramidEncoder(nn.Module):
-    """Picture -> three levels of features, the coarse ones added into the finer ones (arXiv:1612.03144).
+class TrunkEncoder(nn.Module):
+    """Picture -> features of IR-SE50's last stage.
 
     The base of all encoders here, and not a part of them: their weights have these names without a prefix.
 
@@ -74,13 +74,25 @@ class PyramidEncoder(nn.Module):
             units.append(ResidualUnit(below, width, 2))
             units.extend(ResidualUnit(width, width, 1) for _ in range(count - 1))
         self.body = nn.Sequential(*units)
-        self.latlayer1 = nn.Conv2d(channels[3], channels[4], 1)
-        self.latlayer2 = nn.Conv2d(channels[2], channels[4], 1)
 
     def coarse(self, img: Tensor) -> Tensor:
         """The last stage alone: [N, 3, H, W] -> [N, C, H / 16, W / 16]."""
         x: Tensor = self.body(self.input_layer(img))
         return x
+
+
+class PyramidEncoder(TrunkEncoder):
+    """Picture -> three levels of features, the coarse ones added into the finer ones (arXiv:1612.03144).
+
+    Args:
+        channels: Widths of the stem and of the four stages.
+        in_channels: Of the picture.
+    """
+
+    def __init__(self, channels: tuple[int, int, int, int, int], in_channels: int = 3) -> None:
+        super().__init__(channels, in_channels)
+        self.latlayer1 = nn.Conv2d(channels[3], channels[4], 1)
+        self.latlayer2 = nn.Conv2d(channels[2], channels[4], 1)
 
     def pyramid(self, img: Tensor) -> Pyramid:
         """Coarse, middle and fine level of `img` [N, 3, H, W]: [N, C, H / 16, W / 16], / 8 and / 4."""

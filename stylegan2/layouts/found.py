@@ -13,6 +13,9 @@ State: TypeAlias = dict[str, Tensor]
 Layout = Literal[
     "ours",
     "rosinality",
+    "basicsr",
+    "mmgen",
+    "genforce",
     "nvidia-torch",
     "nvidia-state",
     "nvidia-tf",
@@ -41,6 +44,7 @@ class Found:
     generator: State | None = None  # by our names, dtypes as stored; None: it has none
     config: GeneratorConfig | None = None  # None exactly where `generator` is
     generator_entries: int = 0  # the file's entries that make the generator, constant filters included
+    class_number: int | None = None  # that a conditional generator was made to draw
     w_avg: Literal["file"] | None = None  # whether `generator` has its `mapping.w_avg` from the file
     opts: Mapping[str, Any] = field(default_factory=dict)  # the file's settings, plain values only
     encoder: State = field(default_factory=dict)  # by the file's names, less `encoder.`; contrastive: all

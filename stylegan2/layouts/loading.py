@@ -37,10 +37,8 @@ def load_any_generator(path: str | Path) -> Loaded:
     return build_generator(recognise(read_document(path)))
 
 
-def build_generator(found: Found) -> Loaded:
-    """Build the generator that `recognise` found; its tensors are copied.
-
-    Where the file has no mean of W, it is the mean of mapping(z) over `MEAN_SAMPLES` seeded z.
+def check_generator(found: Found) -> None:
+    """Check that the generator that `recognise` found can be built.
 
     Raises:
         CheckpointError: There is none, or tensors are missing, of another shape, or no numbers.
@@ -53,6 +51,18 @@ def build_generator(found: Found) -> Loaded:
             listed = ", ".join(entries[:_NAMED])
             raise CheckpointError(f"{found.path}: tensors {what} ({found.layout} layout): {listed}{more}")
     check_finite(str(found.path), found.generator)
+
+
+def build_generator(found: Found) -> Loaded:
+    """Build the generator that `recognise` found; its tensors are copied.
+
+    Where the file has no mean of W, it is the mean of mapping(z) over `MEAN_SAMPLES` seeded z.
+
+    Raises:
+        CheckpointError: See `check_generator`.
+    """
+    check_generator(found)
+    assert found.generator is not None and found.config is not None  # noqa: S101, PT018  (checked just now)
     generator = Generator(found.config)
     state = {name: value.float() for name, value in found.generator.items()}
     state.setdefault(W_AVG, generator.w_avg)

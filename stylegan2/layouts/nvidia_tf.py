@@ -5,23 +5,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stylegan2.errors import CheckpointError
+from stylegan2.layouts.conditional import class_note, fold_class
 from stylegan2.layouts.found import State
+from stylegan2.layouts.strangers import refuse_strangers
 from stylegan2.layouts.translation import (
     Translation,
     check_settings,
-    clamp_notes,
     conv_layers,
     count_indices,
     positive_number,
     resolutions_up_to,
+    stated_clamp,
     translate,
 )
 from stylegan2.reading.document import Node
 
 CLASS = "dnnlib.tflib.network.Network"
+_EMBED, _EMBED_BIAS = "mapping/LabelEmbed/weight", "mapping/LabelEmbed/bias"
 _DEEPEST = 8  # components inside components; a real generator has two levels
 _FIXED: Mapping[str, Any] = {
     "architecture": "skip",
@@ -47,28 +51,40 @@ def is_network(value: object) -> bool:
 def network_variables(network: Node, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Names ("synthesis/4x4/Const/const") and values of a network's variables and its components'.
 
+    TensorFlow hands out variables without axes as scalars of numpy, which the reader gives as numbers.
+
     Raises:
         CheckpointError: Components are nested without end.
     """
     if depth > _DEEPEST:
         raise CheckpointError(f"{network.name}: no end to its components")
     for entry in network.state.get("variables") or ():
-        if isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[1], Tensor):
-            yield f"{prefix}{entry[0]}", entry[1]
+        if not isinstance(entry, list | tuple) or len(entry) != 2:
+            continue
+        name, value = entry
+        if isinstance(value, int | float):
+            value = torch.tensor(value, dtype=torch.float32)
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
     components = network.state.get("components") or {}
     for name, component in components.items() if isinstance(components, Mapping) else ():
         if is_network(component):
             yield from network_variables(component, f"{prefix}{name}/", depth + 1)
 
 
-def from_nvidia_tf(network: Node) -> Translation:
+def from_nvidia_tf(network: Node, class_number: int | None = None) -> Translation:
     """Translate `Gs`, the average generator.
 
     What its variables make is judged, not the version that the file states: every version from which a
     complete StyleGAN2 comes is the same network.
 
+    Args:
+        network: It.
+        class_number: See `fold_class`.
+
     Raises:
-        CheckpointError: StyleGAN1, a conditional generator, another architecture, or see `translate`.
+        CheckpointError: StyleGAN1, StyleGAN2 with classes as it was before ADA, another architecture, or see
+            `fold_class` and `translate`.
     """
     state: State = dict(network_variables(network))
     settings = network.state.get("static_kwargs")
@@ -80,8 +96,22 @@ def from_nvidia_tf(network: Node) -> Translation:
     names = tf_names(max(sizes, default=4), depth)
     w_avg = state.pop("dlatent_avg", None)
     multiplier = positive_number("mapping_lrmul", settings.get("mapping_lrmul", 0.01))
-    found = translate(state, names, _to_ours, w_avg=w_avg, lr_multiplier=multiplier)
-    return replace(found, notes=(*found.notes, *clamp_notes(settings)))
+    embed = state.pop(_EMBED, None)
+    if embed is not None:
+        state |= _folded(state, embed, class_number)
+    found = translate(
+        state,
+        names,
+        _to_ours,
+        w_avg=w_avg,
+        lr_multiplier=multiplier,
+        conv_clamp=stated_clamp(settings),
+    )
+    if embed is None:
+        return found
+    assert class_number is not None  # noqa: S101  (narrows the type for mypy: folding checked it)
+    note = class_note(class_number, embed.shape[0])
+    return replace(found, notes=(*found.notes, note), class_number=class_number, entries=found.entries + 2)
 
 
 def tf_names(resolution: int, mapping_layers: int) -> dict[str, str]:
@@ -112,15 +142,28 @@ def _refuse_others(
 ) -> None:
     title = f"{CLASS} {str(header.get('name'))!r}, version {header.get('version')}"
     names = list(state)
-    if any("StyleMod" in name for name in names):
-        raise CheckpointError(f"a StyleGAN1 generator ({title}): only StyleGAN2 runs here")
-    labels = ("mapping/LabelConcat", "mapping/LabelEmbed")
-    if settings.get("label_size") or any(name.startswith(labels) for name in names):
-        raise CheckpointError(f"a conditional generator ({title}): only unconditional ones run here")
-    if any(re.search(r"\d+x\d+/Skip/", name) for name in names):
-        raise CheckpointError(f"a generator of the 'resnet' architecture ({title}): only 'skip' runs here")
+    refuse_strangers(names, title)
+    if (labels := state.get("mapping/LabelConcat/weight")) is not None or (
+        settings.get("label_size") and _EMBED not in state
+    ):
+        count = settings.get("label_size") if labels is None else labels.shape[0]
+        raise CheckpointError(
+            f"a conditional generator of {count} classes ({title}), which normalises z together with the "
+            "class: no class can be folded in; those of StyleGAN2-ADA can"
+        )
     if not any(name.endswith("mod_weight") for name in names):
         raise CheckpointError(f"no StyleGAN2 generator ({title}): no variable 'mod_weight' in it")
+
+
+def _folded(state: State, embed: Tensor, class_number: int | None) -> State:
+    """The first mapping layer of one class, by their names; takes the embedding's bias out of `state`."""
+    weight, bias = (f"mapping/Dense0/{leaf}" for leaf in ("weight", "bias"))
+    missing = [name for name in (weight, bias, _EMBED_BIAS) if name not in state]
+    if missing:
+        raise CheckpointError(f"a conditional generator; tensors missing: {', '.join(missing)}")
+    embedding = (embed.t(), state.pop(_EMBED_BIAS))
+    folded, shifted = fold_class(state[weight].t(), state[bias], *embedding, class_number)
+    return {weight: folded.t(), bias: shifted}
 
 
 def _to_ours(ours: str, value: Tensor) -> Tensor:

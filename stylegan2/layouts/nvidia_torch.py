@@ -8,23 +8,27 @@ from typing import Any
 from torch import Tensor
 
 from stylegan2.errors import CheckpointError
+from stylegan2.layouts.conditional import class_note, fold_class
 from stylegan2.layouts.found import State
+from stylegan2.layouts.strangers import refuse_strangers
 from stylegan2.layouts.translation import (
+    CONV_CLAMP,
     LAYER_LEAVES,
     TORGB_LEAVES,
     W_AVG,
     Translation,
     check_settings,
-    clamp_notes,
     conv_layers,
     count_indices,
     positive_number,
     resolutions_up_to,
+    stated_clamp,
     translate,
 )
 from stylegan2.reading.document import Node
 
 CONST = "synthesis.b4.const"  # the entry by which the layout is known
+_EMBED, _EMBED_BIAS = "mapping.embed.weight", "mapping.embed.bias"
 _DEEPEST = 20  # modules inside modules; a real generator has four
 _FIXED: Mapping[str, Any] = {
     "architecture": "skip",
@@ -51,32 +55,45 @@ def module_tensors(module: Node, prefix: str = "", depth: int = 0) -> Iterator[t
             yield from module_tensors(child, f"{prefix}{name}.", depth + 1)
 
 
-def from_nvidia_module(module: Node) -> Translation:
+def from_nvidia_module(module: Node, class_number: int | None = None) -> Translation:
     """Translate a pickled `Generator`.
 
+    Args:
+        module: It.
+        class_number: See `fold_class`.
+
     Raises:
-        CheckpointError: StyleGAN3, a conditional generator, another architecture, or see `translate`.
+        CheckpointError: StyleGAN3, another architecture, or see `fold_class` and `translate`.
     """
     state = dict(module_tensors(module))
     settings = _mapping(module.kwargs)
     mapping = _mapping(settings.get("mapping_kwargs"))
-    refuse_others(state, module.name)
+    refuse_strangers(state, f"class {module.name}")
     if CONST not in state:
         raise CheckpointError(f"class {module.name}: no entry {CONST!r}; not a StyleGAN2 generator")
-    c_dim = settings.get("c_dim") or 0
-    if c_dim:
-        raise CheckpointError(f"a conditional generator (c_dim {c_dim}): only unconditional ones run here")
     synthesis = _mapping(settings.get("synthesis_kwargs"))
     # `mapping` may have an activation of its own, `synthesis` passes what it does not know to its layers.
     for part in (settings, mapping, synthesis):
         check_settings(part, _FIXED)
     multiplier = positive_number("lr_multiplier", mapping.get("lr_multiplier", 0.01))
-    found = from_nvidia_state(state, lr_multiplier=multiplier)
-    return replace(found, notes=(*found.notes, *clamp_notes(synthesis)))
+    # The StyleGAN3 repository has the settings of `synthesis` among the others.
+    limits = {stated_clamp(part) for part in _clamped_parts(module)} or {
+        stated_clamp(synthesis if CONV_CLAMP in synthesis else settings)
+    }
+    if len(limits) > 1:
+        raise CheckpointError(f"a generator with several {CONV_CLAMP}: {limits}; only one runs here")
+    return from_nvidia_state(
+        state, lr_multiplier=multiplier, conv_clamp=limits.pop(), class_number=class_number
+    )
 
 
 def from_nvidia_state(
-    state: State, *, w_avg: Tensor | None = None, lr_multiplier: float = 0.01
+    state: State,
+    *,
+    w_avg: Tensor | None = None,
+    lr_multiplier: float = 0.01,
+    conv_clamp: float | None = None,
+    class_number: int | None = None,
 ) -> Translation:
     """Translate the `state_dict` of theirs: our names and shapes, and their filters beside.
 
@@ -84,23 +101,34 @@ def from_nvidia_state(
         state: Its tensors, without any prefix.
         w_avg: The mean of W [w_dim] that the file keeps elsewhere; None for the state's own.
         lr_multiplier: See `translate`.
+        conv_clamp: See `translate`.
+        class_number: See `fold_class`.
 
     Raises:
-        CheckpointError: StyleGAN3, a conditional generator, another architecture, or see `translate`.
+        CheckpointError: StyleGAN3, another architecture, or see `fold_class` and `translate`.
     """
-    refuse_others(state, "state dict")
+    refuse_strangers(state, "state dict")
     blocks = [int(m[1]) for name in state if (m := re.match(r"synthesis\.b(\d{1,4})\.", name))]
     depth = max(1, count_indices(state, r"mapping\.fc(\d{1,4})\.weight"))
     names = nvidia_names(max(blocks, default=4), depth)
     own = {name: value for name, value in state.items() if name != W_AVG}
-    return translate(
+    embed = own.pop(_EMBED, None)
+    if embed is not None:
+        own |= _folded(own, embed, class_number)
+    found = translate(
         own,
         names,
         lambda _, value: value,
         w_avg=state.get(W_AVG) if w_avg is None else w_avg,
         kernels=("resample_filter",),
         lr_multiplier=lr_multiplier,
+        conv_clamp=conv_clamp,
     )
+    if embed is None:
+        return found
+    assert class_number is not None  # noqa: S101  (narrows the type for mypy: folding checked it)
+    note = class_note(class_number, embed.shape[-1])
+    return replace(found, notes=(*found.notes, note), class_number=class_number, entries=found.entries + 2)
 
 
 def nvidia_names(resolution: int, mapping_layers: int) -> dict[str, str]:
@@ -114,20 +142,25 @@ def nvidia_names(resolution: int, mapping_layers: int) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def refuse_others(state: Mapping[str, Tensor], name: str) -> None:
-    """Name what is not an unconditional StyleGAN2 with RGB skips.
+def _folded(state: State, embed: Tensor, class_number: int | None) -> State:
+    """The first mapping layer of one class; takes the embedding's bias out of `state`."""
+    first = [f"mapping.fc0.{leaf}" for leaf in ("weight", "bias")]
+    missing = [name for name in (*first, _EMBED_BIAS) if name not in state]
+    if missing:
+        raise CheckpointError(f"a conditional generator; tensors missing: {', '.join(missing)}")
+    weight, bias = (state[name] for name in first)
+    folded = fold_class(weight, bias, embed, state.pop(_EMBED_BIAS), class_number)
+    return dict(zip(first, folded, strict=True))
 
-    Raises:
-        CheckpointError: It is StyleGAN3, StyleGAN1, conditional, or of the residual architecture.
-    """
-    if "stylegan3" in name or any(re.match(r"synthesis\.(L\d+_|input\.)", entry) for entry in state):
-        raise CheckpointError(f"a StyleGAN3 generator (class {name}): only StyleGAN2 runs here")
-    if any("style_mod" in entry or "progression." in entry for entry in state):
-        raise CheckpointError(f"a StyleGAN1 generator ({name}): only StyleGAN2 runs here")
-    if "mapping.embed.weight" in state:
-        raise CheckpointError("a conditional generator (mapping.embed): only unconditional ones run here")
-    if any(re.match(r"synthesis\.b\d+\.skip\.", entry) for entry in state):
-        raise CheckpointError("a generator of the 'resnet' architecture: only 'skip' runs here")
+
+def _clamped_parts(module: Node, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    """The states of a module and its parts that keep a limit of their own: NVIDIA's layers do."""
+    state = _mapping(module.state)
+    if CONV_CLAMP in state:
+        yield state
+    for child in _mapping(state.get("_modules")).values() if depth < _DEEPEST else ():
+        if isinstance(child, Node):
+            yield from _clamped_parts(child, depth + 1)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

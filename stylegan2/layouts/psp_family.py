@@ -8,10 +8,11 @@ from torch import Tensor
 
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.found import Layout, State
-from stylegan2.layouts.rosinality import INPUT, from_rosinality
+from stylegan2.layouts.rosinality import ROSINALITY, from_rosinality
 from stylegan2.layouts.translation import Translation, unwrapped, without_prefix
 
 ENCODER, DECODER = "encoder.", "decoder."
+_INPUT = ROSINALITY.const
 # Entries of other networks in the same state -> which project's file it is. The first that is found decides.
 _OTHER_PARTS: Mapping[str, Layout] = {
     "hypernet.": "hyperstyle",
@@ -40,7 +41,7 @@ _RESTYLE_CHANNELS = 6  # it sees the photo and its last reconstruction
 def is_family(state: Mapping[str, Tensor]) -> bool:
     """Whether these are the tensors of such a network."""
     return any(name.startswith((ENCODER, *_OTHER_PARTS)) for name in state) or (
-        DECODER + INPUT in state or f"{DECODER}module.{INPUT}" in state
+        DECODER + _INPUT in state or f"{DECODER}module.{_INPUT}" in state
     )
 
 
@@ -80,8 +81,8 @@ def decoder_of(state: Mapping[str, Tensor], latent_avg: Tensor | None) -> Transl
     decoder = unwrapped(without_prefix(state, DECODER))
     if not decoder:
         return None
-    if INPUT not in decoder:
-        raise CheckpointError(f"no entry {DECODER + INPUT!r}; its decoder is not rosinality's StyleGAN2")
+    if _INPUT not in decoder:
+        raise CheckpointError(f"no entry {DECODER + _INPUT!r}; its decoder is not rosinality's StyleGAN2")
     found = from_rosinality(decoder, latent_avg)
     return replace(
         found,

@@ -1,12 +1,14 @@
-"""rosinality's names, which most of the published inversion networks use for their decoder."""
+"""rosinality's names, which most inversion networks use for their decoder, and those of its kin."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from stylegan2.config import GeneratorConfig
-from stylegan2.layouts.found import State
+from stylegan2.layouts.found import Layout, State
 from stylegan2.layouts.translation import (
     LAYER_LEAVES,
     TORGB_LEAVES,
@@ -19,37 +21,104 @@ from stylegan2.layouts.translation import (
 )
 from stylegan2.ops.upfirdn2d import FIR_TAPS
 
-INPUT = "input.input"  # the entry by which the layout is known
-_LEAVES = {
-    "weight": "conv.weight",
-    "affine.weight": "conv.modulation.weight",
-    "affine.bias": "conv.modulation.bias",
-    "noise_strength": "noise.weight",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Spelling:
+    """How a project that follows rosinality's code spells the entries of the same network."""
+
+    layout: Layout
+    const: str  # the entry by which the layout is known
+    mapping: str  # layer of the mapping network, numbered from 1: number 0 is the normalisation
+    matrix: str = "weight"  # of a layer of the mapping network
+    first: str  # convolution at 4 x 4
+    others: str  # the convolutions above it, numbered from 0
+    noise: str  # noise picture, numbered from 0
+    leaves: Mapping[str, str]  # of a convolution or ToRGB layer, by our names
 
 
-def rosinality_names(resolution: int, mapping_layers: int) -> dict[str, str]:
-    """Our name -> rosinality's, for every tensor of a generator but `mapping.w_avg`."""
-    names = {
-        f"mapping.fc{i}.{leaf}": f"style.{i + 1}.{leaf}"  # style.0 is the normalisation, without tensors
-        for i in range(mapping_layers)
-        for leaf in ("weight", "bias")
-    }
-    names["synthesis.b4.const"] = INPUT
+ROSINALITY = Spelling(
+    layout="rosinality",
+    const="input.input",
+    mapping="style.{}",
+    first="conv1",
+    others="convs",
+    noise="noises.noise_{}",
+    leaves={
+        "weight": "conv.weight",
+        "affine.weight": "conv.modulation.weight",
+        "affine.bias": "conv.modulation.bias",
+        "noise_strength": "noise.weight",
+    },
+)
+BASICSR = Spelling(
+    layout="basicsr",
+    const="constant_input.weight",
+    mapping="style_mlp.{}",
+    first="style_conv1",
+    others="style_convs",
+    noise="noises.noise{}",
+    leaves={
+        "weight": "modulated_conv.weight",
+        "affine.weight": "modulated_conv.modulation.weight",
+        "affine.bias": "modulated_conv.modulation.bias",
+        "noise_strength": "weight",
+    },
+)
+MMGEN = Spelling(
+    layout="mmgen",
+    const="constant_input.weight",
+    mapping="style_mapping.{}",
+    matrix="linear.weight_orig",  # the weight before it is scaled, as all `weight_orig` of theirs
+    first="conv1",
+    others="convs",
+    noise="injected_noise_{}",
+    leaves={
+        "weight": "conv.weight_orig",
+        "affine.weight": "conv.style_modulation.linear.weight_orig",
+        "affine.bias": "conv.style_modulation.bias",
+        "noise_strength": "noise_injector.weight",
+    },
+)
+SPELLINGS = (ROSINALITY, BASICSR, MMGEN)
+_KERNELS = ("blur.kernel", "upsample.kernel")
+
+
+def spelling_of(state: Mapping[str, Tensor]) -> Spelling | None:
+    """Whose spelling a state dict is in; None where it is in none of these."""
+    for spelling in SPELLINGS:
+        stem = spelling.mapping.partition("{")[0]
+        if spelling.const in state and any(name.startswith(stem) for name in state):
+            return spelling
+    return ROSINALITY if ROSINALITY.const in state else None
+
+
+def rosinality_names(resolution: int, mapping_layers: int, spelling: Spelling = ROSINALITY) -> dict[str, str]:
+    """Our name -> the project's, for every tensor of a generator but `mapping.w_avg`."""
+    leaves = spelling.leaves
+    names: dict[str, str] = {}
+    for i in range(mapping_layers):
+        layer = spelling.mapping.format(i + 1)
+        names |= {
+            f"mapping.fc{i}.weight": f"{layer}.{spelling.matrix}",
+            f"mapping.fc{i}.bias": f"{layer}.bias",
+        }
+    names["synthesis.b4.const"] = spelling.const
     for index, ours in enumerate(conv_layers(resolution)):
-        theirs = "conv1" if index == 0 else f"convs.{index - 1}"
-        names |= {f"{ours}.{leaf}": f"{theirs}.{_LEAVES.get(leaf, 'activate.bias')}" for leaf in LAYER_LEAVES}
-        names[f"{ours}.noise_const"] = f"noises.noise_{index}"
+        theirs = spelling.first if index == 0 else f"{spelling.others}.{index - 1}"
+        names |= {f"{ours}.{leaf}": f"{theirs}.{leaves.get(leaf, 'activate.bias')}" for leaf in LAYER_LEAVES}
+        names[f"{ours}.noise_const"] = spelling.noise.format(index)
     for index, r in enumerate(resolutions_up_to(resolution)):
         theirs = "to_rgb1" if index == 0 else f"to_rgbs.{index - 1}"
         names |= {
-            f"synthesis.b{r}.torgb.{leaf}": f"{theirs}.{_LEAVES.get(leaf, 'bias')}" for leaf in TORGB_LEAVES
+            f"synthesis.b{r}.torgb.{leaf}": f"{theirs}.{leaves.get(leaf, 'bias')}" for leaf in TORGB_LEAVES
         }
     return names
 
 
-def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None) -> Translation:
-    """Translate rosinality's `g_ema`.
+def from_rosinality(
+    state: Mapping[str, Tensor], latent_avg: Tensor | None, spelling: Spelling = ROSINALITY
+) -> Translation:
+    """Translate rosinality's `g_ema`, or the same network in another project's spelling.
 
     Resolution and depth are those of the largest index that there is, so that a file that lacks a tensor
     in the middle is one with something missing, not a smaller network.
@@ -57,14 +126,15 @@ def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None) -> T
     Args:
         state: Its tensors, without any prefix.
         latent_avg: Mean of W [w_dim]; None where the file has none.
+        spelling: Of the entries' names.
 
     Raises:
         CheckpointError: See `translate`.
     """
     pictures = count_indices(state, r"to_rgbs\.(\d{1,4})\.")
-    names = rosinality_names(4 * 2**pictures, max(1, count_indices(state, r"style\.(\d{1,4})\.weight") - 1))
-    kernels = ("blur.kernel", "upsample.kernel")
-    return translate(state, names, _to_ours, w_avg=latent_avg, kernels=kernels)
+    layer = re.escape(f"{spelling.mapping}.{spelling.matrix}").replace(r"\{\}", r"(\d{1,4})")
+    names = rosinality_names(4 * 2**pictures, max(1, count_indices(state, layer) - 1), spelling)
+    return translate(state, names, _to_ours, w_avg=latent_avg, kernels=_KERNELS)
 
 
 def to_rosinality(state: Mapping[str, Tensor], config: GeneratorConfig) -> dict[str, State | Tensor]:

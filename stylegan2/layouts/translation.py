@@ -17,6 +17,8 @@ from stylegan2.ops.upfirdn2d import FIR_TAPS
 LAYER_LEAVES = ("weight", "bias", "affine.weight", "affine.bias", "noise_strength")
 TORGB_LEAVES = ("weight", "bias", "affine.weight", "affine.bias")
 W_AVG = "mapping.w_avg"
+CONV_CLAMP = "conv_clamp"  # NVIDIA's setting, and of that name in the metadata of our files
+_COLOURS = 3
 # More layers than any known network has: an index beyond is a damaged or hostile name.
 _MOST = 64
 _NOISE_SEED = 0
@@ -33,6 +35,7 @@ class Translation:
     left_over: tuple[str, ...]
     notes: tuple[str, ...]
     entries: int  # of the file that were used, constant filters included
+    class_number: int | None = None  # that a conditional generator was made to draw
 
 
 def count_indices(names: Iterable[str], pattern: str) -> int:
@@ -67,8 +70,11 @@ def translate(
     w_avg: Tensor | None,
     kernels: tuple[str, ...] = (),
     lr_multiplier: float = 0.01,
+    conv_clamp: float | None = None,
 ) -> Translation:
     """Take a generator out of a layout's tensors.
+
+    One that draws in grey draws the same grey as three colours, exactly; transparency is left out.
 
     Args:
         state: The file's tensors.
@@ -77,6 +83,7 @@ def translate(
         w_avg: Mean of W [w_dim]; None where the file has none.
         kernels: Endings of the names of resampling filters, which are constants here.
         lr_multiplier: That the mapping's weights are stored with; they are rescaled to 0.01, ours.
+        conv_clamp: See `GeneratorConfig`.
 
     Raises:
         CheckpointError: Another resampling filter, or not even the architecture can be told.
@@ -91,7 +98,8 @@ def translate(
         tensors |= {k: v.float() * scale for k, v in tensors.items() if k.startswith("mapping.")}
     if w_avg is not None:
         tensors[W_AVG] = w_avg
-    config = infer_config(tensors, names)
+    notes += _as_colours(tensors)
+    config = infer_config(tensors, names, conv_clamp)
     expected = expected_shapes(config)
     noises = [name for name in names if name.endswith("noise_const")]
     if not any(name in tensors for name in noises):
@@ -111,12 +119,15 @@ def translate(
     )
 
 
-def infer_config(state: Mapping[str, Tensor], names: Mapping[str, str]) -> GeneratorConfig:
+def infer_config(
+    state: Mapping[str, Tensor], names: Mapping[str, str], conv_clamp: float | None = None
+) -> GeneratorConfig:
     """Architecture from the shapes of tensors in our layout.
 
     Args:
         state: The tensors.
         names: Our name -> the file's, for the tensors that there should be.
+        conv_clamp: See `GeneratorConfig`; no tensor tells it.
 
     Raises:
         CheckpointError: Too little is there, or it is no architecture of ours.
@@ -132,6 +143,7 @@ def infer_config(state: Mapping[str, Tensor], names: Mapping[str, str]) -> Gener
             w_dim=w_dim,
             mapping_layers=depth,
             channels=channels,
+            conv_clamp=conv_clamp,
         )
     except ConfigError as error:
         raise CheckpointError(f"no StyleGAN2 generator that is known here: {error}") from error
@@ -159,10 +171,14 @@ def check_settings(settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> Non
             raise CheckpointError(f"a generator with {name} {found!r}: only {wanted!r} runs here")
 
 
-def clamp_notes(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """A note where NVIDIA's code clamps activations, which keeps half precision from overflowing."""
-    limit = settings.get("conv_clamp")
-    return () if limit is None else (f"made for activations clamped to +-{limit}; here they are not",)
+def stated_clamp(settings: Mapping[str, Any]) -> float | None:
+    """The limit that NVIDIA's code keeps activations within, as settings state it; None where they do not.
+
+    Raises:
+        CheckpointError: It is no number above zero.
+    """
+    limit = settings.get(CONV_CLAMP)
+    return None if limit is None else positive_number(CONV_CLAMP, limit)
 
 
 def positive_number(name: str, value: object) -> float:
@@ -192,6 +208,23 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
 def unwrapped(state: State) -> State:
     """Take off the `module.` that DataParallel puts before every name."""
     return without_prefix(state, "module.") if all(name.startswith("module.") for name in state) else state
+
+
+def _as_colours(tensors: State) -> tuple[str, ...]:
+    """Make the three colours of ToRGB layers that draw one channel or four; a note where they do.
+
+    The layers of all sizes are added up channel by channel, so that repeating or leaving out a channel of
+    each is the same for the picture.
+    """
+    layers = [name for name in tensors if ".torgb." in name and name.endswith(("torgb.weight", "torgb.bias"))]
+    counts = {tensors[name].shape[0] if tensors[name].ndim else 0 for name in layers}
+    if counts == {1}:
+        tensors.update({name: tensors[name].repeat_interleave(_COLOURS, 0) for name in layers})
+        return ("draws in grey: its one channel is drawn as red, green and blue",)
+    if counts == {_COLOURS + 1}:
+        tensors.update({name: tensors[name][:_COLOURS] for name in layers})
+        return ("draws with transparency, which is left out",)
+    return ()
 
 
 def _matrix_shape(name: str, state: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[int, int]:
@@ -226,7 +259,7 @@ def _misfits(
 def _check_filter(name: str, value: Tensor) -> None:
     taps = torch.tensor(FIR_TAPS)
     ours = torch.outer(taps, taps) / taps.sum() ** 2
-    theirs = value.float()
+    theirs = value.float().reshape(value.shape[-2:]) if value.numel() == ours.numel() else value.float()
     if theirs.shape != ours.shape or not torch.allclose(theirs / theirs.sum(), ours, atol=1e-4):
         raise CheckpointError(
             f"{name}: another resampling filter {list(theirs.shape)}; only [1, 3, 3, 1] runs here"
