@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from inversion.errors import DirectionError
@@ -15,6 +14,7 @@ from stylegan2.cache import cache_folder
 from stylegan2.checkpoint import read_safetensors
 from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError
+from stylegan2.reading.listing import read_listing
 
 MANIFEST = "manifest.yaml"
 DIRECTIONS_ROOT = Path(__file__).resolve().parent.parent / "directions"
@@ -123,7 +123,7 @@ def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_w
             name: _read_direction(name, entry, tensors, num_ws)
             for name, entry in manifest["directions"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
     for name, entry in entries.items():
         shape, norm = tuple(entry.direction.shape), longest(entry.direction)
@@ -197,15 +197,9 @@ def owner_of(file: Path) -> str:
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:
-    try:
-        manifest = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: no such file; a folder of directions holds a {MANIFEST}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{file}: not a readable manifest: {error}") from error
-    if not isinstance(manifest, dict):
-        raise CheckpointError(f"{file}: not a manifest: expected a mapping, found {type(manifest).__name__}")
-    return manifest
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such file; a folder of directions holds a {MANIFEST}")
+    return read_listing(file)
 
 
 def _read_direction(
@@ -218,7 +212,8 @@ def _read_direction(
         raise ValueError(f"{name}: rule {rule!r}; must be one of {', '.join(RULES)}")
     first, last = entry.get("layers", (0, num_ws))
     low, high = entry["range"]
-    if not 0 <= first < last <= num_ws or not low <= 0 <= high or not 0 < entry["sigma"] < math.inf:
+    bounded = -math.inf < low <= 0 <= high < math.inf
+    if not 0 <= first < last <= num_ws or not bounded or not 0 < entry["sigma"] < math.inf:
         raise ValueError(
             f"{name}: layers {[first, last]}, range {[low, high]} or sigma {entry['sigma']} out of bounds"
         )

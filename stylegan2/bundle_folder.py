@@ -13,10 +13,12 @@ from stylegan2.errors import CheckpointError
 from stylegan2.generator import Generator
 from stylegan2.layouts.found import Found
 from stylegan2.layouts.inverter_file import save_inverter
+from stylegan2.reading.listing import read_listing
 
 BUNDLE_FILE = "bundle.yaml"
 GENERATOR_FILE = "generator.safetensors"
 INVERTER_FILE = "inverter.safetensors"
+MOST_ALIGNMENT = 100.0  # half-sides or eye-to-mouth vectors: a crop beyond holds no face
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ def read_bundle(folder: Path) -> ModelBundle:
     if not file.is_file():
         raise CheckpointError(f"{folder}: no {BUNDLE_FILE} there; expected the folder of a model bundle")
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = read_listing(file)
         paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
         encoder = paths.get("encoder", (None, None))
         aligner = paths.get("aligner", (None, None))
@@ -74,8 +76,8 @@ def read_bundle(folder: Path) -> ModelBundle:
         return ModelBundle(
             folder=folder,
             name=str(data["name"]),
-            resolution=int(data["resolution"]),
-            alignment=AlignmentConfig(**data["alignment"]),
+            resolution=_whole("resolution", data["resolution"]),
+            alignment=_alignment(data["alignment"]),
             licence=str(data["licence"]),
             generator_path=paths["generator"][0],
             generator_sha256=paths["generator"][1],
@@ -89,7 +91,7 @@ def read_bundle(folder: Path) -> ModelBundle:
             inverter_sha256=inverter[1],
             source_sha256=str(data["source"]["sha256"]) if "source" in data else None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
 
 
@@ -145,6 +147,21 @@ def save_bundle(
         (folder / f"{entry['file']}.partial").replace(folder / entry["file"])
     listing.replace(folder / BUNDLE_FILE)
     return digest
+
+
+def _whole(name: str, value: object) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{name}: {value!r}; must be a whole number")
+    return value
+
+
+def _alignment(entry: Mapping[str, Any]) -> AlignmentConfig:
+    found = AlignmentConfig(**entry)
+    for name, value in (("scale", found.scale), ("center", found.center)):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not abs(value) < MOST_ALIGNMENT or (name == "scale" and value <= 0):
+            raise ValueError(f"alignment {name}: {value!r}; must be a number, a scale above zero")
+    return found
 
 
 def _checked(folder: Path, role: str, entry: dict[str, Any]) -> tuple[Path, str]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import yaml
 
 from stylegan2.bundle_folder import (
     BUNDLE_FILE,
@@ -25,6 +24,7 @@ from stylegan2.layouts.loading import Loaded, build_generator
 from stylegan2.layouts.psp_family import OURS
 from stylegan2.layouts.recognise import recognise
 from stylegan2.reading import read_document
+from stylegan2.reading.listing import read_listing
 
 UNKNOWN_LICENCE = "unknown: see where the file came from"
 # No layout states how its training pictures were cropped, and published face models follow FFHQ.
@@ -147,9 +147,8 @@ def bundle_around(path: Path) -> ModelBundle | None:
         CheckpointError: It is, but the bundle is damaged.
     """
     try:
-        data = yaml.safe_load((path.parent / BUNDLE_FILE).read_text(encoding="utf-8"))
-        listed = data["files"]["generator"]["file"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        listed = read_listing(path.parent / BUNDLE_FILE)["files"]["generator"]["file"]
+    except (CheckpointError, KeyError, TypeError):
         return None
     return read_bundle(path.parent) if listed == path.name else None
 

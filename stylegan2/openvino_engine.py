@@ -15,12 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.cache import cache_folder
+from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import EngineError
 
 # Part of the cache key: raise it when the conversion changes.
 GRAPH_VERSION = 2
 # Tracing keeps state of its own: two conversions at once disturb each other.
 _CONVERSION = threading.Lock()
+_HASHES = ".sha256"  # ending of the file beside a converted graph that says what its files must be
 
 
 def import_openvino() -> ModuleType:
@@ -137,11 +139,11 @@ def _compile(
     examples: tuple[Tensor, ...],
     settings: dict[str, str],
 ) -> Any:  # noqa: ANN401
-    if file.is_file():
+    if _is_whole(file):
         try:
             return core.compile_model(file, "CPU", settings)
         except RuntimeError:
-            file.unlink()  # damaged or half written: convert again
+            pass  # of another build of OpenVINO: convert again
     with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter(
             "ignore"
@@ -150,18 +152,31 @@ def _compile(
         graph = openvino.convert_model(module, example_input=examples, input=shapes)
     try:
         _save(openvino, graph, file)
-    except OSError:
-        # A read-only or full disk costs the next start some seconds, nothing else.
+        # From the file, whose weights are halved: the first start draws what every later one does.
+        return core.compile_model(file, "CPU", settings)
+    except (OSError, RuntimeError):  # OpenVINO says the second where a disk is full
+        # It costs the next start some seconds, nothing else.
         return core.compile_model(graph, "CPU", settings)
-    # From the file, whose weights are halved: the first start draws what every later one does.
-    return core.compile_model(file, "CPU", settings)
 
 
 def _save(openvino: Any, graph: Any, file: Path) -> None:  # noqa: ANN401
-    """Write the graph aside, then move it to its place, its .xml last: no reader sees half a file."""
+    """Write the graph aside, then move it to its place, its hashes last: no reader takes half a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         fresh = Path(folder) / file.name
         openvino.save_model(graph, fresh, compress_to_fp16=True)
-        os.replace(fresh.with_suffix(".bin"), file.with_suffix(".bin"))
-        os.replace(fresh, file)
+        fresh.with_suffix(_HASHES).write_text(_hashes(fresh), encoding="utf-8")
+        for suffix in (".bin", ".xml", _HASHES):
+            os.replace(fresh.with_suffix(suffix), file.with_suffix(suffix))
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a converted graph is there as it was written: OpenVINO does not notice other weights."""
+    try:
+        return file.with_suffix(_HASHES).read_text(encoding="utf-8") == _hashes(file)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hashes(file: Path) -> str:
+    return " ".join(file_sha256(file.with_suffix(suffix)) for suffix in (".xml", ".bin"))

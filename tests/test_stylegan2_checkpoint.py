@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import yaml
@@ -6,6 +8,9 @@ from safetensors.torch import load_file, save_file
 from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
 from stylegan2.checkpoint import file_sha256, load_generator, read_safetensors, save_generator
 from stylegan2.errors import CheckpointError
+from stylegan2.folded import FoldedSynthesis
+from stylegan2.generator import Generator
+from stylegan2.image import to_uint8
 
 
 def test_our_layout_round_trips(tiny_generator, tmp_path):
@@ -95,11 +100,42 @@ def test_a_path_out_of_the_bundle_is_refused(tiny_generator, tmp_path):
         load_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"resolution": "wide"}, {"files": {}}, {"alignment": {"zoom": 1}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resolution": "wide"},
+        {"resolution": float("inf")},
+        {"resolution": True},
+        {"files": {}},
+        {"files": []},
+        {"files": {"generator": {"file": "g" * 300, "sha256": "0"}}},
+        {"files": {"generator": {"file": 7, "sha256": "0"}}},
+        {"alignment": {"zoom": 1}},
+        {"alignment": {"scale": float("nan")}},
+        {"alignment": {"scale": -1.0}},
+        {"alignment": {"center": "low"}},
+    ],
+    ids=str,
+)
 def test_a_damaged_manifest_is_refused(tiny_generator, tmp_path, change):
     write_bundle(tmp_path, tiny_generator, **change)
     with pytest.raises(CheckpointError, match=r"bundle\.yaml: damaged or incomplete"):
         load_bundle(tmp_path)
+
+
+def test_the_limit_of_activations_is_kept_with_the_weights(tiny_generator, tmp_path):
+    clamped = Generator(replace(tiny_generator.config, conv_clamp=0.4))
+    clamped.load_state_dict(tiny_generator.state_dict())
+    save_generator(clamped, tmp_path / "g.safetensors", torch.float32)
+    loaded = load_generator(tmp_path / "g.safetensors")
+    assert loaded.config.conv_clamp == 0.4
+    ws = loaded.broadcast(loaded.sample_w(1, seed=0))
+    assert torch.equal(loaded.synthesis(ws), clamped.synthesis(ws))
+    folded, free = (FoldedSynthesis(g.synthesis).eval() for g in (loaded, tiny_generator))
+    wanted = to_uint8(clamped.synthesis(ws))
+    assert (folded(ws).int() - wanted.int()).abs().max() <= 1
+    assert (free(ws).int() - wanted.int()).abs().max() > 9
+    assert repr(folded) != repr(free)  # by which converted graphs are told apart
 
 
 def test_no_bundle_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from stylegan2.bundle import DEFAULT_BUNDLE
 from stylegan2.bundle_folder import BUNDLE_FILE, read_bundle
 from stylegan2.checkpoint import file_sha256
 from stylegan2.errors import ConfigError
+from stylegan2.reading.listing import read_listing
 from train.config import ContrastiveConfig, InversionConfig
 from train.contrastive import ALIGNER_FILE
 from train.generator_config import GeneratorTrainingConfig
@@ -74,7 +75,7 @@ def install(installation: Installation) -> str:
     model = read_bundle(folder)
     for role, file in files.items():
         facts_for_model(file, role, model)
-    description: dict[str, Any] = yaml.safe_load((folder / BUNDLE_FILE).read_text(encoding="utf-8"))
+    description: dict[str, Any] = read_listing(folder / BUNDLE_FILE)
     entries = {}
     for role, file in files.items():
         name = f"{role}.safetensors"
