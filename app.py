@@ -6,10 +6,17 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from editor.ui.workplace import Workplace
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "7860"
+PATIENCE = 5.0  # seconds that threads of ours get to end by themselves
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +35,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--identity", help="an ONNX face network (ArcFace family): shows the identity of each reconstruction"
+    )
+    parser.add_argument(
+        "--root-path", help="path that a reverse proxy puts before the app's own, such as /faces"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="on loopback: answer calls by this name too, as a reverse proxy may pass them on; repeatable",
+    )
+    parser.add_argument(
+        "--model-picker",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="whether visitors may open other models, which can be any file of this computer "
+        "(auto: only where nobody but this computer can reach the app)",
     )
     parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or mps")
     parser.add_argument("--engine", default="auto", help="how to render: auto, torch or openvino")
@@ -67,9 +91,33 @@ def is_local(host: str) -> bool:
         return host == "localhost"
 
 
+def offers_picker(args: argparse.Namespace, host: str) -> bool:
+    """Whether visitors may choose a model: behind a reverse proxy they need not be on this machine."""
+    if args.model_picker != "auto":
+        return bool(args.model_picker == "on")
+    return is_local(host) and not args.allow_host and not args.root_path
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 2 where a flag, the weights or the port is at fault."""
+    """Entry point; 2 where a flag, the weights or the port is at fault, 0 however it is ended."""
     args = build_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    workplace: list[Workplace] = []
+    try:
+        return _serve(args, workplace)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        # Nothing may come between the visitors' files and their end.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for place in workplace:
+            place.close()
+
+
+def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
     host = args.host or os.environ.get("GRADIO_SERVER_NAME") or DEFAULT_HOST
     try:
         port = check_address(host, args.port or os.environ.get("GRADIO_SERVER_PORT") or DEFAULT_PORT)
@@ -77,37 +125,70 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     # Imported here, as they take seconds that neither --help nor a taken port should cost.
+    from editor.ui.workplace import Workplace
+
+    workplaces.append(Workplace())
     from editor.hub import Report
     from editor.model_source import BUNDLED, resolve_model
     from editor.pipeline import Editor, open_editor
-    from editor.ui.blocks import LAUNCH_OPTIONS, build_demo
+    from editor.ui.blocks import build_demo
+    from editor.ui.launching import launch
     from stylegan2.errors import StyleGANError
 
     try:
         options = {"device": args.device, "engine": args.engine, "identity": args.identity}
         model = resolve_model(args.model or BUNDLED, lambda text: print(text, file=sys.stderr))
         editor = open_editor(model, face_model=args.face_model, **options)
+        detector = editor.detector  # shared by all models
 
         def open_model(name: str, report: Report) -> Editor:
             path = resolve_model(name, report)
             report(f"Opening {path.name}")
-            another = open_editor(path, detector=editor.detector, **options)
+            another = open_editor(path, detector=detector, **options)
             another.prepare()
             return another
 
         # Whoever may choose may also read files of this machine: for people on it, not for visitors.
-        demo = build_demo(editor, open_model if is_local(host) else None)
-        demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_OPTIONS)
-        print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
-        editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
+        built = build_demo(editor, open_model if offers_picker(args, host) else None)
+        served = launch(
+            built,
+            host=host,
+            port=port,
+            root_path=args.root_path,
+            allowed_hosts=args.allow_host if is_local(host) else None,
+        )
     except (StyleGANError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # Ended politely either way, so that the visitors' files are deleted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo.block_thread()
-    return 0
+    try:
+        workplaces[-1].keep_tidy(built.handlers.store.files)
+        print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+        editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
+        # The handlers have it, and give it up where another model is chosen.
+        del editor, built
+        while True:
+            time.sleep(3600)
+    finally:
+        served.close()
+
+
+def leave(status: int) -> None:
+    """End the program; native threads that do not end in time, and would abort it, are left behind."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    deadline = time.monotonic() + PATIENCE
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+    if threading.active_count() > 1:
+        os._exit(status)
+    sys.exit(status)
+
+
+def run() -> None:
+    """The command `clcae-editor`."""
+    leave(main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from editor.tiff import grey_values
 
 Pixels = npt.NDArray[np.uint8]
 
+BAND = 4_000_000  # pixels that are converted at once
 _GREY_MODES = ("1", "L", "LA")
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "PA")
 
@@ -36,6 +38,24 @@ def to_rgb(image: Image.Image) -> Pixels:
     """
     if image.mode.startswith(("I", "F")):
         return _deep_grey_to_rgb(image)
+    width, height = image.size
+    rows = max(1, BAND // width)
+    if rows >= height or _is_judged_whole(image):
+        return _shallow_to_rgb(image)
+    # Band by band: a large picture in three or four forms at once takes a gigabyte.
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        pixels[top : top + rows] = _shallow_to_rgb(band)
+    return pixels
+
+
+def _is_judged_whole(image: Image.Image) -> bool:
+    """Whether all pixels together decide on each: a profile of greys, on what may have colours."""
+    return image.mode not in _GREY_MODES and mode_of(_profile(image, grey=False)) == "L"
+
+
+def _shallow_to_rgb(image: Image.Image) -> Pixels:
     opaque, alpha = _split(image)
     colours = _follow(opaque, _profile(image, grey=opaque.mode == "L"))
     if alpha is not None:
@@ -58,31 +78,56 @@ def scale_to_8_bit(values: npt.NDArray[Any], *, from_16_bit: bool) -> Pixels:
     Returns:
         [H, W] uint8.
     """
-    return _scaled(values, 255, from_16_bit=from_16_bit).astype(np.uint8)
+    scale = _Scale(values, from_16_bit=from_16_bit)
+    return scale.to(values, 255).astype(np.uint8)
 
 
-def _scaled(values: npt.NDArray[Any], top: int, *, from_16_bit: bool) -> npt.NDArray[np.float64]:
-    """As `scale_to_8_bit`, to whole numbers in 0..top."""
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    clean = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=high, neginf=low)
-    if from_16_bit:
-        low, high = 0.0, 65535.0
-    elif low >= 0:
-        ranges = (1.0, 255.0, 65535.0) if np.issubdtype(values.dtype, np.floating) else (255.0, 65535.0)
-        low, high = next(((0.0, most) for most in ranges if high <= most), (low, high))
-    scaled: npt.NDArray[np.float64] = np.rint((clean - low) * (top / max(high - low, 1e-12))).clip(0, top)
-    return scaled
+class _Scale:
+    """What `scale_to_8_bit` makes of the values of one image; its rows can then be scaled a few at a time."""
+
+    def __init__(self, values: npt.NDArray[Any], *, from_16_bit: bool) -> None:
+        self._least, self._most = (0.0, 65535.0) if from_16_bit else _extremes(values)
+        self._low, self._high = self._least, self._most
+        if not from_16_bit and self._low >= 0:
+            ranges = (1.0, 255.0, 65535.0) if np.issubdtype(values.dtype, np.floating) else (255.0, 65535.0)
+            fitting = ((0.0, most) for most in ranges if self._high <= most)
+            self._low, self._high = next(fitting, (self._low, self._high))
+
+    def to(self, values: npt.NDArray[Any], top: int) -> npt.NDArray[np.float64]:
+        """`values` as whole numbers in 0..top."""
+        clean = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=self._most, neginf=self._least)
+        factor = top / max(self._high - self._low, 1e-12)
+        scaled: npt.NDArray[np.float64] = np.rint((clean - self._low) * factor).clip(0, top)
+        return scaled
+
+
+def _extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """The least and the greatest finite value; zeros where there is none."""
+    found = []
+    for rows in _bands(values):
+        finite = rows[np.isfinite(rows)]
+        if finite.size:
+            found += [float(finite.min()), float(finite.max())]
+    return (min(found), max(found)) if found else (0.0, 0.0)
+
+
+def _bands(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    rows = max(1, BAND // max(1, values.shape[1]))
+    return (values[top : top + rows] for top in range(0, len(values), rows))
 
 
 def _deep_grey_to_rgb(image: Image.Image) -> Pixels:
     values, from_16_bit = grey_values(image), image.mode.startswith("I;16")
     profile = _profile(image, grey=True)
     table = grey_table(profile, 65536) if profile is not None and mode_of(profile) == "L" else None
-    if table is None:
-        pixels = np.repeat(scale_to_8_bit(values, from_16_bit=from_16_bit)[:, :, None], 3, axis=2)
-    else:
-        pixels = table[_scaled(values, 65535, from_16_bit=from_16_bit).astype(np.uint16)]
+    scale = _Scale(values, from_16_bit=from_16_bit)
+    pixels, top = np.empty((*values.shape, 3), np.uint8), 0
+    for rows in _bands(values):
+        if table is None:
+            pixels[top : top + len(rows)] = scale.to(rows, 255).astype(np.uint8)[:, :, None]
+        else:
+            pixels[top : top + len(rows)] = table[scale.to(rows, 65535).astype(np.uint16)]
+        top += len(rows)
     key = image.info.get("transparency")  # a PNG's transparent grey
     if from_16_bit and isinstance(key, int):
         pixels[values == key] = 255

@@ -17,10 +17,14 @@ from PIL import ExifTags, Image, features
 from editor.colour import Pixels, to_rgb
 from editor.decoding import DECODER_ERRORS
 from editor.errors import ImageInputError
+from editor.jpeg_scans import check_scans
 from editor.png_transparency import check_transparency, with_key
 from editor.tiff import check_tiff, describe_unreadable_tiff
 
 MAX_PIXELS = 50_000_000
+# Decoders that hold the whole picture several times over: at the limit above they take more than a gigabyte.
+COSTLY_PIXELS = 24_000_000
+_COSTLY = ("WEBP", "GIF", "AVIF")
 MIN_SIDE = 32  # px; no face can be made out below
 MAX_ASPECT = 8  # longer over shorter side
 
@@ -81,7 +85,10 @@ def load_photo(
             samples are of a kind that cannot be read right, or its size is outside the bounds above.
     """
     with _opened(source, max_pixels, name) as (image, called):
+        if image.format in _COSTLY:
+            max_pixels = min(max_pixels, COSTLY_PIXELS)
         _check_size(called, image.size, max_pixels, min_side)
+        check_scans(called, image)
         check_tiff(called, image)
         key = check_transparency(called, image)
         try:

@@ -40,6 +40,10 @@ class DirectionBank(Mapping[str, EditDirection]):
             raise DirectionError(f"no direction {name!r}; have: {have}")
         return self._directions[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a direction called `name`."""
+        return name in self._directions
+
     def __iter__(self) -> Iterator[str]:
         """Names in the manifest's order."""
         return iter(self._directions)

@@ -47,9 +47,8 @@ def check_strength(direction: EditDirection, strength: float) -> float:
     allowed = f"[{low:g}, {high:g}]"
     number = isinstance(strength, int | float) and not isinstance(strength, bool)
     if not number or (isinstance(strength, float) and not math.isfinite(strength)):
-        raise StrengthError(
-            f"strength of {direction.name!r}: {strength!r} is not a number; must be in {allowed}"
-        )
+        found = repr(strength) if isinstance(strength, float) else f"a {type(strength).__name__}"
+        raise StrengthError(f"strength of {direction.name!r}: {found} is not a number; must be in {allowed}")
     if not low <= strength <= high:
         shown = f"{strength:g}" if abs(strength) < 1e300 else "a huge number"
         raise StrengthError(f"strength of {direction.name!r}: {shown} is outside {allowed}")

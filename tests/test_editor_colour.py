@@ -181,3 +181,29 @@ def test_to_rgb_of_a_damaged_unloaded_image_raises_a_decoder_error():
 @pytest.mark.parametrize("mode", ["HSV", "YCbCr", "LAB", "RGBX", "RGBa", "La", "PA"])
 def test_rare_modes_become_rgb(mode):
     assert load_photo(Image.new(mode, (40, 40))).shape == (40, 40, 3)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "I;16", "I", "F"]
+)
+@pytest.mark.parametrize("band", [1, 40, 10**6])
+def test_bands_change_nothing(monkeypatch, mode, band):
+    noise = np.random.default_rng(0).integers(0, 256, (23, 17, 4), np.uint8)
+    if mode in ("I;16", "I", "F"):
+        dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+        image = Image.fromarray(noise[..., 0].astype(dtype) * 3)
+    else:
+        image = Image.fromarray(noise, "RGBA").convert("RGBA" if mode == "RGBa" else "RGB").convert(mode)
+    whole = to_rgb(image)
+    monkeypatch.setattr("editor.colour.BAND", band)
+    assert np.array_equal(to_rgb(image), whole)
+
+
+def test_whether_a_picture_is_grey_is_not_decided_by_bands(monkeypatch):
+    pixels = np.full((8, 8, 3), 90, np.uint8)
+    pixels[7, 7] = (200, 10, 10)  # one coloured pixel
+    image = Image.fromarray(pixels)
+    image.info["icc_profile"] = linear_profile("greys", "GRAY")
+    whole = to_rgb(image)
+    monkeypatch.setattr("editor.colour.BAND", 8)
+    assert np.array_equal(to_rgb(image), whole)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from editor import jpeg_scans
 from editor.errors import FaceError, ImageInputError
 from editor.photo import check_pixels, load_photo
 from stylegan2.errors import StyleGANError
@@ -256,3 +257,44 @@ def test_check_pixels_names_what_it_looked_at():
 def test_errors_can_be_caught_as_ours_and_as_value_errors():
     assert issubclass(FaceError, ImageInputError)
     assert issubclass(ImageInputError, (StyleGANError, ValueError))
+
+
+def jpeg(side, **options):
+    buffer = io.BytesIO()
+    Image.effect_noise((side, side), 50).convert("RGB").save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(monkeypatch):
+    data = jpeg(64, progressive=True)
+    scans = data.count(b"\xff\xda")
+    assert 3 < scans < 20
+    assert load_photo(data).shape == (64, 64, 3)
+    monkeypatch.setattr(jpeg_scans, "MAX_SCANNED", scans * 64 * 64)
+    assert load_photo(data).shape == (64, 64, 3)
+    monkeypatch.setattr(jpeg_scans, "MAX_SCANNED", (scans - 1) * 64 * 64)
+    with pytest.raises(ImageInputError, match=f"in more than {scans - 1} scans, which takes too long"):
+        load_photo(data)
+    monkeypatch.setattr(jpeg_scans, "MAX_SCANNED", 1)
+    assert load_photo(jpeg(64)).shape == (64, 64, 3)  # one that is not progressive has one
+
+
+def test_markers_of_scans_are_found_across_pieces(monkeypatch):
+    monkeypatch.setattr(jpeg_scans, "MAX_SCANNED", 1)
+    for piece in (2, 3, 7):
+        monkeypatch.setattr(jpeg_scans, "_PIECE", piece)
+        with pytest.raises(ImageInputError, match="in more than 1 scans"):
+            load_photo(jpeg(64, progressive=True))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF"])
+def test_costly_formats_have_a_limit_of_their_own(monkeypatch, kind):
+    monkeypatch.setattr("editor.photo.COSTLY_PIXELS", 64 * 64)
+    for side, fits in ((64, True), (65, False)):
+        buffer = io.BytesIO()
+        Image.new("RGB", (side, side)).save(buffer, kind)
+        if fits:
+            assert load_photo(buffer.getvalue()).shape == (64, 64, 3)
+        else:
+            with pytest.raises(ImageInputError, match="megapixels are allowed"):
+                load_photo(buffer.getvalue())

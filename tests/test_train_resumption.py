@@ -10,8 +10,9 @@ from stylegan2.settings import settings_to_dict
 from tests.training import tiny_generator, write_bundle
 from train.__main__ import main
 from train.checkpoint import load_checkpoint, save_checkpoint, write_weights
-from train.config import RunConfig, ScheduleConfig
+from train.config import PairsConfig, RunConfig, ScheduleConfig
 from train.loop import training_loop
+from train.pairs import META_FILE, open_pairs
 from train.resumption import changed_settings
 from train.run_folder import claim_folder
 
@@ -82,6 +83,58 @@ def test_a_finished_run_goes_on_with_phases_that_are_added(sit):
     assert stage.done == 3 * ["p1"]
     assert result.position.total == 5
     assert "phases.1.name: not set -> p1" in said[0]
+
+
+class Recorded:
+    """In the place of a logbook: the mean of the losses by step."""
+
+    lines: dict[int, float]
+
+    def __init__(self, *_):
+        pass
+
+    def scalars(self, values, step):
+        if "loss/total" in values:
+            self.lines[step] = values["loss/total"]
+
+    def grid(self, *_):
+        pass
+
+    def close(self):
+        pass
+
+
+class Dying(Counting):
+    """A stage whose process dies in its sixth step."""
+
+    def step(self, step, fraction):
+        if self.count == 5:
+            raise KeyboardInterrupt
+        return super().step(step, fraction)
+
+
+def test_logged_means_cover_every_step_since_the_last_ones(tmp_path, monkeypatch):
+    Recorded.lines = {}
+    monkeypatch.setattr("train.loop.Logbook", Recorded)
+    phases = (ScheduleConfig(name="a", max_steps=10), ScheduleConfig(name="b", max_steps=3))
+    run = RunConfig(folder=tmp_path / "run", log_every=4, checkpoint_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        training_loop(Dying(phases), run, {}, resume=False, report=lambda _: None)
+    assert Recorded.lines == {4: 2.5}
+    training_loop(Counting(phases), run, {}, resume=True, report=lambda _: None)
+    # 5 was lost with the process and came from its checkpoint; 9 and 10 end a phase, and so does 13.
+    assert Recorded.lines == {4: 2.5, 8: 6.5, 10: 9.5, 12: 11.5, 13: 13.0}
+
+
+@pytest.mark.parametrize("half", ['{"generator": "ab', "[1]", ""])
+def test_a_pool_whose_description_is_damaged_is_named(tmp_path, half):
+    generator = tiny_generator()
+    config = PairsConfig(pool=16, block=16, cache=tmp_path / "pairs")
+    open_pairs(generator, config, seed=0, fingerprint="ab")
+    assert [file.name for file in config.cache.glob("*.partial")] == []
+    (config.cache / META_FILE).write_text(half)
+    with pytest.raises(ConfigError, match=r"pool\.json is damaged .*; delete the folder"):
+        open_pairs(generator, config, seed=0, fingerprint="ab")
 
 
 def test_a_finished_run_that_is_resumed_as_it_was_stays_finished(sit, tmp_path):

@@ -13,7 +13,8 @@ from PIL import Image
 from editor.fit import Fit
 from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
-from editor.ui.handlers import NO_FACE_YET, VISIT_OVER, Handlers
+from editor.ui.handlers import Handlers
+from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, VISIT_OVER
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # gr.Warning outside of a running app
 SKIP = gr.skip()
@@ -207,8 +208,9 @@ def test_draw_gives_the_edited_face(handlers, token):
 @pytest.mark.parametrize("function", ["draw", "save"])
 def test_strengths_that_are_not_allowed_become_an_error(handlers, token, function, strengths, words):
     reply = getattr(handlers, function)({"token": token, "strengths": strengths})
-    assert set(reply) == {"error"}
+    assert set(reply) <= {"error", "over"}
     assert words in reply["error"]
+    assert not reply.get("over")
 
 
 @pytest.mark.parametrize(
@@ -216,12 +218,14 @@ def test_strengths_that_are_not_allowed_become_an_error(handlers, token, functio
 )
 @pytest.mark.parametrize("function", ["draw", "save"])
 def test_without_the_token_of_a_visit_nothing_is_drawn(handlers, token, function, question):
-    assert getattr(handlers, function)(question) == {"error": VISIT_OVER}
+    reply = getattr(handlers, function)(question)
+    assert reply["error"] == VISIT_OVER
+    assert reply.get("over", True)  # by which the page knows that it has to begin anew
 
 
 def test_a_visit_without_a_face_says_so(handlers):
     token = handlers.store.open().token
-    assert draw(handlers, token) == {"error": NO_FACE_YET}
+    assert draw(handlers, token) == {"error": NO_FACE_YET, "over": False}
 
 
 def test_save_gives_a_png_that_says_it_was_edited(handlers, token):
@@ -253,7 +257,7 @@ def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_pat
     assert draw(handlers, token)["src"]
     handlers.leave(SimpleNamespace(session_hash="page"))
     assert not any(tmp_path.glob("*.*"))
-    assert draw(handlers, token) == {"error": VISIT_OVER}
+    assert draw(handlers, token) == {"error": VISIT_OVER, "over": True}
     assert handlers.open_example(token, click(0)) == (SKIP, VISIT_OVER)
     assert handlers.open_photo(copied(tmp_path / "late.jpg"), token) == (SKIP, VISIT_OVER)
     assert not (tmp_path / "late.jpg").exists()
@@ -279,39 +283,61 @@ def test_many_visitors_draw_at_once_and_each_gets_their_own(handlers, tmp_path):
     assert len(set(wanted)) == 4
 
 
-@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
-def test_programs_send_a_photo_and_get_pngs(handlers, prefix):
-    reply = handlers.edit_photo(prefix + base64.b64encode(ASTRONAUT.read_bytes()).decode(), {"smile": 1})
-    assert {name: pixels_of(address).shape for name, address in reply.items()} == {
-        "edited": (32, 32, 3),
-        "reconstruction": (32, 32, 3),
-    }
-    assert reply["edited"] != reply["reconstruction"]
-    assert len(handlers.store) == 0
+class Slow:
+    """An editor one of whose threads draws only when it is let."""
+
+    def __init__(self, editor):
+        self._editor, self.thread = editor, None
+        self.drawing, self.go_on = threading.Event(), threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._editor, name)
+
+    def reconstruct(self, session):
+        if threading.current_thread() is self.thread:
+            self.drawing.set()
+            assert self.go_on.wait(60)
+        return self._editor.reconstruct(session)
+
+    def hold(self, work):
+        """Start `work` in the thread that is slow, and wait until it draws; its answer comes in a list."""
+        answers = []
+        self.thread = threading.Thread(target=lambda: answers.append(work()))
+        self.thread.start()
+        assert self.drawing.wait(60)
+        return answers
 
 
-def test_programs_can_neither_read_nor_delete_files_of_the_server(handlers, tmp_path):
-    file = tmp_path / "secret.jpg"
-    copied(file)
-    with pytest.raises(gr.Error, match="base64"):
-        handlers.edit_photo(str(file), {})
-    assert file.exists()
+@pytest.fixture
+def slow(tiny_editor):
+    return Slow(tiny_editor)
 
 
-@pytest.mark.parametrize(
-    ("photo", "strengths", "words"),
-    [
-        (None, {}, "NoneType"),
-        (base64.b64encode(ASTRONAUT.read_bytes()).decode(), [1], "got list"),
-        ("", {}, "0 bytes"),
-        (base64.b64encode(b"hello").decode(), {}, "text"),
-        (base64.b64encode(ASTRONAUT.read_bytes()).decode(), {"smlie": 1}, "have: age, smile"),
-        (base64.b64encode(ASTRONAUT.read_bytes()).decode(), {"smile": 9}, "outside"),
-    ],
-)
-def test_programs_get_errors_in_words(handlers, photo, strengths, words):
-    with pytest.raises(gr.Error, match=words):
-        handlers.edit_photo(photo, strengths)
+def test_a_photo_that_comes_while_a_refinement_is_drawn_wins(slow, tmp_path):
+    handlers = Handlers(slow, make_examples(slow))
+    token, file = enter(handlers)[0], copied(tmp_path / "photo.jpg")
+    handlers.expect_refinement(token)
+    answers = slow.hold(lambda: list(handlers.refine(token, 1)))
+    opening = threading.Thread(target=handlers.open_photo, args=(file, token))
+    opening.start()
+    opening.join(1)  # it may have to wait for the drawing
+    slow.go_on.set()
+    opening.join()
+    slow.thread.join()
+    assert handlers.store.find(token).session.transform is not None  # the photo's, not the invented face's
+    assert len(answers) == 1
+
+
+def test_a_photo_that_is_drawn_while_the_model_is_changed_is_not_shown(slow, lone_editor, tmp_path):
+    handlers = Handlers(slow, make_examples(slow))
+    token, file = enter(handlers)[0], copied(tmp_path / "photo.jpg")
+    answers = slow.hold(lambda: handlers.open_photo(file, token))
+    handlers.adopt(lone_editor)
+    slow.go_on.set()
+    slow.thread.join()
+    assert answers == [(SKIP, MODEL_CHANGED)]
+    assert handlers.store.find(token).session is None
+    assert draw(handlers, token)["error"] == MODEL_CHANGED
 
 
 def test_examples_are_labelled_and_the_same_at_every_start(tiny_editor):
@@ -322,7 +348,7 @@ def test_examples_are_labelled_and_the_same_at_every_start(tiny_editor):
 
 
 def test_the_app_has_a_slider_for_each_direction_with_its_range(tiny_editor):
-    demo = build_demo(tiny_editor)
+    demo = build_demo(tiny_editor).demo
     sliders = {
         block.label: (block.minimum, block.maximum, block.value)
         for block in demo.blocks.values()
@@ -331,8 +357,16 @@ def test_the_app_has_a_slider_for_each_direction_with_its_range(tiny_editor):
     assert sliders == {"Smile": (-3.0, 2.0, 0), "Age": (-3.0, 2.0, 0)}
 
 
-def test_only_the_documented_function_is_offered_to_programs(tiny_editor):
-    assert set(build_demo(tiny_editor).get_api_info()["named_endpoints"]) == {"/edit"}
+def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_editor):
+    offered = build_demo(tiny_editor).demo.get_api_info()["named_endpoints"]
+    assert set(offered) == {"/edit"}
+    told = {each["parameter_name"]: each for each in offered["/edit"]["parameters"]}
+    assert list(told) == ["photo", "strengths", "space", "steps"]
+    words = {name: each["type"]["description"] for name, each in told.items()}
+    assert "base64" in words["photo"]
+    assert "smile -3 to 2, age -3 to 2" in words["strengths"]
+    assert "w, w+ or f" in words["space"]
+    assert "0 to 2000" in words["steps"]
 
 
 def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from editor.model_card import ModelCard
 from editor.ui.blocks import build_demo
 from editor.ui.examples import make_examples
-from editor.ui.handlers import MODEL_CHANGED, VISIT_OVER, Handlers
+from editor.ui.handlers import Handlers
+from editor.ui.messages import MODEL_CHANGED, VISIT_OVER
 from editor.ui.model_picker import ModelPicker
 from stylegan2.errors import CheckpointError
 
@@ -52,7 +53,7 @@ def test_another_model_takes_over_with_its_own_face_and_edits(handlers, another)
     assert (face["token"], face["generation"]) == (token, 1)
     assert handlers.editor is another
     assert "src" in handlers.draw({"token": token, "strengths": {"component-1": 1.0}})
-    assert "no direction 'smile'" in handlers.draw({"token": token, "strengths": {"smile": 1.0}})["error"]
+    assert "no such direction" in handlers.draw({"token": token, "strengths": {"smile": 1.0}})["error"]
 
 
 def test_other_pages_are_told_that_the_model_was_changed(handlers, another):
@@ -107,7 +108,7 @@ def test_the_picker_is_there_only_where_models_may_be_opened(tiny_editor):
     def ids(demo):
         return {block.elem_id for block in demo.blocks.values() if hasattr(block, "elem_id")}
 
-    assert "open-model" not in ids(build_demo(tiny_editor))
-    with_picker = build_demo(tiny_editor, lambda *_: tiny_editor)
+    assert "open-model" not in ids(build_demo(tiny_editor).demo)
+    with_picker = build_demo(tiny_editor, lambda *_: tiny_editor).demo
     assert {"open-model", "model-name", "model-card"} <= ids(with_picker)
     assert set(with_picker.get_api_info()["named_endpoints"]) == {"/edit"}

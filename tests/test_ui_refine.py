@@ -8,7 +8,8 @@ import gradio as gr
 import pytest
 
 from editor.ui.examples import ASTRONAUT, make_examples
-from editor.ui.handlers import NO_FACE_YET, VISIT_OVER, Handlers
+from editor.ui.handlers import Handlers
+from editor.ui.messages import NO_FACE_YET, STOPPED_EARLY, VISIT_OVER
 from stylegan2.errors import StyleGANError
 
 SKIP = gr.skip()
@@ -25,15 +26,21 @@ def token(handlers):
     return handlers.enter(PAGE)[0]
 
 
+def refine(handlers, token, steps):
+    """What a click on the button does: first past the queue, then in its turn."""
+    handlers.expect_refinement(token)
+    return handlers.refine(token, steps)
+
+
 def test_there_must_be_a_face_to_refine(handlers):
-    ((stage, status, _),) = handlers.refine(handlers.store.open().token, 5)
+    ((stage, status, _),) = refine(handlers, handlers.store.open().token, 5)
     assert stage == SKIP
     assert status == NO_FACE_YET
 
 
 def test_refine_tells_its_progress_and_improves_the_picture(handlers, token):
     start = handlers.store.find(token).session
-    *progress, (stage, status, stop) = handlers.refine(token, 12)
+    *progress, (stage, status, stop) = refine(handlers, token, 12)
     assert progress[0][1].startswith("Refining W: step 1 of 12, ")
     assert all(update[0] == SKIP and update[2]["interactive"] for update in progress)
     assert not stop["interactive"]
@@ -58,7 +65,7 @@ def test_what_a_refinement_brought_is_said_for_each_space_it_works_in(refined_ed
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
     stage, _ = handlers.open_photo(str(tmp_path / "photo.jpg"), token)
     assert which_came_with_the_inversion(stage) == [False, False, True]
-    *_, (stage, status, _) = handlers.refine(token, 20)
+    *_, (stage, status, _) = refine(handlers, token, 20)
     assert which_came_with_the_inversion(stage) == [False, False, False]
     found = re.fullmatch(
         r"Refined after 60 steps in all: (.+) dB became (.+) dB in W, (.+) dB became (.+) dB in W\+, "
@@ -70,7 +77,7 @@ def test_what_a_refinement_brought_is_said_for_each_space_it_works_in(refined_ed
 
 
 def test_stop_ends_a_refinement_and_keeps_what_was_reached(handlers, token):
-    updates = handlers.refine(token, 300)
+    updates = refine(handlers, token, 300)
     next(updates)
     handlers.stop(token)
     *_, (_, status, stop) = updates
@@ -80,16 +87,36 @@ def test_stop_ends_a_refinement_and_keeps_what_was_reached(handlers, token):
     assert handlers.store.find(token).session.inversion.stopped
 
 
+def test_a_refinement_can_be_stopped_while_it_waits(handlers, token):
+    before = handlers.store.find(token).session
+    status, button = handlers.expect_refinement(token)
+    assert "Waiting" in status
+    assert button["interactive"]
+    handlers.stop(token)
+    ((stage, status, button),) = handlers.refine(token, 300)
+    assert (stage, status, button["interactive"]) == (SKIP, STOPPED_EARLY, False)
+    assert handlers.store.find(token).session is before
+
+
+def test_a_refinement_can_be_stopped_while_another_holds_the_gate(handlers, token):
+    with handlers.long.passing():
+        updates = refine(handlers, token, 300)
+        timer = threading.Timer(0.5, handlers.stop, [token])
+        timer.start()
+        ((_, status, _),) = updates
+    assert status == STOPPED_EARLY
+
+
 def test_a_stranger_cannot_stop_or_refine(handlers, token):
-    updates = handlers.refine(token, 3)
+    updates = refine(handlers, token, 3)
     next(updates)
     handlers.stop("guess")
     assert list(updates)[-1][1].startswith("Refined")
-    assert [update[1] for update in handlers.refine("guess", 3)] == [VISIT_OVER]
+    assert [update[1] for update in refine(handlers, "guess", 3)] == [VISIT_OVER]
 
 
 def test_a_photo_that_comes_during_a_refinement_wins(handlers, token, tmp_path):
-    updates = handlers.refine(token, 300)
+    updates = refine(handlers, token, 300)
     next(updates)
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
     handlers.open_photo(str(tmp_path / "photo.jpg"), token)
@@ -101,7 +128,7 @@ def test_a_photo_that_comes_during_a_refinement_wins(handlers, token, tmp_path):
 
 
 def test_leaving_cancels_a_refinement(handlers, token):
-    updates = handlers.refine(token, 300)
+    updates = refine(handlers, token, 300)
     next(updates)
     handlers.leave(PAGE)
     list(updates)  # ends
@@ -116,7 +143,7 @@ def test_a_refinement_that_fails_says_so_and_keeps_the_session(handlers, token, 
 
     monkeypatch.setattr(handlers.editor, "refine", fail)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it would print the bug
-    ((stage, status, stop),) = handlers.refine(token, 5)
+    ((stage, status, stop),) = refine(handlers, token, 5)
     assert stage == SKIP
     assert status.startswith("⚠")
     assert not stop["interactive"]

@@ -20,7 +20,7 @@ from train.config import RunConfig, ScheduleConfig
 from train.errors import DivergedError
 from train.logbook import Logbook
 from train.processes import agree, is_main, own_folder
-from train.resumption import Position, keep_state, restore
+from train.resumption import Losses, Position, keep_state, restore
 from train.run_folder import claim_folder
 from train.stop import StopRequest
 
@@ -100,15 +100,16 @@ def training_loop(
     file = run.folder / CHECKPOINT_FILE
     if file.exists() and not resume:
         raise ConfigError(f"run.folder: {run.folder} holds a run; use --resume, or another folder")
+    position, gathered = Position(), []
     if file.exists():
-        position, changes = restore(file, stage, settings)
-        if changes:
-            report(f"resumed with other settings: {'; '.join(changes)}")
+        restored = restore(file, stage, settings)
+        position, gathered = restored.position, restored.gathered
+        if restored.changes:
+            report(f"resumed with other settings: {'; '.join(restored.changes)}")
     else:
-        position = Position()
         stage.enter_phase(0)
     with StopRequest() as request, closing(Logbook(run.folder, settings, position.total)) as logbook:
-        return _Loop(stage, run, logbook, request, report, settings).run(position)
+        return _Loop(stage, run, logbook, request, report, settings, gathered).run(position)
 
 
 class _Loop:
@@ -120,10 +121,11 @@ class _Loop:
         request: StopRequest,
         report: Callable[[str], None],
         settings: dict[str, Any],
+        gathered: list[Losses],
     ) -> None:
         self._stage, self._run, self._logbook = stage, run, logbook
         self._request, self._report, self._settings = request, report, settings
-        self._gathered: list[dict[str, Tensor]] = []
+        self._gathered = gathered  # since the last line of the logbook, so that its means cover every step
         self._stop: Signals | None = None  # what all processes agree to stop by
 
     def run(self, position: Position) -> LoopResult:
@@ -165,7 +167,8 @@ class _Loop:
                 self._show(bar, phase, position, phase.images / seconds)
                 self._on_schedule(phase, position, phase.images / seconds)
         if fraction >= 1:
-            self._gathered = []
+            if self._gathered:  # the next phase may have other losses
+                self._log(phase.name, position, {})
             if position.total % self._run.validate_every:
                 self._validate(phase.name, position)
         return position
@@ -182,20 +185,23 @@ class _Loop:
 
     def _on_schedule(self, phase: ScheduleConfig, position: Position, speed: float) -> None:
         if position.total % self._run.log_every == 0:
-            names = self._gathered[-1]
-            means = {f"loss/{n}": _mean([g[n] for g in self._gathered]) for n in names}
-            lost = [name for name, mean in means.items() if not math.isfinite(mean)]
-            if lost:
-                raise DivergedError(
-                    f"{', '.join(lost)}: not finite by step {position.total} of {phase.name}; "
-                    "--resume goes on from the last checkpoint, perhaps with a smaller lr, or not compiled"
-                )
-            self._logbook.scalars({**means, "images_per_second": speed}, position.total)
-            self._gathered = []
+            self._log(phase.name, position, {"images_per_second": speed})
         if position.total % self._run.validate_every == 0:
             self._validate(phase.name, position)
         if position.total % self._run.checkpoint_every == 0:
             self._save(position)
+
+    def _log(self, phase: str, position: Position, beside: dict[str, float]) -> None:
+        """Log the means of the losses since they were last logged."""
+        means = {f"loss/{n}": _mean([g[n] for g in self._gathered]) for n in self._gathered[-1]}
+        lost = [name for name, mean in means.items() if not math.isfinite(mean)]
+        if lost:
+            raise DivergedError(
+                f"{', '.join(lost)}: not finite by step {position.total} of {phase}; "
+                "--resume goes on from the last checkpoint, perhaps with a smaller lr, or not compiled"
+            )
+        self._logbook.scalars({**means, **beside}, position.total)
+        self._gathered = []
 
     def _validate(self, name: str, position: Position) -> None:
         measures = self._stage.validate()
@@ -206,7 +212,7 @@ class _Loop:
         self._report(f"{name}, step {position.step} ({position.total}, {minutes:.1f} min): {values}")
 
     def _save(self, position: Position) -> None:
-        keep_state(self._run.folder / CHECKPOINT_FILE, self._stage, position, self._settings)
+        keep_state(self._run.folder / CHECKPOINT_FILE, self._stage, position, self._settings, self._gathered)
         self._stage.export(self._run.folder, position.total)
 
     def _stopped(self, position: Position, number: Signals) -> LoopResult:

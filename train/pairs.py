@@ -1,6 +1,7 @@
 """Synthetic pairs (w, G(w)), rendered on the fly or kept in a pool that is slowly renewed."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,7 +219,10 @@ def _claim_folder(config: PairsConfig, owner: dict[str, Any]) -> None:
     wanted = {**owner, "psi": list(config.psi), "pool": config.pool, "block": config.block}
     file = config.cache / META_FILE
     if file.is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            found = dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(f"pairs.cache: {file} is damaged ({error}); delete the folder") from error
         differing = sorted(key for key in wanted if found.get(key) != wanted[key])
         if differing:
             others = ", ".join(differing)
@@ -227,7 +231,9 @@ def _claim_folder(config: PairsConfig, owner: dict[str, Any]) -> None:
             )
         return
     claim_folder("pairs.cache", config.cache)
-    file.write_text(json.dumps(wanted), encoding="utf-8")
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(wanted), encoding="utf-8")
+    os.replace(partial, file)  # whole or not at all
 
 
 def _array(folder: Path | None, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Where a run stands, and how it goes on from a checkpoint."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,8 +40,34 @@ class Position:
     total_seconds: float = 0.0  # spent in all steps
 
 
-def keep_state(file: Path, stage: Resumable, position: Position, settings: Mapping[str, Any]) -> None:
+# What a step answers: names of losses and their values.
+Losses = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What `restore` found."""
+
+    position: Position
+    changes: list[str]  # every setting that differs from the checkpoint's, in words
+    gathered: list[Losses]  # losses of the steps since they were last logged
+
+
+def keep_state(
+    file: Path,
+    stage: Resumable,
+    position: Position,
+    settings: Mapping[str, Any],
+    gathered: Sequence[Losses] = (),
+) -> None:
     """Write all that `restore` needs.
+
+    Args:
+        file: The checkpoint.
+        stage: What is trained.
+        position: Where it stands.
+        settings: Of now, plain values.
+        gathered: Losses of the steps since they were last logged, whose mean is still to be told.
 
     Raises:
         CheckpointError: The file cannot be written.
@@ -50,22 +76,22 @@ def keep_state(file: Path, stage: Resumable, position: Position, settings: Mappi
         "position": asdict(position),
         "settings": dict(settings),
         "stage": stage.state_dict(),
+        "gathered": [
+            {name: value.detach().float().cpu() for name, value in losses.items()} for losses in gathered
+        ],
         "rng": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     save_checkpoint(file, state)
 
 
-def restore(file: Path, stage: Resumable, settings: Mapping[str, Any]) -> tuple[Position, list[str]]:
+def restore(file: Path, stage: Resumable, settings: Mapping[str, Any]) -> Restored:
     """Bring a stage to where `keep_state` left it.
 
     Args:
         file: The checkpoint.
         stage: As it was built from `settings`.
         settings: Of now, plain values.
-
-    Returns:
-        Where the run stands, and every setting that differs from the checkpoint's, in words.
 
     Raises:
         CheckpointError: The file is damaged, or of a stage or phases that these settings do not have.
@@ -83,13 +109,14 @@ def restore(file: Path, stage: Resumable, settings: Mapping[str, Any]) -> tuple[
         torch.set_rng_state(state["rng"])
         if torch.cuda.is_available() and state["rng_cuda"]:
             torch.cuda.set_rng_state_all(state["rng_cuda"])
+        gathered = [dict(losses) for losses in state.get("gathered", [])]
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{file}: does not fit these settings ({type(error).__name__}: {error})"
         ) from error
-    return position, changes
+    return Restored(position, changes, gathered)
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

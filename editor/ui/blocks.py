@@ -1,35 +1,25 @@
 """build_demo: the widgets and how they are wired."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from editor.pipeline import Editor
+from editor.ui.api import EditAPI, spoken
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.model_picker import ModelPicker, OpenModel
+from editor.ui.page import API_NAME, Page, PhotoInput
 from editor.ui.stage import ASSETS, build_stage
 from inversion.linear import EditDirection
+from stylegan2.errors import StyleGANError
 
 KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
 REFINEMENT_STEPS = 30  # in each space, where the slider stands at first; more draws closer, and edits noisier
-MAX_UPLOAD = "30mb"
-
-
-class PhotoInput(gr.Image):
-    """An image input that hands over the uploaded file untouched.
-
-    Gradio's own decodes it first, with no limit on size and with messages that name nothing.
-    """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:  # noqa: ANN401
-        """The uploaded file's path, or None."""
-        return payload.path if payload else None
 
 
 def _build_photo() -> PhotoInput:
@@ -39,7 +29,8 @@ def _build_photo() -> PhotoInput:
         label="Your photo",
         height=240,
         elem_id="photo",
-        webcam_options=gr.WebcamOptions(mirror=True),
+        # Gradio mirrors the photo along with the preview; the style sheet mirrors the preview alone.
+        webcam_options=gr.WebcamOptions(mirror=False),
         buttons=[],
     )
 
@@ -135,8 +126,17 @@ def _rebuilt(build: Callable[[], None], model: gr.State | None) -> None:
         again(lambda _: build())
 
 
-def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks:
-    """The app around `editor`; launch it with `LAUNCH_OPTIONS`.
+@dataclass(frozen=True)
+class Built:
+    """The app, not yet running."""
+
+    demo: gr.Blocks
+    handlers: Handlers
+    api: EditAPI
+
+
+def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
+    """The app around `editor`; `editor.ui.launching.launch` serves it.
 
     Args:
         editor: Of the model that the app starts with.
@@ -144,7 +144,8 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks
             It opens what they name, also files of this machine.
     """
     handlers = Handlers(editor, make_examples(editor))
-    with gr.Blocks(
+    api = EditAPI(lambda: handlers.editor, handlers.light, handlers.long)
+    with Page(
         title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
     ) as demo:
         token = gr.State(None)
@@ -178,11 +179,19 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks
         }
 
         first_fit = {**refinement, "inputs": token}
+        # Past the queue, so that one who waits there can be stopped.
+        expected: dict[str, Any] = {
+            "inputs": token,
+            "outputs": [status, stop],
+            "queue": False,
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
 
         def build_example_strip() -> None:
             examples = build_examples(handlers.examples)
             chosen = examples.select(handlers.open_example, token, shown, **heavy)
-            chosen.then(handlers.fit_new, **first_fit)
+            chosen.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
 
         with left:
             _rebuilt(build_example_strip, model)
@@ -193,12 +202,34 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> gr.Blocks
         demo.load(handlers.enter, None, [token, *shown], **heavy)
         # Pasting clears the picture first: by default the photo is dropped while that is being answered.
         arrived = photo.input(handlers.open_photo, [photo, token], shown, trigger_mode="always_last", **heavy)
-        arrived.then(handlers.fit_new, **first_fit)
-        refine.click(handlers.refine, **refinement)
+        arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
+        refine.click(handlers.expect_refinement, **expected).then(handlers.refine, **refinement)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)
-        gr.api(handlers.edit_photo, api_name="edit", concurrency_id="model")  # type: ignore[attr-defined]
-    return demo  # type: ignore[no-any-return]
+        _offer_api(api)
+    return Built(demo, handlers, api)
+
+
+def _offer_api(api: EditAPI) -> None:
+    """`edit` for Gradio's clients, told with what each argument is."""
+
+    def edit(
+        photo: str, strengths: dict[str, float], space: str | None = None, steps: int = 0
+    ) -> dict[str, str]:
+        try:
+            return api.edit(photo, strengths, space, steps or 0)
+        except StyleGANError as error:
+            raise gr.Error(spoken(error), print_exception=False) from None
+
+    offered = gr.api(  # type: ignore[attr-defined]
+        edit,
+        api_name=API_NAME,
+        api_description="Edit the largest face of a photo; PNGs come back as data: addresses.",
+        concurrency_id="model",
+    )
+    for block, words in zip(offered.fn.inputs, api.words(), strict=True):
+        # The only place where Gradio takes words for an argument that no component stands for.
+        block.api_info = partial(dict, block.api_info(), description=words)
 
 
 def _build_picker(
@@ -238,14 +269,3 @@ def _footer(editor: Editor) -> str:
         "Photos stay on this server's disk only while the page is open, and nothing is sent elsewhere. "
         "Edit only faces of people who agree. " + note
     )
-
-
-LAUNCH_OPTIONS: dict[str, Any] = {
-    "theme": gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]),
-    "css": Path(ASSETS / "app.css").read_text(encoding="utf-8"),
-    "max_file_size": MAX_UPLOAD,
-    "share": False,
-    "quiet": True,  # Gradio would advertise a public link
-    "footer_links": [],
-    "ssr_mode": False,  # a Space would turn it on, and put a second server between the page and this one
-}

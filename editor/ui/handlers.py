@@ -1,68 +1,37 @@
 """What happens when a visitor does something: widget values in, one call of the editor, widget values out."""
 
-import base64
-import binascii
 import html
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import gradio as gr
 
-from editor.errors import ImageInputError
 from editor.export import encode_png
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
+from editor.ui.api import check_space, check_strengths
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.examples import Example, make_examples
+from editor.ui.gate import BusyError, Gate, GivenUpError
+from editor.ui.messages import (
+    MODEL_CHANGED,
+    NO_FACE_YET,
+    STOPPED_EARLY,
+    VISIT_OVER,
+    VisitOverError,
+    gains_of,
+    problem,
+)
 from editor.ui.stage import SPACE_LABELS, SpaceView, data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
-from inversion.errors import StrengthError
 from inversion.search import Progress
 from stylegan2.errors import StyleGANError
 
+InUse = tuple[Editor, list[Example], int]  # editor, its examples, how often the model was changed
 Updates = tuple[Any, Any]  # stage, status line: plain text, which the page never reads as HTML
-VISIT_OVER = "This visit is over: reload the page."
-MODEL_CHANGED = "The model was changed: reload the page."
-NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
-
-
-def problem(error: StyleGANError) -> str:
-    """A refusal, as the status line says it."""
-    return f"⚠ {str(error).rstrip('.')}. The last good result stays."
-
-
-def decode_photo(text: object) -> bytes:
-    """The bytes of a photo that a program sent as base64, with or without a data: address before it.
-
-    Raises:
-        ImageInputError: Something else was sent.
-    """
-    found = f"a text of {len(text)} characters" if isinstance(text, str) else type(text).__name__
-    try:
-        if isinstance(text, str):
-            return base64.b64decode(text.rpartition(",")[2], validate=True)
-    except (binascii.Error, ValueError):
-        pass
-    raise ImageInputError(
-        f"photo: got {found}; send the file's bytes as base64, or as data:image/...;base64,..."
-    )
-
-
-def check_strengths(strengths: object) -> dict[str, Any]:
-    """`strengths` if it is a mapping at all; what is in it, the editor checks.
-
-    Raises:
-        StrengthError: It is none.
-    """
-    if not isinstance(strengths, dict):
-        found = type(strengths).__name__
-        raise StrengthError(f"strengths: got {found}; send a number for each direction by name")
-    return strengths
 
 
 class Handlers:
@@ -74,10 +43,26 @@ class Handlers:
     """
 
     def __init__(self, editor: Editor, examples: list[Example]) -> None:
-        self.editor, self.examples = editor, examples
-        self.generation = 0  # how often the model was changed
         self.store = VisitStore()
+        self.light, self.long = Gate(), Gate()  # inversions and drawings, and optimisations: see `Gate`
+        # Read and replaced as one, so that nobody sees half of a change of model.
+        self._in_use = (editor, examples, 0)
         self._versions = itertools.count()
+
+    @property
+    def editor(self) -> Editor:
+        """Of the model in use."""
+        return self._in_use[0]
+
+    @property
+    def examples(self) -> list[Example]:
+        """Faces to start from, of the model in use."""
+        return self._in_use[1]
+
+    @property
+    def generation(self) -> int:
+        """How often the model was changed."""
+        return self._in_use[2]
 
     def enter(self, request: gr.Request) -> tuple[str, Any, Any]:
         """A page was opened: token, stage and status line, with the first invented face on show."""
@@ -87,8 +72,10 @@ class Handlers:
 
     def show_first(self, visit: Visit, status: str) -> Updates:
         """Stage and status line with the first invented face on show."""
-        first = next(example for example in self.examples if example.photo is None)
-        return self._show(visit, self._invented(first), status)
+        made_by = self._in_use
+        editor, examples, _ = made_by
+        first = next(example for example in examples if example.photo is None)
+        return self._show(visit, made_by, _invented(editor, first), status)
 
     def adopt(self, editor: Editor) -> int:
         """Work with another model from now on; every visit loses its face, which means nothing there.
@@ -97,10 +84,9 @@ class Handlers:
             How often the model was changed by now.
         """
         examples = make_examples(editor)
-        self.store.forget_sessions()
-        self.editor, self.examples = editor, examples
-        self.generation += 1
-        return self.generation
+        generation = self.store.forget_sessions()
+        self._in_use = (editor, examples, generation)
+        return generation
 
     def leave(self, request: gr.Request) -> None:
         """A page was closed or reloaded: forget its visit."""
@@ -122,46 +108,57 @@ class Handlers:
         visit = self.store.find(token)
         if visit is None:
             return gr.skip(), VISIT_OVER
-        if chosen.index not in range(len(self.examples)):
-            return gr.skip(), f"There is no example {chosen.index}; there are {len(self.examples)}."
-        example = self.examples[int(chosen.index)]
+        made_by = self._in_use
+        editor, examples, _ = made_by
+        if chosen.index not in range(len(examples)):
+            return gr.skip(), f"There is no such example; there are {len(examples)}."
+        example = examples[int(chosen.index)]
         if example.photo is not None:
             return self._open(visit, str(example.photo))
-        verb = "Inverted" if self.editor.has_encoder else "Drawn"
-        return self._show(visit, self._invented(example), f"{verb}: {example.label}.")
-
-    def _invented(self, example: Example) -> EditSession:
-        """An invented face, as the encoder sees it; as it was drawn where there is no encoder."""
-        if self.editor.has_encoder:
-            return self.editor.invert_crop(example.picture)
-        return self.editor.sample(example.seed)
+        verb = "Inverted" if editor.has_encoder else "Drawn"
+        return self._show(visit, made_by, _invented(editor, example), f"{verb}: {example.label}.")
 
     def _open(self, visit: Visit, path: str) -> Updates:
+        made_by = self._in_use
+        editor = made_by[0]
         try:
-            session = self.editor.invert(path)
+            with self.light.passing():
+                session = editor.invert(path)
         except StyleGANError as error:
             gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
             return gr.skip(), problem(error)
         done = "Found, aligned and inverted the face."
-        if self.editor.awaits_fit(session):
+        if editor.awaits_fit(session):
             done = "Found and aligned the face. This model has no encoder: its latents are searched for."
-        return self._show(visit, session, " ".join([done, *session.notes]))
+        return self._show(visit, made_by, session, " ".join([done, *session.notes]))
 
-    def _show(self, visit: Visit, session: EditSession, status: str) -> Updates:
-        views = [self._view(session, space) for space in self.editor.spaces(session)]
-        visit.stop.set()
-        visit.session = session
+    def _show(
+        self,
+        visit: Visit,
+        made_by: InUse,
+        session: EditSession,
+        status: str,
+        instead_of: EditSession | None = None,
+    ) -> Updates:
+        """Stage and status line with a new session, which becomes the visit's; see `VisitStore.show`."""
+        editor, _, generation = made_by
+        # Drawn before the visit has it: what takes its time must not overwrite what came meanwhile.
+        try:
+            with self.light.passing():
+                views = [self._view(editor, session, space) for space in editor.spaces(session)]
+                fit = editor.fit(session)
+        except BusyError as error:
+            return gr.skip(), problem(error)
+        if not self.store.show(visit, editor, session, generation=generation, instead_of=instead_of):
+            return gr.skip(), gr.skip() if generation == self.generation else MODEL_CHANGED
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
         version = next(self._versions)
-        fit = self.editor.fit(session)
-        face = face_value(
-            visit.token, version, session.crop, views, session.space, times, fit, self.generation
-        )
+        face = face_value(visit.token, version, session.crop, views, session.space, times, fit, generation)
         return face, status
 
-    def _view(self, session: EditSession, space: str) -> SpaceView:
+    def _view(self, editor: Editor, session: EditSession, space: str) -> SpaceView:
         start = time.perf_counter()
-        pixels = self.editor.reconstruct(self.editor.enter(session, space))
+        pixels = editor.reconstruct(editor.enter(session, space))
         milliseconds = (time.perf_counter() - start) * 1e3
         f = session.inversion.f
         drawn_before = space == "f" and f is not None and f.pixels is not None
@@ -170,73 +167,102 @@ class Handlers:
             pixels=pixels,
             milliseconds=session.milliseconds["invert"] if drawn_before else milliseconds,
             with_inversion=drawn_before,
-            likeness=self.editor.likeness(session, pixels),
+            likeness=editor.likeness(session, pixels),
         )
 
     def draw(self, question: object) -> dict[str, Any]:
         """One live frame: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}.
 
-        Without a space, the session's own is drawn.
+        Without a space, the session's own is drawn. With the error stands whether the visit is "over".
         """
         try:
-            session = self._edited(question)
+            editor, session = self._edited(question)
             start = time.perf_counter()
-            pixels = self.editor.render(session)
+            pixels = editor.render(session)
         except StyleGANError as error:
-            return {"error": str(error)}
+            return {"error": str(error), "over": isinstance(error, VisitOverError)}
         milliseconds = (time.perf_counter() - start) * 1e3
         return {
             "src": jpeg_uri(pixels),
             "milliseconds": milliseconds,
-            "engine": self.editor.engine_name(session),
+            "engine": editor.engine_name(session),
         }
 
     def save(self, question: object) -> dict[str, Any]:
         """The edited face as a marked PNG: `draw`'s question -> {"src", "name"} or {"error"}."""
         try:
-            session = self._edited(question)
-            data = encode_png(self.editor.render(session), session.strengths)
+            editor, session = self._edited(question)
+            data = encode_png(editor.render(session), session.strengths)
         except StyleGANError as error:
             return {"error": str(error)}
         return {"src": data_uri(data, "png"), "name": "edited.png"}
 
-    def _edited(self, question: object) -> EditSession:
+    def _edited(self, question: object) -> tuple[Editor, EditSession]:
         asked = question if isinstance(question, dict) else {}
         visit = self.store.find(asked.get("token"))
         if visit is None:
-            raise StyleGANError(VISIT_OVER)
-        if visit.session is None:
+            raise VisitOverError(VISIT_OVER)
+        face = self.store.face(visit)
+        if face is None:
             raise StyleGANError(MODEL_CHANGED if self.generation else NO_FACE_YET)
-        session = self.editor.enter(visit.session, str(asked.get("space", visit.session.space)))
-        return self.editor.edit(session, check_strengths(asked.get("strengths")))
+        editor, session = face
+        session = editor.enter(session, check_space(asked.get("space", session.space)))
+        return editor, editor.edit(session, check_strengths(editor, asked.get("strengths")))
 
     def fit_new(self, token: str | None, steps: float = OPTIMISATION_STEPS) -> Iterator[tuple[Any, Any, Any]]:
         """`refine` for a face that has just arrived and that no encoder inverted; nothing for any other."""
-        visit = self.store.find(token)
-        if visit is not None and visit.session is not None and self.editor.awaits_fit(visit.session):
+        if self._awaits_fit(token):
             yield from self.refine(token, steps)
         else:
             yield gr.skip(), gr.skip(), gr.skip()
 
+    def expect_fit(self, token: str | None) -> tuple[Any, Any]:
+        """`expect_refinement` for a face that `fit_new` will fit; nothing for any other."""
+        return self.expect_refinement(token) if self._awaits_fit(token) else (gr.skip(), gr.skip())
+
+    def expect_refinement(self, token: str | None) -> tuple[Any, Any]:
+        """A refinement was asked for, and may have to wait: from now on it can be stopped.
+
+        Returns:
+            Status line and stop button.
+        """
+        visit = self.store.find(token)
+        if visit is None or visit.session is None:
+            return gr.skip(), gr.skip()
+        self.store.expect_work(visit)
+        return "Waiting for the refinement to begin.", gr.update(interactive=True)
+
+    def _awaits_fit(self, token: str | None) -> bool:
+        visit = self.store.find(token)
+        face = None if visit is None else self.store.face(visit)
+        return face is not None and face[0].awaits_fit(face[1])
+
     def refine(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
         """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.
+
+        `expect_refinement` comes first.
 
         Yields:
             Stage, status line, and the stop button, which is alive while this runs.
         """
-        visit = self.store.find(token)
-        if visit is None or visit.session is None:
-            yield gr.skip(), VISIT_OVER if visit is None else NO_FACE_YET, gr.skip()
+        ended = gr.update(interactive=False)
+        made_by, visit = self._in_use, self.store.find(token)
+        face = None if visit is None else self.store.face(visit)
+        if visit is None or face is None:
+            yield gr.skip(), VISIT_OVER if visit is None else NO_FACE_YET, ended
             return
-        session, visit.stop = visit.session, threading.Event()
-        stop = visit.stop
+        (editor, session), stop = face, visit.stop
+        if stop.is_set() or editor is not made_by[0]:
+            yield gr.skip(), STOPPED_EARLY, ended
+            return
 
         def work(tell: Callable[[Progress], None]) -> EditSession:
             def report(progress: Progress) -> bool:
                 tell(progress)
                 return not stop.is_set()
 
-            return self.editor.refine(session, int(steps), report)
+            with self.long.passing(stop.is_set):
+                return editor.refine(session, int(steps), report)
 
         told = run_aside("refinement", work)
         while not isinstance(news := told.get(), Outcome):
@@ -244,25 +270,21 @@ class Handlers:
                 where = f"Refining {SPACE_LABELS[news.space]}"
                 status = f"{where}: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
                 yield gr.skip(), status, gr.update(interactive=True)
-        ended = gr.update(interactive=False)
-        if visit.session is not session:
-            yield gr.skip(), gr.skip(), ended
-        elif news.result is not None:
-            done = "Stopped" if news.result.inversion.stopped else "Refined"
-            gains = self._gains(session, news.result)
-            text = f"{done} after {news.result.inversion.steps} steps in all: {gains}."
-            yield *self._show(visit, news.result, text), ended
-        elif news.error is not None:
-            yield gr.skip(), problem(news.error), ended
+        yield *self._refined(visit, made_by, session, news), ended
 
-    def _gains(self, before: EditSession, after: EditSession) -> str:
-        """What a refinement brought, in every space."""
-        gains = []
-        for space in self.editor.spaces(before):
-            drawn = (self.editor.reconstruct(self.editor.enter(each, space)) for each in (before, after))
-            old, new = (cv2.PSNR(after.crop, pixels) for pixels in drawn)
-            gains.append(f"{old:.1f} dB became {new:.1f} dB in {SPACE_LABELS[space]}")
-        return ", ".join(gains)
+    def _refined(
+        self, visit: Visit, made_by: InUse, session: EditSession, news: Outcome[EditSession]
+    ) -> Updates:
+        """Stage and status line after a refinement of `session`."""
+        if visit.session is not session:
+            return gr.skip(), gr.skip()
+        if news.result is None:
+            error = news.error
+            return gr.skip(), STOPPED_EARLY if isinstance(error, GivenUpError | None) else problem(error)
+        done = "Stopped" if news.result.inversion.stopped else "Refined"
+        gains = gains_of(made_by[0], session, news.result)
+        text = f"{done} after {news.result.inversion.steps} steps in all: {gains}."
+        return self._show(visit, made_by, news.result, text, instead_of=session)
 
     def stop(self, token: str | None) -> None:
         """Cancel a running refinement; the best latents so far are kept."""
@@ -270,19 +292,9 @@ class Handlers:
         if visit is not None:
             visit.stop.set()
 
-    def edit_photo(self, photo: str, strengths: dict[str, float]) -> dict[str, str]:
-        """For programs: a photo as base64 in, "edited" and "reconstruction" as data: addresses of PNGs out.
 
-        Nothing is remembered, and nothing touches the disk.
-        """
-        try:
-            session = self.editor.invert(decode_photo(photo))
-            if self.editor.awaits_fit(session):
-                session = self.editor.refine(session, OPTIMISATION_STEPS)
-            session = self.editor.edit(session, check_strengths(strengths))
-            return {
-                "edited": data_uri(encode_png(self.editor.render(session), session.strengths), "png"),
-                "reconstruction": data_uri(encode_png(self.editor.reconstruct(session), {}), "png"),
-            }
-        except StyleGANError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+def _invented(editor: Editor, example: Example) -> EditSession:
+    """An invented face, as the encoder sees it; as it was drawn where there is no encoder."""
+    if editor.has_encoder:
+        return editor.invert_crop(example.picture)
+    return editor.sample(example.seed)

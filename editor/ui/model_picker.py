@@ -11,7 +11,8 @@ import gradio as gr
 from editor.hub import Report
 from editor.pipeline import Editor
 from editor.ui.aside import Outcome, run_aside
-from editor.ui.handlers import VISIT_OVER, Handlers, problem
+from editor.ui.handlers import Handlers
+from editor.ui.messages import VISIT_OVER, problem
 
 OpenModel = Callable[[str, Report], Editor]
 Updates = tuple[Any, Any, Any, Any, Any]  # generation, card, footer, stage, status line

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from editor.pipeline import Editor
 from editor.session import EditSession
 
 MAX_VISITS = 64  # a visit holds about 0.2 MB at 128 px
@@ -22,6 +23,7 @@ class Visit:
     token: str  # the page's key to this visit; unguessable
     page: str | None = None  # Gradio's name for the page, told again when it closes
     session: EditSession | None = None
+    editor: Editor | None = None  # that made the session: another one's latents mean nothing to it
     stop: threading.Event = field(default_factory=threading.Event)  # set: cancel the running refinement
     uploads: set[Path] = field(default_factory=set)
     seen: float = 0.0  # clock reading of the last access
@@ -41,6 +43,7 @@ class VisitStore:
         self._clock, self._capacity = clock, capacity
         self._visits: OrderedDict[str, Visit] = OrderedDict()
         self._lock = threading.Lock()
+        self._generation = 0
 
     def open(self, page: str | None = None) -> Visit:
         """Begin a visit by the page that Gradio calls `page`."""
@@ -60,12 +63,62 @@ class VisitStore:
                 self._visits.move_to_end(visit.token)
             return visit
 
+    def face(self, visit: Visit) -> tuple[Editor, EditSession] | None:
+        """The visit's session and the editor that it belongs to; None where it has none yet."""
+        with self._lock:
+            if visit.session is None or visit.editor is None:
+                return None
+            return visit.editor, visit.session
+
+    def show(
+        self,
+        visit: Visit,
+        editor: Editor,
+        session: EditSession,
+        *,
+        generation: int,
+        instead_of: EditSession | None = None,
+    ) -> bool:
+        """Give a visit a new session, unless something newer happened while that was made.
+
+        What is being refined for the visit is cancelled.
+
+        Args:
+            visit: Whose.
+            editor: That made the session.
+            session: The new one.
+            generation: Of the models, when the making began.
+            instead_of: The session that the new one was made from; None for one made from scratch.
+
+        Returns:
+            Whether it is the visit's now: not where the model was changed meanwhile, or the visit has another
+            session than `instead_of`.
+        """
+        with self._lock:
+            newer = instead_of is not None and visit.session is not instead_of
+            if generation != self._generation or newer:
+                return False
+            visit.stop.set()
+            visit.editor, visit.session = editor, session
+            return True
+
+    def expect_work(self, visit: Visit) -> threading.Event:
+        """A fresh signal by which the next refinement of a visit is cancelled, from before it begins."""
+        with self._lock:
+            visit.stop = threading.Event()
+            return visit.stop
+
     def add_upload(self, visit: Visit, file: Path) -> None:
         """Note that `file` is to be deleted with the visit; at once, if that is over already."""
         with self._lock:
             visit.uploads.add(file)
             if visit.token not in self._visits:
                 self._forget(visit)
+
+    def files(self) -> set[Path]:
+        """What the open visits uploaded."""
+        with self._lock:
+            return set().union(*(visit.uploads for visit in self._visits.values()))
 
     def close_page(self, page: str | None) -> None:
         """End the visits of a page: their latents go, their uploads are deleted from the disk."""
@@ -74,12 +127,24 @@ class VisitStore:
                 del self._visits[visit.token]
                 self._forget(visit)
 
-    def forget_sessions(self) -> None:
-        """Take the face from every visit, and cancel what is being refined."""
+    def forget_sessions(self) -> int:
+        """Take the face from every visit, and cancel what is being refined: the model is changed.
+
+        Returns:
+            The new generation of the models, see `show`.
+        """
         with self._lock:
             for visit in self._visits.values():
                 visit.stop.set()
-                visit.session = None
+                visit.session = visit.editor = None
+            self._generation += 1
+            return self._generation
+
+    def close(self) -> None:
+        """End every visit: the server ends."""
+        with self._lock:
+            while self._visits:
+                self._forget(self._visits.popitem()[1])
 
     def __len__(self) -> int:
         """Number of open visits."""

@@ -45,7 +45,7 @@ def _check_bounds(file: Path, text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise CheckpointError(f"{file}: an alias (*{event.anchor[:40]}); write the value itself")
+            raise CheckpointError(f"{file}: an alias (*{str(event.anchor)[:40]}); write the value itself")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

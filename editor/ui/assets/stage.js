@@ -3,6 +3,9 @@
 const find = (name) => element.querySelector("." + name);
 const pump = { token: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0 };
 window.facePump = pump;
+const PATIENCE = 20000; // ms until the page says that it waits in vain, and between two reloads
+const RETRY = 2000; // ms between two looks at whether the server is back
+const RELOADED = "face-editor-reloaded"; // when the page last reloaded itself, kept over reloads
 
 const show = (name, source) => { if (source) find(name).src = source; };
 
@@ -20,6 +23,37 @@ function say(text, wrong = false) {
   line.textContent = text;
 }
 const complain = (text) => say("⚠ " + text, true);
+
+// What the page itself has to say stands where people look first, too: in the status line above the picture.
+function announce(text) {
+  complain(text);
+  const line = document.querySelector("#status p");
+  if (line) line.textContent = "⚠ " + text;
+}
+
+async function reachable() {
+  try { return (await fetch(location.href, { method: "HEAD", cache: "no-store" })).ok; } catch { return false; }
+}
+
+// Begin anew as soon as the server answers; not again and again where that does not help.
+async function beginAnew(text) {
+  if (pump.lost) return;
+  pump.lost = true;
+  announce(text);
+  while (!(await reachable())) await new Promise((done) => setTimeout(done, RETRY));
+  if (Date.now() - Number(sessionStorage.getItem(RELOADED) ?? 0) < PATIENCE) return;
+  sessionStorage.setItem(RELOADED, Date.now());
+  location.reload();
+}
+
+setTimeout(async () => {
+  if (pump.version >= 0) return;
+  if (await reachable()) {
+    announce("The server's answers have not arrived yet. Behind a proxy that takes off a path, the app needs --root-path.");
+  } else {
+    beginAnew("The server does not answer. This page goes on by itself when it does.");
+  }
+}, PATIENCE);
 const ask = async (question) => {
   const reply = await question({ token: pump.token, strengths: pump.strengths, space: pump.space });
   if (!reply) throw new Error("no answer"); // Gradio's client swallows what went wrong
@@ -35,6 +69,7 @@ async function run() {
     try {
       const reply = await ask(server.draw_frame);
       if (version !== pump.version) continue; // another photo arrived meanwhile
+      if (reply.over) { beginAnew(reply.error); continue; }
       if (reply.error) { complain(reply.error); continue; }
       await paint(reply);
       pump.frames += 1;

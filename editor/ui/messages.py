@@ -1,0 +1,32 @@
+"""What the status line says."""
+
+import cv2
+
+from editor.pipeline import Editor
+from editor.session import EditSession
+from editor.ui.stage import SPACE_LABELS
+from stylegan2.errors import StyleGANError
+
+VISIT_OVER = "This visit is over: the page begins anew."
+MODEL_CHANGED = "The model was changed: reload the page."
+STOPPED_EARLY = "Stopped before the refinement began."
+NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
+
+
+class VisitOverError(StyleGANError):
+    """The page's visit is not known any more: it grew old, or the server was started again."""
+
+
+def problem(error: StyleGANError) -> str:
+    """A refusal, as the status line says it."""
+    return f"⚠ {str(error).rstrip('.')}. The last good result stays."
+
+
+def gains_of(editor: Editor, before: EditSession, after: EditSession) -> str:
+    """What a refinement brought, in every space."""
+    gains = []
+    for space in editor.spaces(before):
+        drawn = (editor.reconstruct(editor.enter(each, space)) for each in (before, after))
+        old, new = (cv2.PSNR(after.crop, pixels) for pixels in drawn)
+        gains.append(f"{old:.1f} dB became {new:.1f} dB in {SPACE_LABELS[space]}")
+    return ", ".join(gains)
