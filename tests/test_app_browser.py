@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +45,15 @@ def uploads(tmp_path_factory):
     return tmp_path_factory.mktemp("gradio")
 
 
-@contextmanager
-def running_app(uploads, log, host="127.0.0.1"):
-    """Start the app; gives its address on this machine."""
+def free_port():
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_app(uploads, log, host="127.0.0.1", port=None):
+    """Start the app; gives its address on this machine. It must end well, and leave nothing on the disk."""
+    port = port or free_port()
     quiet = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     environment = {**os.environ, **quiet, "GRADIO_TEMP_DIR": str(uploads)}
     command = [sys.executable, "app.py", "--host", host, "--port", str(port), "--engine", "torch"]
@@ -60,14 +65,21 @@ def running_app(uploads, log, host="127.0.0.1"):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        status = process.wait(PATIENCE)
     assert "Traceback" not in log.read_text()
+    assert status == 0
+    assert files_in(uploads) == []
 
 
 @pytest.fixture(scope="module")
-def url(uploads, tmp_path_factory):
+def log(tmp_path_factory):
+    return tmp_path_factory.mktemp("log") / "app.log"
+
+
+@pytest.fixture(scope="module")
+def url(uploads, log):
     """The running app's address."""
-    with running_app(uploads, tmp_path_factory.mktemp("log") / "app.log") as address:
+    with running_app(uploads, log) as address:
         yield address
 
 
@@ -402,3 +414,59 @@ def test_visitors_from_elsewhere_get_the_same_app_without_a_choice_of_models(chr
         visitor.status("Found, aligned and inverted")
         assert visitor.errors == visitor.outside == []
         visitor.context.close()
+
+
+def test_the_end_of_the_server_deletes_what_an_open_page_uploaded(chromium, tmp_path):
+    uploads = tmp_path / "uploads"
+    with running_app(uploads, tmp_path / "app.log") as address:
+        visitor = Visitor(chromium, address)
+        visitor.upload(ASTRONAUT)
+        visitor.status("Found, aligned and inverted")
+        visitor.page.locator("#steps input[type=number]").fill("200")
+        visitor.page.locator("#refine").click()
+        visitor.status("Refining")
+        assert files_in(uploads)
+    # `running_app` has seen that it ended well, in the middle of the work, with nothing left.
+    visitor.context.close()
+
+
+def test_a_page_begins_anew_when_the_server_was_started_again(chromium, tmp_path):
+    port = free_port()
+    with running_app(tmp_path / "one", tmp_path / "one.log", port=port) as address:
+        visitor = Visitor(chromium, address)
+    token = visitor.page.evaluate("facePump.token")
+    visitor.range().focus()
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.page.locator("#stage .timing", has_text="The server does not answer").wait_for()
+    with running_app(tmp_path / "two", tmp_path / "two.log", port=port):
+        visitor.page.wait_for_function(
+            "(old) => window.facePump?.token && window.facePump.token !== old", arg=token
+        )
+        visitor.range().focus()
+        visitor.page.keyboard.press("ArrowRight")
+        assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
+        visitor.context.close()
+
+
+def test_another_name_than_that_of_this_machine_is_refused(url):
+    request = urllib.request.Request(url, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request, timeout=PATIENCE)
+    assert refusal.value.code == 421
+
+
+def test_a_callers_mistake_is_in_no_log(url, visit, log):
+    body = json.dumps({"data": ["c2VjcmV0IHBob3Rv"]}).encode()
+    for path in ("run/edit", "call/edit"):
+        request = urllib.request.Request(
+            f"{url}/gradio_api/{path}", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+                event = json.load(reply)["event_id"]
+            with urllib.request.urlopen(f"{url}/gradio_api/call/edit/{event}", timeout=PATIENCE) as reply:
+                status, answer = reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            status, answer = error.code, error.read().decode()
+        assert status == (422 if path == "run/edit" else 200)
+        assert "c2VjcmV0IHBob3Rv" not in answer + log.read_text()

@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -91,6 +92,51 @@ def test_a_model_that_is_not_there_is_named():
 )
 def test_only_people_on_this_machine_may_choose_a_model(host, local):
     assert app.is_local(host) == local
+
+
+@pytest.mark.parametrize(
+    ("flags", "host", "offered"),
+    [
+        ([], "127.0.0.1", True),
+        ([], "0.0.0.0", False),
+        (["--allow-host", "faces.example"], "127.0.0.1", False),
+        (["--root-path", "/faces"], "127.0.0.1", False),
+        (["--root-path", "/faces", "--model-picker", "on"], "127.0.0.1", True),
+        (["--model-picker", "on"], "0.0.0.0", True),
+        (["--model-picker", "off"], "127.0.0.1", False),
+    ],
+)
+def test_behind_a_proxy_the_picker_needs_a_flag(flags, host, offered):
+    assert app.offers_picker(app.build_parser().parse_args(flags), host) == offered
+
+
+def listens_to_sigterm(process):
+    """Whether the program has its own answer to SIGTERM by now."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc on this machine")
+@pytest.mark.parametrize("wait", [0.0, 1.5, 4.0])
+def test_ended_at_any_moment_it_ends_well(wait, tmp_path):
+    """Right after the start, while it imports and reads weights, and while engines are built."""
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--port", free_port()],
+        cwd=ROOT,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "uploads"), "CLCAE_CACHE_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not listens_to_sigterm(process):
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.terminate()
+    said, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert not list((tmp_path / "uploads").glob("*")) if (tmp_path / "uploads").exists() else True
 
 
 def test_an_unknown_engine_is_named_with_the_allowed_ones():

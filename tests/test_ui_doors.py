@@ -80,7 +80,9 @@ def test_programs_get_their_pictures_over_http(client):
     assert reply.status_code == 200
     (answer,) = reply.json()["data"]
     assert answer["edited"].startswith("data:image/png;base64,")
-    assert client.post(RUN, json={"data": [PHOTO, {"smile": 1}, "w", None]}).json()["data"][0] != answer
+    chosen = client.post(RUN, json={"data": [PHOTO, {"smile": -1}, "w", 2]}).json()["data"][0]
+    assert chosen["edited"] != answer["edited"]
+    assert chosen["reconstruction"] != answer["reconstruction"]  # two steps of refinement
 
 
 @pytest.mark.parametrize(

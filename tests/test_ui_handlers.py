@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from editor.fit import Fit
+from editor.ui.api import EditAPI
 from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import Handlers
@@ -127,7 +128,7 @@ def test_each_example_opens(handlers, token, index):
 def test_an_example_that_does_not_exist_is_refused_in_words(handlers, token, index):
     stage, status = handlers.open_example(token, click(index))
     assert stage == SKIP
-    assert "no example" in status
+    assert "no such example" in status
 
 
 def bad_files():
@@ -362,7 +363,7 @@ def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_edito
     assert set(offered) == {"/edit"}
     told = {each["parameter_name"]: each for each in offered["/edit"]["parameters"]}
     assert list(told) == ["photo", "strengths", "space", "steps"]
-    words = {name: each["type"]["description"] for name, each in told.items()}
+    words = {name: each["python_type"]["description"] for name, each in told.items()}
     assert "base64" in words["photo"]
     assert "smile -3 to 2, age -3 to 2" in words["strengths"]
     assert "w, w+ or f" in words["space"]
@@ -376,12 +377,14 @@ def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path
     assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]  # an invented face has its true latent
     _, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
     assert "no encoder" in status
+    assert handlers.expect_fit(token)[1]["interactive"]
     *_, (stage, status, _) = handlers.fit_new(token, 20)
     assert json.loads(stage)["token"] == token
     assert status.startswith("Refined after 40 steps in all: ")
     assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
     photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
-    assert set(handlers.edit_photo(photo, {"component-1": 1.0})) == {"edited", "reconstruction"}
+    api = EditAPI(lambda: lone_editor, handlers.light, handlers.long)
+    assert set(api.edit(photo, {"component-1": 1.0}, steps=3)) == {"edited", "reconstruction"}
 
 
 def test_with_an_encoder_nothing_follows_a_new_face(handlers, token, tmp_path):

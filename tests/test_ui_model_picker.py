@@ -104,6 +104,29 @@ def test_the_memory_of_the_old_model_is_given_back(tiny_generator, handlers, ano
     assert old() is None
 
 
+class Shell:
+    """An editor of one's own around the shared one."""
+
+    def __init__(self, editor):
+        self._editor = editor
+
+    def __getattr__(self, name):
+        return getattr(self._editor, name)
+
+
+def test_no_part_of_the_app_keeps_the_first_model(tiny_editor, another):
+    shell = Shell(tiny_editor)
+    built, old = build_demo(shell, lambda *_: another), weakref.ref(shell)
+    del shell
+    token = enter(built.handlers)[0]
+    assert old() is not None
+    built.handlers.adopt(another)
+    gc.collect()
+    assert old() is None
+    assert built.handlers.draw({"token": token, "strengths": {}})["error"] == MODEL_CHANGED
+    assert "component-1" in built.api.words()[1]
+
+
 def test_the_picker_is_there_only_where_models_may_be_opened(tiny_editor):
     def ids(demo):
         return {block.elem_id for block in demo.blocks.values() if hasattr(block, "elem_id")}

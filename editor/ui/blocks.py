@@ -206,11 +206,11 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
         refine.click(handlers.expect_refinement, **expected).then(handlers.refine, **refinement)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)
-        _offer_api(api)
+        _offer_api(demo, api)
     return Built(demo, handlers, api)
 
 
-def _offer_api(api: EditAPI) -> None:
+def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:
     """`edit` for Gradio's clients, told with what each argument is."""
 
     def edit(
@@ -227,9 +227,10 @@ def _offer_api(api: EditAPI) -> None:
         api_description="Edit the largest face of a photo; PNGs come back as data: addresses.",
         concurrency_id="model",
     )
-    for block, words in zip(offered.fn.inputs, api.words(), strict=True):
+    inputs = demo.fns[offered["id"]].inputs
+    for block, words in zip(inputs, api.words(), strict=True):
         # The only place where Gradio takes words for an argument that no component stands for.
-        block.api_info = partial(dict, block.api_info(), description=words)
+        block.api_info = partial(dict, block.api_info(), additional_description=words)
 
 
 def _build_picker(

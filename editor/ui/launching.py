@@ -11,6 +11,7 @@ from editor.ui.blocks import Built
 from editor.ui.doors import middleware, routes
 from editor.ui.handlers import Handlers
 from editor.ui.stage import ASSETS
+from editor.ui.store import MAX_VISITS
 
 MAX_UPLOAD = "30mb"
 LAUNCH_OPTIONS: dict[str, Any] = {
@@ -30,6 +31,16 @@ class Served:
 
     demo: gr.Blocks
     handlers: Handlers
+
+    def forget_closed_pages(self) -> None:
+        """Drop what Gradio remembers of closed pages: it keeps their functions and components for good.
+
+        What is of a visit, `Handlers.leave` has forgotten already.
+        """
+        known = self.demo.app.state_holder.session_data
+        for page, state in list(known.items()):
+            if state.is_closed:
+                known.pop(page, None)
 
     def close(self) -> None:
         """Take no more requests, cancel what is being refined, and delete what visitors uploaded."""
@@ -66,6 +77,7 @@ def launch(
         root_path=root_path,
         prevent_thread_lock=True,
         app_kwargs=doors,
+        state_session_capacity=2 * MAX_VISITS,
         **LAUNCH_OPTIONS,
     )
     return Served(built.demo, built.handlers)

@@ -40,17 +40,24 @@ class Workplace:
         os.environ["GRADIO_TEMP_DIR"] = str(self.folder / "uploads")
         self._ended = threading.Event()
 
-    def keep_tidy(self, in_use: Callable[[], Collection[Path]], every: float = ROUND) -> None:
+    def keep_tidy(
+        self,
+        in_use: Callable[[], Collection[Path]],
+        also: Callable[[], None] = lambda: None,
+        every: float = ROUND,
+    ) -> None:
         """From now on delete, in a thread, files that grew old and that no open page has.
 
         Args:
             in_use: Answers with the files of open pages.
+            also: What else is to be tidied in every round.
             every: Seconds between two rounds.
         """
 
         def rounds() -> None:
             while not self._ended.wait(every):
                 self.sweep(in_use())
+                also()
 
         threading.Thread(target=rounds, name="sweeping of uploads", daemon=True).start()
 
