@@ -10,6 +10,7 @@ import gradio as gr
 from editor.ui.blocks import Built
 from editor.ui.doors import middleware, routes
 from editor.ui.handlers import Handlers
+from editor.ui.memory import give_memory_back
 from editor.ui.stage import ASSETS
 from editor.ui.store import MAX_VISITS
 
@@ -38,9 +39,11 @@ class Served:
         What is of a visit, `Handlers.leave` has forgotten already.
         """
         known = self.demo.app.state_holder.session_data
-        for page, state in list(known.items()):
-            if state.is_closed:
-                known.pop(page, None)
+        closed = [page for page, state in list(known.items()) if state.is_closed]
+        for page in closed:
+            known.pop(page, None)
+        if closed:
+            give_memory_back()
 
     def close(self) -> None:
         """Take no more requests, cancel what is being refined, and delete what visitors uploaded."""

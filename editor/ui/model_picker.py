@@ -1,8 +1,5 @@
 """ModelPicker: another model for a running app."""
 
-import ctypes
-import gc
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +9,7 @@ from editor.hub import Report
 from editor.pipeline import Editor
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.handlers import Handlers
+from editor.ui.memory import give_memory_back
 from editor.ui.messages import VISIT_OVER, problem
 
 OpenModel = Callable[[str, Report], Editor]
@@ -60,13 +58,3 @@ class ModelPicker:
         """What the page says of the model in use: its card, and the footer."""
         editor = self._handlers.editor
         return editor.card.text, self._footer(editor)
-
-
-def give_memory_back() -> None:
-    """Free what only cycles of references hold, and have the C library return it to the system."""
-    gc.collect()
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-        except (OSError, AttributeError):  # another C library
-            return
