@@ -127,7 +127,11 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
     # Imported here, as they take seconds that neither --help nor a taken port should cost.
     from editor.ui.workplace import Workplace
 
-    workplaces.append(Workplace())
+    try:
+        workplaces.append(Workplace())
+    except OSError as error:
+        print(f"error: no folder for uploads ({error}); GRADIO_TEMP_DIR names another place", file=sys.stderr)
+        return 2
     from editor.hub import Report
     from editor.model_source import BUNDLED, resolve_model
     from editor.pipeline import Editor, open_editor

@@ -129,6 +129,9 @@ def _export(options: argparse.Namespace) -> None:
         else f"loads into Generator({size}, {generator.w_dim}, {depth}, channel_multiplier={multiplier})"
     )
     print(f"{options.out}: {fits}")
+    if generator.config.conv_clamp is not None:
+        limit = f"+-{generator.config.conv_clamp:g}"
+        print(f"its activations are kept within {limit} here, which rosinality's code does not do")
 
 
 def _alignment_words(alignment: AlignmentConfig, origin: str) -> str:
