@@ -16,7 +16,7 @@ ALLOWED = {
     "editor": {"inversion", "stylegan2"},
     "editor.ui": {"editor", "inversion", "stylegan2"},
     "train": {"editor", "inversion", "stylegan2"},
-    "benchmarks": {"inversion", "stylegan2", "train"},
+    "benchmarks": {"editor", "inversion", "stylegan2", "train"},
     "app": {"editor.ui", "editor", "stylegan2"},
 }
 

@@ -14,7 +14,11 @@ def served(tiny_editor):
     closed = []
     pages = {"open": SimpleNamespace(is_closed=False), "closed": SimpleNamespace(is_closed=True)}
     app = SimpleNamespace(state_holder=SimpleNamespace(session_data=pages))
-    demo = SimpleNamespace(app=app, close=lambda verbose: closed.append(verbose), closed=closed)
+
+    def close(*, verbose):
+        closed.append(verbose)
+
+    demo = SimpleNamespace(app=app, close=close, closed=closed)
     return Served(demo, Handlers(tiny_editor, make_examples(tiny_editor)))
 
 
