@@ -8,7 +8,7 @@ from inversion.attention import to_map, to_tokens, zero_started
 from inversion.config import RefinerConfig
 from stylegan2.checks import check_shape
 
-READINESS = 6.2  # of the gates to open: less keeps more of the person and less of an edit
+READINESS = 6.7  # of the gates to open: less keeps more of the person and less of an edit
 
 
 class FeatureCarrier(nn.Module):
