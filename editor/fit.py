@@ -20,7 +20,8 @@ SAMPLES = 16  # invented faces that the scale is set by
 PSI = 0.7
 _LOOKED_AT = 5  # of them, to tell whether the model draws faces at all
 _NO_FACE = 0.1  # of the gauge is left where the detector finds no face at all
-_UNSURE, _SURE = 0.5, 0.8  # scores of the detector: its own limit, and what nine of ten aligned faces exceed
+# Scores of the detector: above its own limit, where cups are faces too, and what nine of ten aligned faces exceed.
+_UNSURE, _SURE = 0.55, 0.8
 _LEAST_SHARP = 25  # percent of the own faces that may be softer than typical
 _SHARPER = 1 / 4  # power of sharpness beyond typical
 _GRAIN = 2.0  # times as sharp as typical is all that counts; what is sharper is grain
@@ -45,7 +46,7 @@ class FitGauge:
     of min(r, r^(1/4), 2^(1/4)) over the finest octaves, r an octave's `detail_slopes` as a share of what
     three of four of the model's own faces exceed; it rises beyond 1, as the least blur raises the likeness.
     `pixels` = 1 / max(1, enlargement). `room` = (1 - padded)^2. `face` rises from a tenth, where MediaPipe
-    is sure of no face in the crop by 0.5 or more, to 1 where it is by 0.8; a model that draws something else
+    is sure of no face in the crop by 0.55 or more, to 1 where it is by 0.8; a model that draws something else
     than faces goes without.
 
     Args:

@@ -131,7 +131,7 @@ def test_entries_out_of_bounds_are_refused(tmp_path, entry):
 @pytest.mark.parametrize("text", ["{", "- a", "", "\x00"])
 def test_damaged_manifests_are_refused(tmp_path, text):
     (tmp_path / "manifest.yaml").write_text(text)
-    with pytest.raises(CheckpointError, match=r"manifest\.yaml: not a"):
+    with pytest.raises(CheckpointError, match=r"manifest\.yaml: (not readable|expected a mapping)"):
         load_directions(tmp_path, SHA, 32, 8)
 
 

@@ -72,8 +72,7 @@ class Handlers:
 
     def show_first(self, visit: Visit, status: str) -> Updates:
         """Stage and status line with the first invented face on show."""
-        made_by = self._in_use
-        editor, examples, _ = made_by
+        editor, examples, _ = made_by = self._in_use
         first = next(example for example in examples if example.photo is None)
         return self._show(visit, made_by, _invented(editor, first), status)
 
@@ -108,8 +107,7 @@ class Handlers:
         visit = self.store.find(token)
         if visit is None:
             return gr.skip(), VISIT_OVER
-        made_by = self._in_use
-        editor, examples, _ = made_by
+        editor, examples, _ = made_by = self._in_use
         if chosen.index not in range(len(examples)):
             return gr.skip(), f"There is no such example; there are {len(examples)}."
         example = examples[int(chosen.index)]

@@ -43,9 +43,11 @@ read -r device compile <<<"$machine"
 
 # Minutes. A GPU draws and measures what takes a CPU longest, and has room for larger batches.
 if [[ $device == cuda ]]; then
-    starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=3 looking=2 features=3 searching=2 measuring=2
+    starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=3 looking=2 features=2 finishing=1
+    searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=25 features=25 searching=12 measuring=30
+    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=25 features=16 finishing=9
+    searching=12 measuring=30
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
@@ -56,7 +58,8 @@ inversion=(--set "aligner=$runs/contrastive/aligner.safetensors"
 refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refining)"
     --set "encoder=$runs/inversion/encoder.safetensors")
 second_look=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $looking)"
-    --set "phases.1.max_minutes=$(scaled $features)" --set "encoder=$runs/inversion/encoder.safetensors"
+    --set "phases.1.max_minutes=$(scaled $features)" --set "phases.2.max_minutes=$(scaled $finishing)"
+    --set "encoder=$runs/inversion/encoder.safetensors"
     --set "start_from=$runs/refiners/refiners.safetensors" --set "aligner=$runs/contrastive/aligner.safetensors"
     --set pairs.refresh=0.05)
 if [[ $device == cuda ]]; then
@@ -66,7 +69,8 @@ if [[ $device == cuda ]]; then
         --set phases.1.pair_batch=16)
     refiners+=(--set data.workers=4 --set phases.0.real_batch=16 --set phases.0.pair_batch=16)
     second_look+=(--set data.workers=4 --set phases.0.real_batch=48 --set phases.0.pair_batch=12
-        --set phases.1.real_batch=16 --set phases.1.pair_batch=16)
+        --set phases.1.real_batch=16 --set phases.1.pair_batch=16
+        --set phases.2.real_batch=16 --set phases.2.pair_batch=16)
 fi
 identity=$metrics/mobilefacenet_id.onnx
 if [[ -f $identity ]]; then
@@ -77,7 +81,7 @@ if [[ -f $identity ]]; then
 else
     inversion+=(--set identity_weights=null --set phases.1.loss.identity=0)
     refiners+=(--set identity_weights=null --set phases.0.loss.f.identity=0)
-    second_look+=(--set identity_weights=null --set phases.1.loss.f.identity=0)
+    second_look+=(--set identity_weights=null --set phases.1.loss.f.identity=0 --set phases.2.loss.f.identity=0)
     directions=(--set identity_weights=null)
     echo "$identity is not there: identity is neither learnt nor measured"
 fi
@@ -168,7 +172,8 @@ compile_ahead() {
     one_step refiners refiners "${refiners[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors"
     one_step second_look refiners "${second_look[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors" \
         --set "start_from=$runs/ahead/refiners/refiners.safetensors" \
-        --set "aligner=$runs/ahead/contrastive/aligner.safetensors" --set phases.1.max_steps=1
+        --set "aligner=$runs/ahead/contrastive/aligner.safetensors" --set phases.1.max_steps=1 \
+        --set phases.2.max_steps=1
 }
 
 echo "The $device schedule (compiling: $compile), into $runs:"
@@ -177,7 +182,7 @@ plan 'draw pairs' "$(scaled $drawing)" "$runs/contrastive/finished"
 plan contrastive "$(scaled $aligning)" "$runs/contrastive/finished"
 plan inversion "$(scaled $((latents + pixels)))" "$runs/inversion/finished"
 plan refiners "$(scaled $refining)" "$runs/refiners/finished"
-plan second_look "$(scaled $((looking + features)))" "$runs/second_look/finished"
+plan second_look "$(scaled $((looking + features + finishing)))" "$runs/second_look/finished"
 if [[ $searches ]]; then
     plan directions "$(scaled $searching)" "$runs/directions/finished"
 fi
