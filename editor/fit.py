@@ -20,7 +20,7 @@ SAMPLES = 16  # invented faces that the scale is set by
 PSI = 0.7
 _LOOKED_AT = 5  # of them, to tell whether the model draws faces at all
 _NO_FACE = 0.1  # of the gauge is left where the detector finds no face at all
-# Scores of the detector: above its own limit, by which cups are faces too, and what most aligned faces exceed.
+# Scores of the detector: above its own limit, by which a cup is a face, and what most aligned faces exceed.
 _UNSURE, _SURE = 0.55, 0.8
 _LEAST_SHARP = 25  # percent of the own faces that may be softer than typical
 _SHARPER = 1 / 4  # power of sharpness beyond typical
