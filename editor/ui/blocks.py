@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
@@ -230,7 +230,8 @@ def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:
     inputs = demo.fns[offered["id"]].inputs
     for block, words in zip(inputs, api.words(), strict=True):
         # The only place where Gradio takes words for an argument that no component stands for.
-        block.api_info = partial(dict, block.api_info(), additional_description=words)
+        told = cast("gr.components.Component", block).api_info()
+        vars(block)["api_info"] = partial(dict, told, additional_description=words)
 
 
 def _build_picker(
