@@ -47,12 +47,13 @@ class Server:
         line.close()
         return json.loads(answer)
 
-    def event(self, target: str, name: str) -> int:
-        """Number of the event `name` of the component called `target`, or of the page."""
+    def event(self, target: str, name: str, outputs: int) -> int:
+        """Number of the event `name` of the component `target`, or of the page, with so many outputs."""
         ids = {c["props"].get("elem_id"): c["id"] for c in self.config["components"]}
         wanted = ids.get(target)
         for dependency in self.config["dependencies"]:
-            if any(t[1] == name and (wanted is None or t[0] == wanted) for t in dependency["targets"]):
+            asked = any(t[1] == name and (wanted is None or t[0] == wanted) for t in dependency["targets"])
+            if asked and len(dependency["outputs"]) == outputs:
                 return int(dependency["id"])
         raise LookupError(f"no event {name} of {target}")
 
@@ -74,7 +75,7 @@ class Visitor:
         self._beat = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
         self._beat.request("GET", f"/gradio_api/heartbeat/{self.page}")
         self._beat.getresponse()
-        answer = self._call(server.event("", "load"), [])
+        answer = self._call(server.event("", "load", 3), [])
         self.token = json.loads(answer[1])["token"]
 
     def upload(self) -> None:
@@ -84,7 +85,7 @@ class Visitor:
         body = head.encode() + PHOTO.read_bytes() + f"\r\n--{edge}--\r\n".encode()
         (path,) = self.server.post("upload", body, f"multipart/form-data; boundary={edge}")
         file = {"path": path, "orig_name": "a.jpg", "meta": {"_type": "gradio.FileData"}}
-        self._call(self.server.event("photo", "input"), [file, None])
+        self._call(self.server.event("photo", "input", 2), [file, None])
 
     def draw(self, strengths: Mapping[str, float]) -> str:
         """The picture for these strengths, as an address; or what went wrong."""
@@ -158,7 +159,7 @@ def main() -> None:
 
 def report(server: Server, visitors: int, seconds: float) -> None:
     """Let the visitors come and go for so long, and print counts and memory."""
-    time.sleep(60)  # until every engine is built: pictures of two engines differ in a level here and there
+    time.sleep(30)  # until every engine is built: pictures of two engines differ in a level here and there
     first = Visitor(server)
     first.upload()
     truth = {json.dumps(strengths): first.draw(strengths) for strengths in STRENGTHS}
