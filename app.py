@@ -1,7 +1,6 @@
 """Start the app: flags, editor, demo, launch."""
 
 import argparse
-import ipaddress
 import os
 import signal
 import socket
@@ -10,6 +9,8 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from editor.ui.addresses import is_local
 
 if TYPE_CHECKING:
     from editor.ui.workplace import Workplace
@@ -81,14 +82,6 @@ def check_address(host: str, port: str) -> int:
                 "or choose another port with --port"
             ) from error
     return int(port)
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach what listens on `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def offers_picker(args: argparse.Namespace, host: str) -> bool:

@@ -1,6 +1,5 @@
 """What stands before the app: who may ask, how much they may send, and the door for programs."""
 
-import ipaddress
 import json
 import threading
 from collections.abc import Collection, Sequence
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from editor.ui.addresses import is_local
 from editor.ui.api import ARGUMENTS, MAX_TEXT, EditAPI, spoken
 from editor.ui.gate import BusyError
 from stylegan2.errors import StyleGANError
@@ -66,7 +66,7 @@ class HostGuard:
             name = (urlsplit(address).hostname or "").lower()
         except ValueError:
             return False
-        return name in self._hosts or is_loopback(name)
+        return name in self._hosts or is_local(name)
 
 
 class BodyLimit:
@@ -104,14 +104,6 @@ class BodyLimit:
         except BodyTooLargeError:
             if not answered:
                 await _refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name or address means this machine alone."""
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def middleware(allowed_hosts: Collection[str] | None) -> list[Middleware]:

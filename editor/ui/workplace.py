@@ -13,9 +13,7 @@ from typing import IO, Any
 
 PREFIX = "live-face-editor-"
 LOCK = "lock"
-MAX_AGE = (
-    1800.0  # seconds that a file stays which belongs to no open page: it may belong to one that just opens
-)
+MAX_AGE = 1800.0  # seconds that a file stays which no open page has: one that just opens may have it
 ROUND = 60.0  # seconds between two rounds of sweeping
 ABANDONED = 7 * 86400.0  # seconds after which a workplace counts as left where locks are not known
 

@@ -1,9 +1,12 @@
 """Conditional generators: one class, folded into the mapping network."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from stylegan2.errors import CheckpointError
+from stylegan2.layouts.translation import Translation
 
 
 def fold_class(
@@ -62,6 +65,8 @@ def chosen(class_number: int | None, classes: int) -> None:
         )
 
 
-def class_note(class_number: int, classes: int) -> str:
-    """What a converted model says of it."""
-    return f"class {class_number} of {classes} (from 0), folded in; w_avg is the mean over all classes"
+def told_class(found: Translation, class_number: int | None, classes: int) -> Translation:
+    """A translation whose first mapping layer `fold_class` made, which says so."""
+    note = f"class {class_number} of {classes} (from 0), folded in; w_avg is the mean over all classes"
+    # The embedding's weight and bias were used too.
+    return replace(found, notes=(*found.notes, note), class_number=class_number, entries=found.entries + 2)

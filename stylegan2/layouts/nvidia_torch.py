@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from stylegan2.errors import CheckpointError
-from stylegan2.layouts.conditional import class_note, fold_class
+from stylegan2.layouts.conditional import fold_class, told_class
 from stylegan2.layouts.found import State
 from stylegan2.layouts.strangers import refuse_strangers
 from stylegan2.layouts.translation import (
@@ -124,11 +123,7 @@ def from_nvidia_state(
         lr_multiplier=lr_multiplier,
         conv_clamp=conv_clamp,
     )
-    if embed is None:
-        return found
-    assert class_number is not None  # noqa: S101  (narrows the type for mypy: folding checked it)
-    note = class_note(class_number, embed.shape[-1])
-    return replace(found, notes=(*found.notes, note), class_number=class_number, entries=found.entries + 2)
+    return found if embed is None else told_class(found, class_number, embed.shape[-1])
 
 
 def nvidia_names(resolution: int, mapping_layers: int) -> dict[str, str]:
