@@ -73,7 +73,7 @@ def wait_for(url: str, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310
+            urllib.request.urlopen(url, timeout=5).close()
         except OSError:
             time.sleep(0.2)
         else:
@@ -90,7 +90,7 @@ def main() -> None:
     args = parser.parse_args()
     print(f"machine: {describe()}")
     url = f"http://127.0.0.1:{(port := free_port())}"
-    app = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], stdout=subprocess.DEVNULL)  # noqa: S603
+    app = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], stdout=subprocess.DEVNULL)
     try:
         wait_for(url, 120)
         with sync_playwright() as play:

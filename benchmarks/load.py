@@ -128,10 +128,16 @@ def visit(server: Server, truth: Mapping[str, str], counts: "Counter[str]", numb
     visitor.upload()
     for turn in range(8):
         strengths = STRENGTHS[(turn + number) % len(STRENGTHS)]
-        right = visitor.draw(strengths) == truth[json.dumps(strengths)]
-        counts["right" if right else "wrong"] += 1
+        answer = visitor.draw(strengths)
+        right = answer == truth[json.dumps(strengths)]
+        counts["right" if right else f"wrong: {_short(answer)}"] += 1
     visitor.leave()
     counts["visits"] += 1
+
+
+def _short(answer: str) -> str:
+    """A sentence as it is; of a picture that it is one."""
+    return "another picture" if answer.startswith("data:") else answer[:200]
 
 
 def main() -> None:
@@ -143,7 +149,7 @@ def main() -> None:
     options = parser.parse_args()
     port = free_port()
     command = [sys.executable, "app.py", "--port", str(port), "--engine", options.engine]
-    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as process:  # noqa: S603
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/config", TIMEOUT)
             line = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
@@ -154,7 +160,10 @@ def main() -> None:
             process.terminate()
             print(f"ended with {process.wait()}")
             log.seek(0)
-            print(f"tracebacks in the log: {log.read().count(b'Traceback')}")
+            said = log.read().decode(errors="replace")
+            print(f"tracebacks in the log: {said.count('Traceback')}")
+            if "Traceback" in said:
+                print(said[-6000:])
 
 
 def report(server: Server, visitors: int, seconds: float) -> None:

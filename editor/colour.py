@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -78,59 +78,59 @@ def scale_to_8_bit(values: npt.NDArray[Any], *, from_16_bit: bool) -> Pixels:
     Returns:
         [H, W] uint8.
     """
-    scale = _Scale(values, from_16_bit=from_16_bit)
-    return scale.to(values, 255).astype(np.uint8)
+    return _Scale([values], from_16_bit=from_16_bit).to(values, 255).astype(np.uint8)
 
 
 class _Scale:
     """What `scale_to_8_bit` makes of the values of one image; its rows can then be scaled a few at a time."""
 
-    def __init__(self, values: npt.NDArray[Any], *, from_16_bit: bool) -> None:
-        self._least, self._most = (0.0, 65535.0) if from_16_bit else _extremes(values)
+    def __init__(self, bands: Iterable[npt.NDArray[Any]], *, from_16_bit: bool) -> None:
+        floats = False
+        self._least, self._most = (0.0, 65535.0) if from_16_bit else (np.inf, -np.inf)
+        for rows in () if from_16_bit else bands:
+            floats = np.issubdtype(rows.dtype, np.floating)
+            finite = rows[np.isfinite(rows)]
+            if finite.size:
+                self._least = min(self._least, float(finite.min()))
+                self._most = max(self._most, float(finite.max()))
+        if self._least > self._most:  # not one finite value
+            self._least = self._most = 0.0
         self._low, self._high = self._least, self._most
         if not from_16_bit and self._low >= 0:
-            ranges = (1.0, 255.0, 65535.0) if np.issubdtype(values.dtype, np.floating) else (255.0, 65535.0)
+            ranges = (1.0, 255.0, 65535.0) if floats else (255.0, 65535.0)
             fitting = ((0.0, most) for most in ranges if self._high <= most)
             self._low, self._high = next(fitting, (self._low, self._high))
 
     def to(self, values: npt.NDArray[Any], top: int) -> npt.NDArray[np.float64]:
         """`values` as whole numbers in 0..top."""
-        clean = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=self._most, neginf=self._least)
+        with np.errstate(invalid="ignore"):  # numpy warns of some NaN
+            clean = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=self._most, neginf=self._least)
         factor = top / max(self._high - self._low, 1e-12)
         scaled: npt.NDArray[np.float64] = np.rint((clean - self._low) * factor).clip(0, top)
         return scaled
 
 
-def _extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """The least and the greatest finite value; zeros where there is none."""
-    found = []
-    for rows in _bands(values):
-        finite = rows[np.isfinite(rows)]
-        if finite.size:
-            found += [float(finite.min()), float(finite.max())]
-    return (min(found), max(found)) if found else (0.0, 0.0)
-
-
-def _bands(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    rows = max(1, BAND // max(1, values.shape[1]))
-    return (values[top : top + rows] for top in range(0, len(values), rows))
+def _deep_bands(image: Image.Image) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+    step = max(1, BAND // image.width)
+    for top in range(0, image.height, step):
+        rows = top, min(image.height, top + step)
+        yield slice(*rows), grey_values(image, rows)
 
 
 def _deep_grey_to_rgb(image: Image.Image) -> Pixels:
-    values, from_16_bit = grey_values(image), image.mode.startswith("I;16")
+    from_16_bit = image.mode.startswith("I;16")
     profile = _profile(image, grey=True)
     table = grey_table(profile, 65536) if profile is not None and mode_of(profile) == "L" else None
-    scale = _Scale(values, from_16_bit=from_16_bit)
-    pixels, top = np.empty((*values.shape, 3), np.uint8), 0
-    for rows in _bands(values):
-        if table is None:
-            pixels[top : top + len(rows)] = scale.to(rows, 255).astype(np.uint8)[:, :, None]
-        else:
-            pixels[top : top + len(rows)] = table[scale.to(rows, 65535).astype(np.uint16)]
-        top += len(rows)
+    scale = _Scale((values for _, values in _deep_bands(image)), from_16_bit=from_16_bit)
     key = image.info.get("transparency")  # a PNG's transparent grey
-    if from_16_bit and isinstance(key, int):
-        pixels[values == key] = 255
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, values in _deep_bands(image):
+        if table is None:
+            pixels[rows] = scale.to(values, 255).astype(np.uint8)[:, :, None]
+        else:
+            pixels[rows] = table[scale.to(values, 65535).astype(np.uint16)]
+        if from_16_bit and isinstance(key, int):
+            pixels[rows][values == key] = 255
     return pixels
 
 

@@ -51,13 +51,17 @@ def describe_unreadable_tiff(stream: BinaryIO) -> str | None:
         return None
 
 
-def grey_values(image: Image.Image) -> npt.NDArray[Any]:
-    """The samples [H, W] of a loaded image of one deep channel: more is brighter, and none wraps to below 0.
+def grey_values(image: Image.Image, rows: tuple[int, int]) -> npt.NDArray[Any]:
+    """Some rows of a loaded image of one deep channel: more is brighter, and no sample wraps to below 0.
 
     Args:
         image: Mode I, I;16 (any byte order) or F.
+        rows: First row, and the one after the last: an array of a whole large image takes twice its memory.
+
+    Returns:
+        The samples [rows, W].
     """
-    values = np.asarray(image)
+    values = np.asarray(image.crop((0, rows[0], image.width, rows[1])))
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
         if image.mode == "I" and _first(tags, _FORMAT, _UNSIGNED) == _UNSIGNED:

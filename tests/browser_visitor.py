@@ -30,6 +30,13 @@ window.fetch = async (url, options) => {
 """
 
 
+def write_film(path, width=640, height=480):
+    """What the fake camera shows: a still without a face, dark on its left and bright on its right."""
+    luma = bytes([40]) * (width // 2) + bytes([200]) * (width // 2)
+    frame = b"FRAME\n" + luma * height + bytes([128]) * (width * height // 2)
+    path.write_bytes(f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420jpeg\n".encode() + 5 * frame)
+
+
 def wait_until(condition):
     """Poll until `condition` holds."""
     end = time.monotonic() + PATIENCE

@@ -12,6 +12,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,7 +20,16 @@ from PIL import Image
 import app
 from stylegan2 import AlignmentConfig, Generator, GeneratorConfig
 from stylegan2.bundle import load_bundle, save_bundle
-from tests.browser_visitor import CHROMIUM, FAKE_CAMERA, PATIENCE, QUIET, Visitor, files_in, wait_until
+from tests.browser_visitor import (
+    CHROMIUM,
+    FAKE_CAMERA,
+    PATIENCE,
+    QUIET,
+    Visitor,
+    files_in,
+    wait_until,
+    write_film,
+)
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -84,9 +94,14 @@ def url(uploads, log):
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium(tmp_path_factory):
+    film = tmp_path_factory.mktemp("camera") / "film.y4m"
+    write_film(film)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*QUIET, *FAKE_CAMERA])
+        browser = driver.chromium.launch(
+            executable_path=str(CHROMIUM),
+            args=[*QUIET, *FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}"],
+        )
         yield browser
         browser.close()
 
@@ -304,15 +319,21 @@ def test_a_refinement_ends_at_stop_and_with_another_photo(visit):
     visitor.status("Found")
 
 
-def test_a_webcam_still_without_a_face_says_so(visit):
+def test_a_webcam_still_without_a_face_says_so_and_is_not_mirrored(visit, uploads):
+    wait_until(lambda: not files_in(uploads))  # of the tests before
     visitor = visit(permissions=["camera"])
     kept = visitor.source("crop")
     visitor.page.locator('#photo button[aria-label="Capture from camera"]').click()
     visitor.page.locator('#photo button:has-text("Click to Access Webcam")').click()
     visitor.page.wait_for_function("document.querySelector('#photo video')?.readyState === 4")
+    shown = visitor.page.locator("#photo video").evaluate("video => getComputedStyle(video).transform")
+    assert shown == "matrix(-1, 0, 0, 1, 0, 0)"  # as in a mirror
     visitor.page.locator('#photo button[aria-label="capture photo"]').click()
     assert "no face" in visitor.status("⚠").lower()
     assert visitor.source("crop") == kept
+    (taken,) = [path for path in uploads.rglob("*") if path.suffix in (".png", ".jpg", ".webp")]
+    left, right = np.hsplit(np.asarray(Image.open(taken).convert("L"), np.float64), 2)
+    assert left.mean() + 100 < right.mean()  # and the photo is as others see it
 
 
 @pytest.mark.parametrize("delay", [0, 2000])

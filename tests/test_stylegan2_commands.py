@@ -192,3 +192,16 @@ def test_the_commands_run_from_the_shell(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_who_reads_no_further_ends_a_command_quietly(file, tmp_path):
+    command = subprocess.Popen(
+        [sys.executable, "-m", "stylegan2", "inspect", str(file)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    command.stdout.close()  # as `head` does once it has its lines
+    assert (command.stderr.read(), command.wait()) == ("", 141)

@@ -93,17 +93,6 @@ def test_closing_an_unknown_page_or_a_lost_file_is_no_error(tmp_path):
     assert len(store) == 0
 
 
-def test_a_file_that_two_visits_share_goes_with_the_last_of_them(tmp_path):
-    store = VisitStore()
-    first, second = store.open("page one"), store.open("page two")
-    file = upload(store, first, tmp_path / "same")
-    upload(store, second, tmp_path / "same")
-    store.close_page("page one")
-    assert file.exists()
-    store.close_page("page two")
-    assert not file.exists()
-
-
 def test_a_folder_that_holds_something_else_stays(tmp_path):
     store = VisitStore()
     file = upload(store, store.open("page"), tmp_path / "a")

@@ -13,12 +13,12 @@ from editor.ui.handlers import Handlers
 from editor.ui.memory import give_memory_back
 from editor.ui.stage import ASSETS
 from editor.ui.store import MAX_VISITS
+from editor.ui.uploads import MAX_BYTES, upload_route
 
-MAX_UPLOAD = "30mb"
 LAUNCH_OPTIONS: dict[str, Any] = {
     "theme": gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]),
     "css": Path(ASSETS / "app.css").read_text(encoding="utf-8"),
-    "max_file_size": MAX_UPLOAD,
+    "max_file_size": MAX_BYTES,
     "share": False,
     "quiet": True,  # Gradio would advertise a public link
     "footer_links": [],
@@ -73,7 +73,7 @@ def launch(
     Raises:
         OSError: It cannot listen there.
     """
-    doors = {"middleware": middleware(allowed_hosts), "routes": routes(built.api)}
+    doors = {"middleware": middleware(allowed_hosts), "routes": [*routes(built.api), upload_route()]}
     built.demo.launch(
         server_name=host,
         server_port=port,

@@ -161,9 +161,8 @@ class VisitStore:
 
     def _forget(self, visit: Visit) -> None:
         visit.stop.set()
-        # Gradio keeps equal files of two visitors as one.
-        shared = set().union(*(other.uploads for other in self._visits.values()))
-        for file in visit.uploads - shared:
+        for file in visit.uploads:
             file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # it holds something else, or is gone
-                file.parent.rmdir()
+            for folder in list(file.parents)[:2]:  # the upload's own, and what Gradio makes in it
+                with contextlib.suppress(OSError):  # it holds something else, or is gone
+                    folder.rmdir()
