@@ -4,8 +4,9 @@ import contextlib
 import secrets
 from pathlib import Path
 
-from gradio.route_utils import MultiPartException, upload_fn
+from gradio.route_utils import upload_fn
 from gradio.routes import file_upload_statuses
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
