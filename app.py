@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from editor.ui.addresses import is_local
+from editor.ui.serving.addresses import is_local
 
 if TYPE_CHECKING:
-    from editor.ui.workplace import Workplace
+    from editor.ui.serving.workplace import Workplace
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "7860"
@@ -118,18 +118,18 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     # Imported here, as they take seconds that neither --help nor a taken port should cost.
-    from editor.ui.workplace import Workplace
+    from editor.ui.serving.workplace import Workplace
 
     try:
         workplaces.append(Workplace())
     except OSError as error:
         print(f"error: no folder for uploads ({error}); GRADIO_TEMP_DIR names another place", file=sys.stderr)
         return 2
-    from editor.hub import Report
-    from editor.model_source import BUNDLED, resolve_model
+    from editor.model.hub import Report
+    from editor.model.source import BUNDLED, resolve_model
     from editor.pipeline import Editor, open_editor
     from editor.ui.blocks import build_demo
-    from editor.ui.launching import launch
+    from editor.ui.serving.launching import launch
     from stylegan2.errors import StyleGANError
 
     try:

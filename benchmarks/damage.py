@@ -23,11 +23,11 @@ from PIL import Image, ImageCms, features
 
 from benchmarks.machine import describe
 from editor.errors import ImageInputError
-from editor.photo import check_pixels, load_photo
+from editor.photo.reading import check_pixels, load_photo
 from inversion.published import check_encoder
 from stylegan2 import Generator, GeneratorConfig, save_generator
-from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
-from stylegan2.conversion import runs_here
+from stylegan2.bundle.conversion import runs_here
+from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.errors import StyleGANError
 from stylegan2.layouts.loading import check_generator
 from stylegan2.layouts.recognise import recognise

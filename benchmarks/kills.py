@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 
 from benchmarks.machine import describe
 from stylegan2 import load_generator
-from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
+from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 
 FACES = 48
 PAIRS = {"pool": 32, "block": 8, "refresh": 0.5}

@@ -15,16 +15,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import describe
-from inversion.feature_renderer import FeatureRenderer
+from inversion.chain.feature_renderer import FeatureRenderer
 from inversion.published import PublishedInverter, load_published
 from inversion.published.config import PublishedConfig
 from inversion.published.encoders import build_encoder
-from stylegan2.bundle import load_bundle
-from stylegan2.checkpoint import load_generator
-from stylegan2.config import GeneratorConfig
-from stylegan2.generator import Generator
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.engines.renderer import Renderer
 from stylegan2.layouts.rosinality import to_rosinality
-from stylegan2.renderer import Renderer
+from stylegan2.network.config import GeneratorConfig
+from stylegan2.network.generator import Generator
 
 WIDTHS = {4 * 2**i: min(512, 32768 // (4 * 2**i)) for i in range(9)}  # of the published 1024 px generator
 

@@ -7,13 +7,13 @@ import time
 import cv2
 
 from benchmarks.machine import describe
-from inversion.checkpoint import load_encoder, load_refiners
-from inversion.feature_renderer import FeatureRenderer
-from inversion.inverter import Inverter
-from stylegan2.bundle import DEFAULT_BUNDLE, load_bundle
-from stylegan2.checkpoint import load_generator
-from stylegan2.renderer import Renderer
-from train.data import find_images, read_images
+from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.inverter import Inverter
+from inversion.networks.checkpoint import load_encoder, load_refiners
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
+from stylegan2.engines.renderer import Renderer
+from train.data.images import find_images, read_images
 
 ROW = "w {:.2f} -> {:.2f} dB, w+ {:.2f} -> {:.2f} dB, f {:.2f} -> {:.2f} dB; {:.1f} s a face"
 

@@ -16,14 +16,15 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
-from inversion.checkpoint import load_encoder, load_refiners
-from inversion.feature_renderer import FeatureRenderer
-from inversion.inverter import Inverter
-from stylegan2.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
-from stylegan2.checkpoint import load_generator
-from stylegan2.generator import Generator
+from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.inverter import Inverter
+from inversion.networks.checkpoint import load_encoder, load_refiners
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.folder import ModelBundle
+from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
+from stylegan2.engines.renderer import Renderer
 from stylegan2.image import to_uint8
-from stylegan2.renderer import Renderer
+from stylegan2.network.generator import Generator
 
 
 def median_ms(run: Callable[[], object], repeats: int) -> float:

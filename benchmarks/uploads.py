@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe
-from editor.photo import COSTLY_PIXELS, MAX_PIXELS, load_photo
+from editor.photo.reading import COSTLY_PIXELS, MAX_PIXELS, load_photo
 
 TIME_BAR, MEMORY_BAR = 2.0, 600.0  # seconds, MB
 RUNS = 3

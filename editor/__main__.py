@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import cv2
 
-from editor.export import save_png
-from editor.model_source import resolve_model
+from editor.model.source import resolve_model
+from editor.photo.export import save_png
 from editor.pipeline import OPTIMISATION_STEPS, open_editor
-from inversion.errors import StrengthError
-from inversion.search import Progress
-from stylegan2.bundle import DEFAULT_BUNDLE
-from stylegan2.engine import DEVICES, ENGINES
+from inversion.directions.errors import StrengthError
+from inversion.optimise.search import Progress
+from stylegan2.bundle.opening import DEFAULT_BUNDLE
+from stylegan2.engines.engine import DEVICES, ENGINES
 from stylegan2.errors import StyleGANError
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from editor.model_source import resolve_model
+from editor.model.source import resolve_model
 from editor.pipeline import Editor, open_editor
-from stylegan2.bundle import DEFAULT_BUNDLE
+from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.errors import StyleGANError
 
 COLUMNS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # shares of each direction's range

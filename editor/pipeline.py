@@ -10,27 +10,28 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from editor.alignment import find_and_align
-from editor.fit import Fit, FitGauge
-from editor.identity import IdentityMeter
-from editor.inverters import open_inverter
-from editor.landmarks import FaceDetector
-from editor.model_card import ModelCard, describe_model
-from editor.photo import load_photo
+from editor.face.alignment import find_and_align
+from editor.face.fit import Fit, FitGauge
+from editor.face.identity import IdentityMeter
+from editor.face.landmarks import FaceDetector
+from editor.model.card import ModelCard, describe_model
+from editor.model.inverters import open_inverter
+from editor.photo.reading import load_photo
 from editor.session import EditSession
-from inversion.checkpoint import load_aligner
-from inversion.components import discover_directions
-from inversion.directions import DirectionBank, find_directions
-from inversion.errors import DirectionError
-from inversion.feature_renderer import FeatureRenderer
-from inversion.inversion import Inversion
-from inversion.inverter import InvertsPictures
-from inversion.search import Space, Tell
-from stylegan2.bundle import DEFAULT_BUNDLE, AlignmentConfig, load_bundle
-from stylegan2.checkpoint import load_generator
+from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.inversion import Inversion
+from inversion.chain.inverter import InvertsPictures
+from inversion.directions.bank import DirectionBank, find_directions
+from inversion.directions.components import discover_directions
+from inversion.directions.errors import DirectionError
+from inversion.networks.checkpoint import load_aligner
+from inversion.optimise.search import Space, Tell
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
+from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import CheckpointError
-from stylegan2.generator import Generator
-from stylegan2.renderer import Renderer
+from stylegan2.network.generator import Generator
 
 OPTIMISATION_STEPS = 50  # in each space, of a photo's first fit where the model has no encoder
 

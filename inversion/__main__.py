@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from inversion.checkpoint import load_encoder, load_refiners
-from inversion.direction_target import DirectionTarget
-from inversion.direction_writing import save_directions
-from inversion.directions import imported_root
-from inversion.errors import DirectionError
-from inversion.foreign_directions import read_directions
-from inversion.linear import EditDirection
-from inversion.onnx_graphs import inversion_graphs, inversion_guide
+from inversion.chain.onnx_graphs import inversion_graphs, inversion_guide
+from inversion.directions.bank import imported_root
+from inversion.directions.errors import DirectionError
+from inversion.directions.foreign import read_directions
+from inversion.directions.linear import EditDirection
+from inversion.directions.target import DirectionTarget
+from inversion.directions.writing import save_directions
+from inversion.networks.checkpoint import load_encoder, load_refiners
 from inversion.published import load_published
 from inversion.published.onnx_graphs import published_graphs, published_guide
-from stylegan2.bundle import load_bundle
-from stylegan2.checkpoint import load_generator
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.opening import load_bundle
 from stylegan2.command import exit_status
 from stylegan2.errors import CheckpointError, ConfigError
-from stylegan2.onnx_files import OPSET, Graph, write_graphs
+from stylegan2.onnx.files import OPSET, Graph, write_graphs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

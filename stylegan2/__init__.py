@@ -1,10 +1,11 @@
 """StyleGAN2: the generator and its live renderer. Knows nothing of faces or user interfaces."""
 
-from stylegan2.bundle import AlignmentConfig, ModelBundle, load_bundle
-from stylegan2.checkpoint import load_generator, save_generator
-from stylegan2.config import GeneratorConfig
-from stylegan2.generator import Generator
-from stylegan2.renderer import Renderer
+from stylegan2.bundle.checkpoint import load_generator, save_generator
+from stylegan2.bundle.folder import AlignmentConfig, ModelBundle
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.engines.renderer import Renderer
+from stylegan2.network.config import GeneratorConfig
+from stylegan2.network.generator import Generator
 
 __all__ = [
     "AlignmentConfig",

@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inversion.published import check_encoder
-from stylegan2.bundle import AlignmentConfig, load_bundle
-from stylegan2.checkpoint import file_sha256, load_generator
-from stylegan2.command import exit_status
-from stylegan2.conversion import (
+from stylegan2.bundle.checkpoint import file_sha256, load_generator
+from stylegan2.bundle.conversion import (
     ASSUMED_ALIGNMENT,
     UNKNOWN_LICENCE,
     bundle_around,
     convert_file,
     runs_here,
 )
+from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.command import exit_status
 from stylegan2.layouts.loading import check_generator
 from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.report import describe
 from stylegan2.layouts.rosinality import channel_multiplier
 from stylegan2.layouts.writing import save_rosinality
-from stylegan2.onnx_files import OPSET, write_graphs
-from stylegan2.onnx_graphs import GENERATOR_GUIDE, generator_graphs
+from stylegan2.onnx.files import OPSET, write_graphs
+from stylegan2.onnx.graphs import GENERATOR_GUIDE, generator_graphs
 from stylegan2.reading import read_document
 
 

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from editor.landmarks import FaceDetector
+from editor.face.landmarks import FaceDetector
 from editor.pipeline import Editor
-from inversion.components import discover_directions
-from inversion.config import EncoderConfig
-from inversion.directions import DirectionBank
-from inversion.feature_renderer import FeatureRenderer
-from inversion.inverter import Inverter
-from inversion.linear import EditDirection
-from inversion.w_encoder import WEncoder
-from stylegan2.bundle import AlignmentConfig
-from stylegan2.config import GeneratorConfig
-from stylegan2.generator import Generator
-from stylegan2.renderer import Renderer
-from tests.refiners import tiny_refiners
+from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.inverter import Inverter
+from inversion.directions.bank import DirectionBank
+from inversion.directions.components import discover_directions
+from inversion.directions.linear import EditDirection
+from inversion.networks.config import EncoderConfig
+from inversion.networks.w_encoder import WEncoder
+from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.engines.renderer import Renderer
+from stylegan2.network.config import GeneratorConfig
+from stylegan2.network.generator import Generator
+from tests.helpers.refiners import tiny_refiners
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -19,8 +19,9 @@ from PIL import Image
 
 import app
 from stylegan2 import AlignmentConfig, Generator, GeneratorConfig
-from stylegan2.bundle import load_bundle, save_bundle
-from tests.browser_visitor import (
+from stylegan2.bundle.folder import save_bundle
+from stylegan2.bundle.opening import load_bundle
+from tests.helpers.browser_visitor import (
     CHROMIUM,
     FAKE_CAMERA,
     PATIENCE,

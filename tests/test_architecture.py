@@ -64,7 +64,7 @@ def test_files_are_short(path):
         ("openvino", {"stylegan2"}),
         ("webdataset", {"train"}),
         ("onnx", {"train"}),
-        ("onnxruntime", set()),  # by name only, where it is there: see `stylegan2.onnx_files`
+        ("onnxruntime", set()),  # by name only, where it is there: see `stylegan2.onnx.files`
     ],
 )
 def test_libraries_stay_in_their_homes(library, homes):
@@ -86,4 +86,4 @@ def test_no_checkpoint_can_run_code():
 
 def test_only_one_place_names_the_bundled_model():
     naming = [name_of(path) for path in SOURCES if "faces128" in path.read_text(encoding="utf-8")]
-    assert naming == ["stylegan2.bundle"]
+    assert naming == ["stylegan2.bundle.opening"]

@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from inversion.directions import DIRECTIONS_ROOT
+from inversion.directions.bank import DIRECTIONS_ROOT
 from stylegan2.errors import StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
-from train.config import ContrastiveConfig, InversionConfig
-from train.directions_config import DirectionsConfig
-from train.evaluate_command import add_evaluate
-from train.generator_config import GeneratorTrainingConfig
-from train.hardware import keep_compiled
-from train.install import install, plan_installation
-from train.loop import Stage, training_loop
-from train.memory import keep_memory
-from train.processes import is_main, leaving_together
-from train.refinement_config import RefinementConfig
-from train.run_folder import claim_folder
-from train.stop import SIGNAL_EXIT
+from train.core.config import ContrastiveConfig, InversionConfig
+from train.core.hardware import keep_compiled
+from train.core.install import install, plan_installation
+from train.core.loop import Stage, training_loop
+from train.core.memory import keep_memory
+from train.core.processes import is_main, leaving_together
+from train.core.run_folder import claim_folder
+from train.core.stop import SIGNAL_EXIT
+from train.directions.config import DirectionsConfig
+from train.evaluate.command import add_evaluate
+from train.gan.config import GeneratorTrainingConfig
+from train.refiners.config import RefinementConfig
 
 Config = TypeVar("Config", ContrastiveConfig, GeneratorTrainingConfig, InversionConfig, RefinementConfig)
 
@@ -97,7 +97,7 @@ def _train(build: Callable[[Config], Stage], config: Config, *, resume: bool) ->
 
 def _directions(options: argparse.Namespace) -> int:
     # Nothing else of training looks for faces: it shall neither need nor wait for the landmark library.
-    from train.directions import discover
+    from train.directions.search import discover
 
     config = read_settings(options.config, DirectionsConfig, options.set)
     claim_folder("out", config.out or DIRECTIONS_ROOT)

@@ -9,37 +9,38 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from inversion.backbone import ResidualBlock
-from inversion.checkpoint import load_aligner, load_encoder, load_refiners
-from inversion.config import EncoderConfig, RefinerConfig
-from inversion.contrastive import ContrastiveAligner
-from inversion.directions import DIRECTIONS_ROOT, find_directions
-from inversion.refiners import Refiners
-from inversion.w_encoder import WEncoder
+from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
+from inversion.networks.backbone import ResidualBlock
+from inversion.networks.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.networks.config import EncoderConfig, RefinerConfig
+from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.refiners import Refiners
+from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.bundle import ModelBundle, load_bundle
-from stylegan2.checkpoint import load_generator
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.folder import ModelBundle
+from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import ConfigError
 from stylegan2.image import shrink
-from train.alignment_loss import AlignmentLoss
-from train.config import ContrastiveConfig, InversionConfig
-from train.contrastive import ContrastiveStage
-from train.data import ImageSource, find_images
-from train.discriminator import Discriminator
-from train.generator_config import GeneratorTrainingConfig
-from train.generator_stage import GanNetworks, GeneratorStage
-from train.growth import inherit_discriminator, take_over
-from train.hardware import to_channels_last
-from train.identity import load_identity
-from train.inversion import InversionStage, Networks
-from train.pairs import sample_w
-from train.perceptual import has_packaged_weights, load_perceptual
-from train.processes import is_main, training_device
-from train.refinement import RefinementStage
-from train.refinement_config import RefinementConfig
-from train.refinement_terms import RefinementNetworks
-from train.seeds import Stream, positioned_generator
-from train.sketch import fit_sketch
+from train.contrastive.stage import ContrastiveStage
+from train.core.config import ContrastiveConfig, InversionConfig
+from train.core.hardware import to_channels_last
+from train.core.processes import is_main, training_device
+from train.core.seeds import Stream, positioned_generator
+from train.data.images import ImageSource, find_images
+from train.data.pairs import sample_w
+from train.encoder.stage import InversionStage, Networks
+from train.gan.config import GeneratorTrainingConfig
+from train.gan.discriminator import Discriminator
+from train.gan.growth import inherit_discriminator, take_over
+from train.gan.stage import GanNetworks, GeneratorStage
+from train.losses.alignment import AlignmentLoss
+from train.losses.identity import load_identity
+from train.losses.perceptual import has_packaged_weights, load_perceptual
+from train.refiners.config import RefinementConfig
+from train.refiners.sketch import fit_sketch
+from train.refiners.stage import RefinementStage
+from train.refiners.terms import RefinementNetworks
 
 Report = Callable[[str], None]  # receives one line per event
 SPREAD_SAMPLES = 8192  # latents behind w_std: its error is then far below one percent

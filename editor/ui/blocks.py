@@ -9,13 +9,13 @@ from typing import Any, cast
 import gradio as gr
 
 from editor.pipeline import Editor
-from editor.ui.api import EditAPI, spoken
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.model_picker import ModelPicker, OpenModel
 from editor.ui.page import API_NAME, Page, PhotoInput
+from editor.ui.serving.api import EditAPI, spoken
 from editor.ui.stage import ASSETS, build_stage
-from inversion.linear import EditDirection
+from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
 
 KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
@@ -136,7 +136,7 @@ class Built:
 
 
 def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
-    """The app around `editor`; `editor.ui.launching.launch` serves it.
+    """The app around `editor`; `editor.ui.serving.launching.launch` serves it.
 
     Args:
         editor: Of the model that the app starts with.

@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.photo import load_photo
+from editor.photo.reading import load_photo
 from editor.pipeline import Editor
 from editor.ui.stage import ASSETS, jpeg_uri
 

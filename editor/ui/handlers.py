@@ -9,13 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from editor.export import encode_png
+from editor.photo.export import encode_png
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
-from editor.ui.api import check_space, check_strengths
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.examples import Example, make_examples
-from editor.ui.gate import BusyError, Gate, GivenUpError
 from editor.ui.messages import (
     MODEL_CHANGED,
     NO_FACE_YET,
@@ -25,9 +23,11 @@ from editor.ui.messages import (
     gains_of,
     problem,
 )
+from editor.ui.serving.api import check_space, check_strengths
+from editor.ui.serving.gate import BusyError, Gate, GivenUpError
 from editor.ui.stage import SPACE_LABELS, SpaceView, data_uri, face_value, jpeg_uri
 from editor.ui.store import Visit, VisitStore
-from inversion.search import Progress
+from inversion.optimise.search import Progress
 from stylegan2.errors import StyleGANError
 
 InUse = tuple[Editor, list[Example], int]  # editor, its examples, how often the model was changed

@@ -5,12 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from editor.hub import Report
+from editor.model.hub import Report
 from editor.pipeline import Editor
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.handlers import Handlers
-from editor.ui.memory import give_memory_back
 from editor.ui.messages import VISIT_OVER, problem
+from editor.ui.serving.memory import give_memory_back
 
 OpenModel = Callable[[str, Report], Editor]
 Updates = tuple[Any, Any, Any, Any, Any]  # generation, card, footer, stage, status line

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.fit import Fit
+from editor.face.fit import Fit
 
 ASSETS = Path(__file__).parent / "assets"
 JPEG_QUALITY = 95  # of frames; what is saved is PNG

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.attention import to_map, to_tokens
+from inversion.networks.attention import to_map, to_tokens
+from inversion.networks.reference_attention import ReferenceCrossAttention, fold
 from inversion.published.config import COARSE_STYLES, MIDDLE_STYLES, PublishedConfig
 from inversion.published.heads import (
     COARSE_STEPS,
@@ -18,7 +19,6 @@ from inversion.published.heads import (
     MapToStyle,
 )
 from inversion.published.trunk import Pyramid, PyramidEncoder, TrunkEncoder
-from inversion.reference_attention import ReferenceCrossAttention, fold
 from stylegan2.checks import check_shape
 
 _LEVEL_STEPS = (COARSE_STEPS, MIDDLE_STEPS, FINE_STEPS)

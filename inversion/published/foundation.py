@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inversion.inversion import Inversion
+from inversion.chain.inversion import Inversion
 from inversion.published.encoders import Look
 from inversion.published.model import PublishedModel
 

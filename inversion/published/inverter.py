@@ -5,19 +5,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inversion.feature_renderer import Feature, FeatureRenderer
-from inversion.inversion import Inversion
-from inversion.optimise import OptimiseConfig
+from inversion.chain.feature_renderer import Feature, FeatureRenderer
+from inversion.chain.inversion import Inversion
+from inversion.optimise.inversion import refine_inversion
+from inversion.optimise.latents import OptimiseConfig
+from inversion.optimise.search import Tell
 from inversion.published.encoders import Look
 from inversion.published.foundation import ClcaeFoundation
 from inversion.published.model import PublishedModel
-from inversion.refinement import refine_inversion
-from inversion.search import Tell
 from stylegan2.checks import check_shape
-from stylegan2.engine import choose_device
-from stylegan2.generator import Generator
+from stylegan2.engines.engine import choose_device
+from stylegan2.engines.live import LiveEngine
 from stylegan2.image import from_uint8
-from stylegan2.live_engine import LiveEngine
+from stylegan2.network.generator import Generator
 
 
 class PublishedInverter:

@@ -12,11 +12,11 @@ from inversion.published.contrastive import ContrastiveImageEncoder, Contrastive
 from inversion.published.encoders import ClcaeEncoder, build_encoder
 from inversion.published.model import PublishedModel
 from stylegan2.checks import check_finite
-from stylegan2.config import GeneratorConfig
 from stylegan2.errors import CheckpointError
-from stylegan2.generator import Generator
 from stylegan2.layouts import Found, recognise
 from stylegan2.layouts.translation import W_AVG
+from stylegan2.network.config import GeneratorConfig
+from stylegan2.network.generator import Generator
 from stylegan2.reading import read_document
 
 _NAMED = 4  # entries that an error names; their number is told too

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inversion.optimise.search import Space
 from inversion.published.config import NAMES, PublishedConfig
 from inversion.published.encoders import ClcaeEncoder, Look, Offsets, PublishedEncoder
-from inversion.search import Space
 from stylegan2.checks import check_shape
-from stylegan2.generator import Generator
 from stylegan2.image import from_uint8
+from stylegan2.network.generator import Generator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.feature_synthesis import Activation, FeatureSynthesis
+from inversion.chain.feature_synthesis import Activation, FeatureSynthesis
 from inversion.published.model import PublishedModel
-from stylegan2.folded import FoldedSynthesis
-from stylegan2.generator import Generator
-from stylegan2.onnx_files import EXAMPLES, Graph
-from stylegan2.onnx_graphs import GENERATOR_GUIDE, generator_graphs
+from stylegan2.network.folded import FoldedSynthesis
+from stylegan2.network.generator import Generator
+from stylegan2.onnx.files import EXAMPLES, Graph
+from stylegan2.onnx.graphs import GENERATOR_GUIDE, generator_graphs
 
 
 class _Encoder(nn.Module):

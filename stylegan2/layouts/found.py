@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
-from stylegan2.config import GeneratorConfig
+from stylegan2.network.config import GeneratorConfig
 
 State: TypeAlias = dict[str, Tensor]
 Layout = Literal[

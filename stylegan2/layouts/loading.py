@@ -6,10 +6,10 @@ from pathlib import Path
 
 from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError
-from stylegan2.generator import Generator
 from stylegan2.layouts.found import Found, Layout
 from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.translation import W_AVG
+from stylegan2.network.generator import Generator
 from stylegan2.reading import read_document
 
 MEAN_SAMPLES = 10_000  # latents z that a missing mean of W is computed from

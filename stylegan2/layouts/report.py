@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stylegan2.config import GeneratorConfig
 from stylegan2.layouts.found import Found
 from stylegan2.layouts.loading import MEAN_SAMPLES, MEAN_SEED
+from stylegan2.network.config import GeneratorConfig
 
 # Settings by which people tell one checkpoint from another.
 _INTERESTING = (

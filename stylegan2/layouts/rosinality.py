@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylegan2.config import GeneratorConfig
 from stylegan2.layouts.found import Layout, State
 from stylegan2.layouts.translation import (
     LAYER_LEAVES,
@@ -19,6 +18,7 @@ from stylegan2.layouts.translation import (
     resolutions_up_to,
     translate,
 )
+from stylegan2.network.config import GeneratorConfig
 from stylegan2.ops.upfirdn2d import FIR_TAPS
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.config import GeneratorConfig
 from stylegan2.errors import CheckpointError, ConfigError
-from stylegan2.generator import Generator
 from stylegan2.layouts.found import State
+from stylegan2.network.config import GeneratorConfig
+from stylegan2.network.generator import Generator
 from stylegan2.ops.upfirdn2d import FIR_TAPS
 
 LAYER_LEAVES = ("weight", "bias", "affine.weight", "affine.bias", "noise_strength")

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from stylegan2.errors import CheckpointError
-from stylegan2.generator import Generator
 from stylegan2.layouts.rosinality import to_rosinality
+from stylegan2.network.generator import Generator
 
 
 def save_rosinality(generator: Generator, path: str | Path, *, force: bool = False) -> None:

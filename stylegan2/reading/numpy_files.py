@@ -6,15 +6,15 @@ import zlib
 
 from torch import Tensor
 
-from stylegan2.reading.budget import SLACK_BYTES, Budget
 from stylegan2.reading.document import Tree
 from stylegan2.reading.errors import UnreadableFileError, UnsafeFileError, shown
-from stylegan2.reading.finish import finish
-from stylegan2.reading.inert import Reading
-from stylegan2.reading.machine import run_pickle
-from stylegan2.reading.numpy_calls import dtype as numpy_dtype
+from stylegan2.reading.pickle.budget import SLACK_BYTES, Budget
+from stylegan2.reading.pickle.finish import finish
+from stylegan2.reading.pickle.inert import Reading
+from stylegan2.reading.pickle.machine import run_pickle
+from stylegan2.reading.pickle.numpy_calls import dtype as numpy_dtype
+from stylegan2.reading.pickle.values import Array
 from stylegan2.reading.tensors import array_value, checked_shape, numpy_itemsize
-from stylegan2.reading.values import Array
 from stylegan2.reading.zip_members import DEFLATED, STORED, Member
 
 MAX_RATIO = 20  # unpacked to packed bytes of an archive; float weights reach 1.1

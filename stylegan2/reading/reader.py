@@ -7,13 +7,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from stylegan2.reading.budget import Budget
 from stylegan2.reading.document import Container, Document, Tree
 from stylegan2.reading.errors import UnreadableFileError, UnsafeFileError, shown
-from stylegan2.reading.finish import finish
-from stylegan2.reading.inert import Reading
-from stylegan2.reading.machine import run_pickle
 from stylegan2.reading.numpy_files import read_npy, read_npz
+from stylegan2.reading.pickle.budget import Budget
+from stylegan2.reading.pickle.finish import finish
+from stylegan2.reading.pickle.inert import Reading
+from stylegan2.reading.pickle.machine import run_pickle
 from stylegan2.reading.sniff import sniff
 from stylegan2.reading.tensors import DTYPES
 from stylegan2.reading.torch_files import is_torch_zip, torch_legacy, torch_zip

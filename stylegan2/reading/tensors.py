@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan2.reading.budget import Budget
 from stylegan2.reading.errors import UnreadableFileError, UnsafeFileError, shown
-from stylegan2.reading.values import Array, Dtype, Storage, View
+from stylegan2.reading.pickle.budget import Budget
+from stylegan2.reading.pickle.values import Array, Dtype, Storage, View
 
 MAX_RANK = 8
 MAX_NUMEL = 1 << 48

@@ -4,10 +4,10 @@ import struct
 from typing import Any
 
 from stylegan2.reading.errors import UnreadableFileError, UnsafeFileError, shown
-from stylegan2.reading.inert import Reading
-from stylegan2.reading.machine import run_pickle
+from stylegan2.reading.pickle.inert import Reading
+from stylegan2.reading.pickle.machine import run_pickle
+from stylegan2.reading.pickle.values import Name, Storage
 from stylegan2.reading.tensors import MAX_NUMEL, STORAGES
-from stylegan2.reading.values import Name, Storage
 from stylegan2.reading.zip_members import STORED, Member
 
 PROTOCOL = 1001

@@ -1,7 +1,7 @@
 """Window: the file that `pickletools.genops` reads, over bytes that are there, with bounds on each read."""
 
-from stylegan2.reading.budget import Budget
 from stylegan2.reading.errors import UnreadableFileError, UnsafeFileError
+from stylegan2.reading.pickle.budget import Budget
 
 MAX_TEXT_BYTES = 32 << 20  # of one string; text can take four times its length in memory
 MAX_INTEGER_BYTES = 32

@@ -3,8 +3,8 @@
 import struct
 from dataclasses import dataclass
 
-from stylegan2.reading.budget import Budget
 from stylegan2.reading.errors import UnreadableFileError, UnsafeFileError, shown
+from stylegan2.reading.pickle.budget import Budget
 
 STORED, DEFLATED = 0, 8
 MAX_MEMBERS = 20_000

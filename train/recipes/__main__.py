@@ -5,10 +5,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from stylegan2.engine import choose_device
+from stylegan2.engines.engine import choose_device
 from stylegan2.errors import StyleGANError
-from train.data import find_images
-from train.hardware import has_native_bfloat16
+from train.core.hardware import has_native_bfloat16
+from train.data.images import find_images
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,73 @@
+"""Where the networks that know faces expect them: the ArcFace crop, seen from an aligned picture."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.checks import check_shape
+from stylegan2.image import shrink
+
+CROP_SIDE = 112  # pixels, input of the ArcFace family
+# Five-point template of the 112 px ArcFace crop (Deng et al. 2019, arXiv:1801.07698), x and y in pixels, the
+# points at the image's left first; the nose is not needed.
+TEMPLATE_EYES = ((38.2946, 51.6963), (73.5318, 51.5014))
+TEMPLATE_MOUTH = ((41.5493, 92.3655), (70.7299, 92.2041))
+
+
+def template_in_crop(alignment: AlignmentConfig) -> Tensor:
+    """Similarity from the 112 px template to an aligned crop.
+
+    The crop's canonical eyes and mouth are those of the template: the crop's rule, applied to the template's
+    own points, gives the square that the crop occupies in the template's frame. With `ea` the middle of the
+    eyes, `e2e` from eye to eye and `e2m` from `ea` to the middle of the mouth, the FFHQ rule is (Karras et
+    al. 2019, arXiv:1812.04948, appendix)
+
+        x = e2e - rot90(e2m), scaled to length max(2 |e2e|, 1.8 |e2m|)
+        y = rot90(x),  rot90((a, b)) = (-b, a)
+
+    and the crop is the square  ea + center * e2m +- scale * x +- scale * y.
+
+    Returns:
+        Affine matrix [2, 3], float64: template position (x, y, 1) in pixels, integers at pixel centres, to
+        crop position (u, v), where -1 and 1 are the crop's outer edges.
+    """
+    eyes = torch.tensor(TEMPLATE_EYES, dtype=torch.float64)
+    mouth = torch.tensor(TEMPLATE_MOUTH, dtype=torch.float64)
+    e2e = eyes[1] - eyes[0]
+    e2m = mouth.mean(0) - eyes.mean(0)
+    x = e2e - _rot90(e2m)
+    x = x / x.norm() * torch.maximum(2 * e2e.norm(), 1.8 * e2m.norm()) * alignment.scale
+    y = _rot90(x)
+    c = eyes.mean(0) + alignment.center * e2m
+    rows = torch.stack([x, y]) / x.square().sum()
+    return torch.cat([rows, -(rows @ c)[:, None]], 1)
+
+
+def _rot90(vector: Tensor) -> Tensor:
+    return torch.stack([-vector[1], vector[0]])
+
+
+def warp_to_template(img: Tensor, to_crop: Tensor) -> Tensor:
+    """Bring aligned pictures to the ArcFace crop, reflecting what lies outside; differentiable.
+
+    Args:
+        img: Aligned square pictures [N, 3, R, R] in [-1, 1].
+        to_crop: From `template_in_crop` [2, 3].
+
+    Returns:
+        [N, 3, 112, 112] in [-1, 1].
+
+    Raises:
+        ShapeError: `img` is not a batch of squares.
+    """
+    check_shape("img", img, "N", 3, img.shape[-1], img.shape[-1])
+    # Picture pixels under one crop pixel; from two on they are averaged first, against aliasing.
+    pitch = img.shape[3] * 0.5 * float(to_crop[0, :2].norm())
+    if pitch >= 2:
+        img = shrink(img, img.shape[3] // int(pitch))
+    steps = torch.arange(CROP_SIDE, device=img.device, dtype=img.dtype)
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    points = torch.stack([x, y, torch.ones_like(x)], -1)  # [112, 112, 3]
+    grid = (points @ to_crop.to(img.dtype).T)[None].expand(len(img), -1, -1, -1)
+    return F.grid_sample(img, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

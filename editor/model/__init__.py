@@ -1,0 +1,1 @@
+"""Models: where they come from, what opens them, and what is said of them."""

@@ -1,0 +1,233 @@
+"""Anything a visitor may hand over as a photo -> upright RGB pixels, or an error in plain words."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, features
+
+from editor.errors import ImageInputError
+from editor.photo.colour import Pixels, to_rgb
+from editor.photo.decoding import DECODER_ERRORS
+from editor.photo.jpeg_scans import check_scans
+from editor.photo.png_transparency import check_transparency, with_key
+from editor.photo.tiff import check_tiff, describe_unreadable_tiff
+
+MAX_PIXELS = 50_000_000
+# Decoders that hold the whole picture several times over: at the limit above they take more than a gigabyte.
+COSTLY_PIXELS = 24_000_000
+_COSTLY = ("WEBP", "GIF", "AVIF")
+MIN_SIDE = 32  # px; no face can be made out below
+MAX_ASPECT = 8  # longer over shorter side
+
+# Pillow opens some forty formats; each decoder is attack surface, so only those of photos are let in.
+_AVIF = ("AVIF",) if features.check("avif") else ()  # Pillow 11.3 on
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *_AVIF)  # the JPEG reader also takes MPO
+_ALLOWED = ", ".join(("allowed are JPEG, PNG, WebP, GIF, BMP, TIFF", *_AVIF))
+# How the files of these formats are called; those of a folder are chosen by it.
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
+)
+_HEAD_BYTES = 512
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SIGNATURES = (  # how files begin that are no readable picture: (pattern, what to call them)
+    (rb"%PDF", "a PDF document"),
+    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", "an SVG drawing"),
+    (rb"\s*<(!doctype html|html|head|body)", "an HTML page"),
+    (rb"....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", "a HEIC photo (export it as JPEG)"),
+    (rb"....ftypavi[fs]", "an AVIF picture that cannot be read here (export it as JPEG)"),
+    (rb"....ftyp", "a video"),
+    (rb"PK\x03\x04", "a zip archive or office document"),
+    (rb"\xff\xd8\xff", "a damaged or truncated JPEG"),
+    (rb"\x89PNG", "a damaged or truncated PNG"),
+    (rb"GIF8", "a damaged or truncated GIF"),
+    (rb"RIFF....WEBP", "a damaged or truncated WebP"),
+    (rb"BM", "a damaged or truncated BMP"),
+    (rb"II[*+]\x00|MM\x00[*+]", "a damaged or truncated TIFF"),
+)
+
+
+def load_photo(
+    source: str | Path | bytes | Image.Image | npt.NDArray[Any],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = MIN_SIDE,
+    name: str = "photo",
+) -> Pixels:
+    """Read a photo, turn it upright by its EXIF tag, and give it as RGB.
+
+    The one reader of pictures: the app, training and evaluation see the same pixels of a file. Of an
+    animation or a multi-picture file the first frame is taken. Transparency is laid on white, deep greyscale
+    is scaled, an embedded colour profile is followed where it is usable (`editor.photo.colour.to_rgb`).
+
+    Args:
+        source: A file's path, the bytes of a file, a Pillow image, or an array [H, W], [H, W, 3] or
+            [H, W, 4] uint8 (grey, RGB, RGBA). It is not changed.
+        max_pixels: Largest width times height; a larger picture is refused from its header, undecoded.
+        min_side: Smallest width and height, pixels.
+        name: What to call the picture in a message; the name of a file is added.
+
+    Returns:
+        Pixels [H, W, 3] uint8 RGB, contiguous, sharing no memory with `source`; both sides at least
+        `min_side`, the longer at most 8 times the shorter.
+
+    Raises:
+        ImageInputError: There is no such file, it is no picture of an allowed format, it is damaged, its
+            samples are of a kind that cannot be read right, or its size is outside the bounds above.
+    """
+    with _opened(source, max_pixels, name) as (image, called):
+        if image.format in _COSTLY:
+            max_pixels = min(max_pixels, COSTLY_PIXELS)
+        _check_size(called, image.size, max_pixels, min_side)
+        check_scans(called, image)
+        check_tiff(called, image)
+        key = check_transparency(called, image)
+        try:
+            image.load()
+            return _upright(to_rgb(with_key(image, key)), _orientation(image))
+        except DECODER_ERRORS as error:
+            kind = f"{image.format or 'image'} of mode {image.mode}"
+            advice = "it is damaged, truncated or of a rare kind; export it again as JPEG or PNG"
+            raise ImageInputError(f"{called} cannot be decoded ({kind}: {error}); {advice}") from error
+
+
+def check_pixels(name: str, pixels: npt.NDArray[Any]) -> None:
+    """Raise `ImageInputError` unless `pixels` is [H, W, 3] uint8 with at least one pixel.
+
+    Args:
+        name: What to call the array in the message.
+        pixels: The array to look at.
+    """
+    if not isinstance(pixels, np.ndarray):
+        raise ImageInputError(f"{name}: got {type(pixels).__name__}, expected an array [H, W, 3] uint8")
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise ImageInputError(f"{name}: got {_describe_array(pixels)}, expected [H, W, 3] uint8")
+
+
+def _describe_array(pixels: npt.NDArray[Any]) -> str:
+    return f"an array {list(pixels.shape)} {pixels.dtype}"
+
+
+def _image_of_array(pixels: npt.NDArray[Any], name: str) -> Image.Image:
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not fits or pixels.size == 0:
+        allowed = "[H, W], [H, W, 3] or [H, W, 4] uint8"
+        raise ImageInputError(f"{name}: got {_describe_array(pixels)}, expected {allowed}")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+@contextmanager
+def _opened(source: object, max_pixels: int, name: str) -> Iterator[tuple[Image.Image, str]]:
+    """The image of `source`, header read only, and its name in messages; closed here if opened here."""
+    if isinstance(source, np.ndarray):
+        yield _image_of_array(source, name), name
+    elif isinstance(source, Image.Image):
+        yield source, name
+    elif isinstance(source, bytes):
+        if not source:
+            raise ImageInputError(f"{name} is empty (0 bytes); {_ALLOWED}")
+        with _open_header(name, io.BytesIO(source), source[:_HEAD_BYTES], max_pixels) as image:
+            yield image, name
+    elif isinstance(source, str | Path):
+        called = f"{name} '{Path(source).name or source}'"
+        head = _read_head(called, Path(source))
+        with Path(source).open("rb") as file, _open_header(called, file, head, max_pixels) as image:
+            yield image, called
+    else:
+        found = type(source).__name__
+        raise ImageInputError(f"{name}: got {found}, expected a path, bytes, a Pillow image or an array")
+
+
+def _open_header(name: str, stream: BinaryIO, head: bytes, max_pixels: int) -> Image.Image:
+    try:
+        return Image.open(stream, formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Pillow's own limit, three times ours, comes before the size can be asked for: only its text has it.
+        pixels = re.search(r"\d+", str(error))
+        megapixels = f"{int(pixels.group()) / 1e6:.0f}" if pixels else "too many"
+        limit = f"at most {max_pixels / 1e6:g} megapixels are allowed"
+        raise ImageInputError(f"{name} has {megapixels} megapixels; {limit}") from error
+    except DECODER_ERRORS as error:  # UnidentifiedImageError among them
+        stream.seek(0)
+        found = describe_unreadable_tiff(stream) if head.startswith(_TIFF_HEADS) else None
+        raise ImageInputError(f"{name} is {found or f'{_describe(head)}; {_ALLOWED}'}") from error
+
+
+def _read_head(name: str, path: Path) -> bytes:
+    """The first bytes of a file that can be read, is an ordinary one and is not empty."""
+    if "\0" in str(path):  # the system functions raise a bare ValueError
+        raise ImageInputError(f"{name}: no such file")
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # a pipe or a device could block or never end
+            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise ImageInputError(f"{name} is {kind}, expected a picture file; {_ALLOWED}")
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError as error:
+        raise ImageInputError(f"{name}: no such file") from error
+    except OSError as error:  # no permission, an over-long name
+        raise ImageInputError(f"{name} cannot be opened ({error.strerror})") from error
+    if not head:
+        raise ImageInputError(f"{name} is empty (0 bytes); {_ALLOWED}")
+    return head
+
+
+def _describe(head: bytes) -> str:
+    for pattern, what in _SIGNATURES:
+        if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
+            return what
+    printable = sum(byte >= 0x20 or byte in b"\t\r\n" for byte in head)
+    is_text = b"\0" not in head and printable == len(head) and _is_utf8(head)
+    return "text" if is_text else "no picture that can be recognised"
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4  # a character cut at the end of the head
+    return True
+
+
+def _check_size(name: str, size: tuple[int, int], max_pixels: int, min_side: int) -> None:
+    width, height = size
+    found = f"{name} is {width}x{height} px"
+    if width * height > max_pixels:
+        limit = f"at most {max_pixels / 1e6:g} megapixels are allowed"
+        raise ImageInputError(f"{found}, {width * height / 1e6:.1f} megapixels; {limit}")
+    if min(size) < min_side:
+        raise ImageInputError(f"{found}; both sides must be at least {min_side} px")
+    if max(size) > MAX_ASPECT * min(size):
+        limit = f"the longer side may be at most {MAX_ASPECT} times the shorter"
+        raise ImageInputError(f"{found}, {max(size) / min(size):.3g} to 1; {limit}")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except DECODER_ERRORS:  # damaged EXIF data say nothing about the picture itself
+        return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo EXIF orientation 2..8; the result is contiguous."""
+    turned = {
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2),
+        6: np.rot90(pixels, -1),
+        7: pixels[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(pixels),
+    }.get(orientation, pixels)
+    return np.ascontiguousarray(turned)

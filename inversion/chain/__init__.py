@@ -1,0 +1,1 @@
+"""The chain from a cropped face to its latents and its picture, and the engines that run it."""

@@ -1,0 +1,236 @@
+"""DirectionBank: reads and validates a folder of edit directions."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from inversion.directions.errors import DirectionError
+from inversion.directions.linear import EditDirection, apply_direction, check_strength
+from stylegan2.bundle.checkpoint import read_safetensors
+from stylegan2.checks import check_finite
+from stylegan2.engines.cache import cache_folder
+from stylegan2.errors import CheckpointError
+from stylegan2.reading.listing import read_listing
+
+MANIFEST = "manifest.yaml"
+DIRECTIONS_ROOT = Path(__file__).resolve().parents[2] / "directions"
+UNIT_TOLERANCE = 1e-3  # half precision on disk
+MEAN = "{}.mean"  # tensor beside the direction of this name, where its rule is absolute
+RULES = ("offset", "absolute")  # see `apply_direction`; a manifest that says neither means the first
+
+
+class DirectionBank(Mapping[str, EditDirection]):
+    """The edits of one generator, by name, in the manifest's order."""
+
+    def __init__(self, directions: Mapping[str, EditDirection]) -> None:
+        self._directions = dict(directions)
+
+    def __getitem__(self, name: str) -> EditDirection:
+        """The direction called `name`.
+
+        Raises:
+            DirectionError: There is none.
+        """
+        if name not in self._directions:
+            have = ", ".join(sorted(self._directions)) or "none"
+            raise DirectionError(f"no direction {name!r}; have: {have}")
+        return self._directions[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a direction called `name`."""
+        return name in self._directions
+
+    def __iter__(self) -> Iterator[str]:
+        """Names in the manifest's order."""
+        return iter(self._directions)
+
+    def __len__(self) -> int:
+        """Number of directions."""
+        return len(self._directions)
+
+    def check(self, strengths: Mapping[str, float]) -> dict[str, float]:
+        """`strengths` by name with every name known and every number in range.
+
+        Raises:
+            DirectionError: An unknown name.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        return {name: check_strength(self[name], value) for name, value in strengths.items()}
+
+    def apply(self, ws: Tensor, strengths: Mapping[str, float], measured: Tensor | None = None) -> Tensor:
+        """Move `ws` [N, num_ws, w_dim] along each named direction by its strength, in standard deviations.
+
+        Coordinates of the absolute rule are those of the unedited styles, so that edits commute: of
+        `measured`, or of `ws` where that is None.
+
+        Raises:
+            DirectionError: An unknown name.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        edited = ws
+        for name, strength in strengths.items():
+            edited = apply_direction(
+                edited, self[name], strength, measured=ws if measured is None else measured
+            )
+        return edited
+
+    def split(self, strengths: Mapping[str, float], num_ws: int) -> tuple[Tensor | None, dict[str, float]]:
+        """What the named directions that move w as a whole do to it [1, w_dim], and the other strengths.
+
+        The first is None where no such direction is used.
+
+        Raises:
+            DirectionError: An unknown name.
+            StrengthError: A strength that is not a number in the direction's range.
+        """
+        offset, rest = None, {}
+        for name, strength in self.check(strengths).items():
+            edit = self[name]
+            if not edit.moves_w(num_ws):
+                rest[name] = strength
+            elif strength != 0:
+                step = strength * edit.sigma * edit.direction[None]
+                offset = step if offset is None else offset + step
+        return offset, rest
+
+
+def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_ws: int) -> DirectionBank:
+    """Read the manifest in `folder`; it must have been made for the generator with this hash.
+
+    Args:
+        folder: Holds `manifest.yaml` and the safetensors file that it names.
+        generator_sha256: Hash of the generator's weights file.
+        w_dim: Width of its styles.
+        num_ws: Number of its styles.
+
+    Raises:
+        CheckpointError: Missing or damaged files, or a direction that is not of unit norm and this width.
+        DirectionError: The directions belong to another generator.
+    """
+    file = Path(folder) / MANIFEST
+    manifest = _read_manifest(file)
+    owner = str(manifest.get("generator_sha256", ""))
+    if owner != generator_sha256:
+        raise DirectionError(
+            f"{file}: made for generator {owner[:12] or 'unknown'}..., not for {generator_sha256[:12]}...; "
+            "directions of one generator mean nothing in another"
+        )
+    weights = file.parent / Path(str(manifest.get("file"))).name
+    tensors = read_safetensors(weights)
+    check_finite(str(weights), tensors)
+    try:
+        entries = {
+            name: _read_direction(name, entry, tensors, num_ws)
+            for name, entry in manifest["directions"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
+    for name, entry in entries.items():
+        shape, norm = tuple(entry.direction.shape), longest(entry.direction)
+        absolute = entry.mean is not None
+        allowed = [(w_dim,)] if absolute else [(w_dim,), (num_ws, w_dim)]
+        if shape not in allowed or not abs(norm - 1) <= UNIT_TOLERANCE:
+            must = " or ".join(str(list(shape)) for shape in allowed)
+            raise CheckpointError(
+                f"{file}: {name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
+            )
+        if entry.mean is not None and entry.mean.shape != (w_dim,):
+            raise CheckpointError(
+                f"{file}: the mean of {name!r} has shape {list(entry.mean.shape)}; must be [{w_dim}]"
+            )
+    return DirectionBank(entries)
+
+
+def longest(direction: Tensor) -> float:
+    """L2 norm of a direction [w_dim], or of the longest of its rows [num_ws, w_dim]."""
+    return float(direction.norm(dim=-1).max())
+
+
+def imported_root() -> Path:
+    """Where `python -m inversion directions` keeps what it reads."""
+    return cache_folder() / "directions"
+
+
+def find_directions(generator_sha256: str, w_dim: int, num_ws: int, *roots: Path) -> DirectionBank:
+    """All directions below `roots` that were made for this generator; an empty bank where there are none.
+
+    A name that occurs again, in a later folder, gets that folder's name appended. Folders are read root by
+    root, in the order of their names.
+
+    Args:
+        generator_sha256: Hash of the generator's weights file.
+        w_dim: Width of its styles.
+        num_ws: Number of its styles.
+        roots: Their folders are looked at; none for `DIRECTIONS_ROOT` and `imported_root()`.
+
+    Raises:
+        CheckpointError: A manifest that cannot be read.
+    """
+    found: dict[str, EditDirection] = {}
+    for root in roots or (DIRECTIONS_ROOT, imported_root()):
+        for file in sorted(root.glob(f"*/{MANIFEST}")):
+            if owner_of(file) == generator_sha256:
+                bank = load_directions(file.parent, generator_sha256, w_dim, num_ws)
+                for edit in bank.values():
+                    fresh = _renamed(edit, file.parent.name, found)
+                    found[fresh.name] = fresh
+    return DirectionBank(found)
+
+
+def _renamed(edit: EditDirection, folder: str, taken: Mapping[str, EditDirection]) -> EditDirection:
+    if edit.name not in taken:
+        return edit
+    name = f"{edit.name}-{folder}"
+    number = 2
+    while name in taken:
+        name, number = f"{edit.name}-{folder}-{number}", number + 1
+    return replace(edit, name=name, label=f"{edit.label} ({folder})")
+
+
+def owner_of(file: Path) -> str:
+    """Hash of the generator that a manifest is for; empty where it names none.
+
+    Raises:
+        CheckpointError: A manifest that cannot be read.
+    """
+    return str(_read_manifest(file).get("generator_sha256", ""))
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such file; a folder of directions holds a {MANIFEST}")
+    return read_listing(file)
+
+
+def _read_direction(
+    name: str, entry: Mapping[str, Any], tensors: Mapping[str, Tensor], num_ws: int
+) -> EditDirection:
+    vector = tensors[name].float()
+    norm = longest(vector)
+    rule = entry.get("rule", RULES[0])
+    if rule not in RULES:
+        raise ValueError(f"{name}: rule {rule!r}; must be one of {', '.join(RULES)}")
+    first, last = entry.get("layers", (0, num_ws))
+    low, high = entry["range"]
+    bounded = -math.inf < low <= 0 <= high < math.inf
+    if not 0 <= first < last <= num_ws or not bounded or not 0 < entry["sigma"] < math.inf:
+        raise ValueError(
+            f"{name}: layers {[first, last]}, range {[low, high]} or sigma {entry['sigma']} out of bounds"
+        )
+    return EditDirection(
+        name=name,
+        label=str(entry["label"]),
+        group=str(entry["group"]),
+        low=str(entry["low"]),
+        high=str(entry["high"]),
+        direction=vector / norm if abs(norm - 1) <= UNIT_TOLERANCE else vector,
+        sigma=float(entry["sigma"]),
+        range=(float(low), float(high)),
+        layers=(int(first), int(last)),
+        effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
+        mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+    )

@@ -1,0 +1,104 @@
+"""Linear edits: move styles along a direction."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from inversion.directions.errors import StrengthError
+from stylegan2.checks import check_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditDirection:
+    """One edit of W or W+."""
+
+    name: str  # key, for example "smile"
+    label: str  # what the slider says
+    group: str  # heading that it stands under
+    low: str  # what negative strengths do, in a word or two
+    high: str  # what positive strengths do
+    # n [w_dim], unit L2 norm; or one a layer [num_ws, w_dim], of which the longest has unit L2 norm: layers
+    # move by different amounts.
+    direction: Tensor
+    # One unit of strength, a length in W: the standard deviation of w along n, or as the manifest says.
+    sigma: float
+    range: tuple[float, float]  # allowed strengths, in standard deviations
+    layers: tuple[int, int]  # styles that move: first, and one past the last
+    # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.
+    effects: Mapping[str, float] = field(default_factory=dict, hash=False)
+    # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.
+    # None: strength is an offset.
+    mean: Tensor | None = None
+
+    def moves_w(self, num_ws: int) -> bool:
+        """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""
+        return self.mean is None and self.direction.ndim == 1 and self.layers == (0, num_ws)
+
+
+def check_strength(direction: EditDirection, strength: float) -> float:
+    """Return `strength` if it is a number within the direction's range.
+
+    Raises:
+        StrengthError: Not a finite number, or outside the range.
+    """
+    low, high = direction.range
+    allowed = f"[{low:g}, {high:g}]"
+    number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    if not number or (isinstance(strength, float) and not math.isfinite(strength)):
+        found = repr(strength) if isinstance(strength, float) else f"a {type(strength).__name__}"
+        raise StrengthError(f"strength of {direction.name!r}: {found} is not a number; must be in {allowed}")
+    if not low <= strength <= high:
+        shown = f"{strength:g}" if abs(strength) < 1e300 else "a huge number"
+        raise StrengthError(f"strength of {direction.name!r}: {shown} is outside {allowed}")
+    return float(strength)
+
+
+def apply_direction(
+    ws: Tensor, direction: EditDirection, strength: float, measured: Tensor | None = None
+) -> Tensor:
+    """Move styles along a direction, on its layers.
+
+    An offset, as in InterFaceGAN (arXiv:1907.10786), unless the direction has a mean:
+
+        ws + strength * sigma * n
+
+    With a mean, the absolute rule in which GANSpace's components (arXiv:2004.02546) are used by e4e
+    (arXiv:2102.02766): strength is the coordinate to go to, and the first style says where ws is now,
+
+        coord = <ws_0 - mean, n> / sigma,  ws + (strength - coord) * sigma * n
+
+    so that a second edit by the same strength changes nothing where layer 0 is among the layers.
+
+    Args:
+        ws: Styles [N, num_ws, w_dim].
+        direction: What to change.
+        strength: How far, in standard deviations of w along n. 0 returns `ws` itself under either rule: it is
+            the slider's rest, and not the coordinate 0.
+        measured: Styles whose coordinate the absolute rule takes, the shape of `ws`; None for `ws`.
+
+    Returns:
+        [N, num_ws, w_dim]; `ws` is not written to.
+
+    Raises:
+        ShapeError: `ws` or `measured` has another shape.
+        StrengthError: `strength` is not a number in the direction's range.
+    """
+    strength = check_strength(direction, strength)
+    n = direction.direction.to(ws)
+    check_shape("ws", ws, "N", "num_ws" if n.ndim == 1 else len(n), n.shape[-1])
+    if strength == 0:
+        return ws
+    step = strength * direction.sigma
+    first, last = direction.layers
+    out = ws.clone()
+    if direction.mean is None:
+        out[:, first:last] += step * (n if n.ndim == 1 else n[first:last])
+        return out
+    start = ws if measured is None else measured
+    check_shape("measured", start, *ws.shape)
+    # In W, a coordinate times sigma is a length.
+    there = (start[:, 0] - direction.mean.to(ws)) @ n  # [N]
+    out[:, first:last] += ((step - there)[:, None] * n)[:, None]
+    return out

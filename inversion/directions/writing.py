@@ -1,0 +1,70 @@
+"""Write a folder of edit directions: manifest and tensors."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import save_file
+
+from inversion.directions.bank import MANIFEST, MEAN, RULES
+from inversion.directions.linear import EditDirection
+from stylegan2.errors import CheckpointError
+
+FILE = "directions.safetensors"
+
+
+def save_directions(
+    folder: Path, edits: Sequence[EditDirection], generator_sha256: str, *, made_by: str, force: bool = False
+) -> None:
+    """Write `edits` so that `load_directions` reads them; the manifest is whole or not there.
+
+    Args:
+        folder: Made where missing; a folder of directions in it is replaced.
+        edits: Of one generator, their names all different.
+        generator_sha256: Hash of its weights file.
+        made_by: Where the edits came from, for people.
+        force: Write beside files that are no directions.
+
+    Raises:
+        CheckpointError: `folder` holds something else, or cannot be written.
+    """
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file() and not force:
+            raise CheckpointError(f"{folder}: not empty, and no folder of directions; --force writes into it")
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {edit.name: edit.direction.contiguous() for edit in edits}
+        # One mean may serve many edits, and safetensors takes no tensor twice.
+        tensors |= {MEAN.format(edit.name): edit.mean.clone() for edit in edits if edit.mean is not None}
+        (folder / MANIFEST).unlink(missing_ok=True)
+        save_file(tensors, folder / FILE)
+        (folder / FILE).chmod(0o644)  # safetensors leaves files that only their owner can read
+        manifest = {
+            "generator_sha256": generator_sha256,
+            "file": FILE,
+            "unit": "standard deviations of w along the direction",
+            "made_by": made_by,
+            "directions": {edit.name: dict(_entry(edit)) for edit in edits},
+        }
+        partial = folder / f"{MANIFEST}.partial"
+        partial.write_text(yaml.safe_dump(manifest, sort_keys=False, width=120), encoding="utf-8")
+        os.replace(partial, folder / MANIFEST)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error})") from error
+
+
+def _entry(edit: EditDirection) -> Mapping[str, Any]:
+    entry: dict[str, Any] = {
+        "label": edit.label,
+        "group": edit.group,
+        "low": edit.low,
+        "high": edit.high,
+        "sigma": edit.sigma,
+        "range": list(edit.range),
+        "layers": list(edit.layers),
+        "rule": RULES[0] if edit.mean is None else RULES[1],
+    }
+    if edit.effects:
+        entry["effects"] = dict(edit.effects)
+    return entry

@@ -1,0 +1,1 @@
+"""The networks of inversion, their settings, and their files."""

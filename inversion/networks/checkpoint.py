@@ -1,0 +1,127 @@
+"""Read and write the weights of the inversion networks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from inversion.networks.config import AlignerConfig, EncoderConfig, RefinerConfig
+from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.refiners import Refiners
+from inversion.networks.w_encoder import WEncoder
+from stylegan2.bundle.checkpoint import read_safetensors
+from stylegan2.checks import check_finite
+from stylegan2.errors import CheckpointError, ConfigError
+from stylegan2.settings import settings_from_dict, settings_to_dict
+
+Network = TypeVar("Network", bound=nn.Module)
+
+# The frame of reference stays exact: every latent is w_avg plus an offset.
+_EXACT = ("w_avg", "w_std")
+
+
+def save_encoder(
+    encoder: WEncoder,
+    path: str | Path,
+    metadata: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write the weights as safetensors, in half precision, with architecture and `metadata` beside them."""
+    config = json.dumps(settings_to_dict(encoder.config))
+    _save(encoder, path, {**(metadata or {}), "encoder_config": config}, dtype)
+
+
+def load_encoder(path: str | Path) -> WEncoder:
+    """Build the encoder that `path` describes, in float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
+    """
+    return _load(
+        path, "encoder", "W encoder", lambda fields: WEncoder(settings_from_dict(fields, EncoderConfig))
+    )
+
+
+def save_aligner(
+    aligner: ContrastiveAligner,
+    path: str | Path,
+    metadata: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write the weights as `save_encoder` does."""
+    config = json.dumps(settings_to_dict(aligner.config))
+    _save(aligner, path, {**(metadata or {}), "aligner_config": config}, dtype)
+
+
+def load_aligner(path: str | Path) -> ContrastiveAligner:
+    """Build the aligner that `path` describes, in float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
+    """
+    return _load(
+        path,
+        "aligner",
+        "contrastive aligner",
+        lambda fields: ContrastiveAligner(settings_from_dict(fields, AlignerConfig)),
+    )
+
+
+def save_refiners(
+    refiners: Refiners,
+    path: str | Path,
+    metadata: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write the weights as `save_encoder` does."""
+    config = json.dumps(settings_to_dict(refiners.config))
+    _save(refiners, path, {**(metadata or {}), "refiners_config": config}, dtype)
+
+
+def load_refiners(path: str | Path) -> Refiners:
+    """Build the refiners that `path` describes, in float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
+    """
+    return _load(
+        path, "refiners", "refiners' file", lambda fields: Refiners(settings_from_dict(fields, RefinerConfig))
+    )
+
+
+def _save(network: nn.Module, path: str | Path, metadata: dict[str, str], dtype: torch.dtype) -> None:
+    state = {
+        name: value.detach().cpu().contiguous()
+        if name.rpartition(".")[2] in _EXACT
+        else value.detach().cpu().to(dtype).contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    save_file(state, path, metadata)
+    Path(path).chmod(0o644)  # safetensors leaves files that only their owner can read
+
+
+def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Network]) -> Network:
+    """Network of `path`: `build` makes it from the architecture that the metadata keeps under `role`."""
+    state = {name: value.float() for name, value in read_safetensors(path).items()}
+    try:
+        with safe_open(path, "pt") as file:
+            fields = json.loads((file.metadata() or {})[f"{role}_config"])
+        network = build(fields)
+        check_finite(str(path), state)
+        missing, unexpected = network.load_state_dict(state, strict=False)
+        missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        if missing or unexpected:
+            raise CheckpointError(
+                f"{path}: not this {role}: missing {missing[:3]}, left over {unexpected[:3]}"
+            )
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: not a {title}: {type(error).__name__}: {error}") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,1 @@
+"""Optimisation: what an encoder found of one picture, improved by gradient descent."""

@@ -1,0 +1,100 @@
+"""LiveEngine: answers with torch at once and with OpenVINO as soon as that is ready."""
+
+import copy
+import threading
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.engines.engine import ENGINES, Engine, TorchEngine, choose_device
+from stylegan2.engines.openvino import OpenVINOEngine
+from stylegan2.errors import EngineError
+
+_CONVERTING = threading.Lock()
+
+
+class LiveEngine:
+    """An `Engine` that becomes faster while it is used.
+
+    On a CPU, "auto" starts with torch and `prepare` builds OpenVINO in the background; "openvino" builds it
+    at once and
+    waits; "torch" never tries. On a GPU torch is the engine. Where OpenVINO is missing or refuses, torch
+    stays and
+    `note` says so.
+
+    Args:
+        module: In evaluation mode.
+        examples: One input [1, ...] each.
+        device: One of `DEVICES`.
+        engine: One of `ENGINES`.
+        cache: Folder for converted graphs; None for the user's cache folder.
+
+    Raises:
+        EngineError: An unknown name, a device that is not there, or OpenVINO asked for on a GPU.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        examples: tuple[Tensor, ...],
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        cache: Path | None = None,
+    ) -> None:
+        if engine not in ENGINES:
+            raise EngineError(f"engine: {engine!r}; must be one of {', '.join(ENGINES)}")
+        chosen = torch.device("cpu") if engine == "openvino" and device == "auto" else choose_device(device)
+        if engine == "openvino" and chosen.type != "cpu":
+            raise EngineError(
+                f"engine: 'openvino' runs on the cpu, not on {chosen.type!r}; use --engine torch"
+            )
+        self.device = chosen
+        self.note = ""
+        self._module, self._examples, self._cache = module, examples, cache
+        self._engine: Engine = TorchEngine(module, chosen)
+        self._thread: threading.Thread | None = None
+        self._wanted = chosen.type == "cpu" and engine != "torch"
+        if engine == "openvino":
+            self.prepare()
+            self.wait()
+
+    def prepare(self) -> None:
+        """Start building the faster engine in the background, if there is one and none is under way."""
+        if self._wanted:
+            self._wanted = False
+            self._thread = threading.Thread(target=self._prepare, name="openvino", daemon=True)
+            self._thread.start()
+
+    def _prepare(self) -> None:
+        # One conversion at a time: each keeps its weights several times over until it is done.
+        with _CONVERTING:
+            try:
+                # A copy, since tracing a module while another thread runs it is not safe.
+                module = copy.deepcopy(self._module)
+                fast = OpenVINOEngine(module, self._examples, folder=self._cache)
+                fast(*self._examples)  # the first run allocates
+            except EngineError as error:
+                self.note = f"{error}; rendering with torch instead."
+            else:
+                self._engine = fast
+
+    @property
+    def name(self) -> str:
+        """Name of the engine that answers now."""
+        return self._engine.name
+
+    @property
+    def preparing(self) -> bool:
+        """Whether a faster engine is on its way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Return when nothing is being prepared any more, or after `seconds`."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the module on `inputs` with the fastest engine that is ready."""
+        return self._engine(*inputs)

@@ -1,0 +1,182 @@
+"""OpenVINO on the CPU: several times faster than torch there, without a compiler."""
+
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.bundle.checkpoint import file_sha256
+from stylegan2.engines.cache import cache_folder
+from stylegan2.errors import EngineError
+
+# Part of the cache key: raise it when the conversion changes.
+GRAPH_VERSION = 2
+# Tracing keeps state of its own: two conversions at once disturb each other.
+_CONVERSION = threading.Lock()
+_HASHES = ".sha256"  # ending of the file beside a converted graph that says what its files must be
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO with its telemetry package blocked; the only import of it in the project.
+
+    `openvino` reports its use through the package `openvino_telemetry` as soon as it is imported. An entry
+    of None in
+    `sys.modules` makes that import fail, and OpenVINO then falls back to its own stub, which sends nothing.
+
+    Raises:
+        EngineError: OpenVINO is not installed or does not load.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO does not load on this machine ({error})") from error
+    module: ModuleType = openvino
+    return module
+
+
+def weights_hash(module: nn.Module, *examples: Tensor) -> str:
+    """Hex digest of what a converted graph depends on: structure and tensors of `module`, inputs' shapes.
+
+    A setting that changes what a module computes, but none of its tensors, belongs into its `extra_repr`.
+    """
+    shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in examples)
+    digest = hashlib.sha256(f"{module!r} {shapes}".encode())
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def inference_precision(capabilities: Sequence[str], processor: Mapping[str, Any] | None = None) -> str:
+    """OpenVINO's name of the fastest number format.
+
+    f16 has 11 bits, bf16 the 8 that pictures have themselves. Latents that are found in bf16 are those of
+    f32 to a hundredth of an edit's unit (`docs/architecture.md`).
+
+    x86 processors whose vectors know f16, but not their matrix units (AVX512-FP16 without AMX-FP16, as all
+    Xeons of the 4th and 5th generation), draw more slowly in f16 than in f32: it is passed over there.
+
+    Args:
+        capabilities: What the CPU computes in natively, in OpenVINO's words.
+        processor: Its instruction sets, in torch's words; None for this machine's.
+    """
+    processor = torch.cpu.get_capabilities() if processor is None else processor
+    vectors_only = processor.get("avx512_fp16") and not processor.get("amx_fp16")
+    if "FP16" in capabilities and not vectors_only:
+        return "f16"
+    return "bf16" if "BF16" in capabilities else "f32"
+
+
+class OpenVINOEngine:
+    """Run the module with OpenVINO, one sample at a time, in the format that `inference_precision` names.
+
+    Args:
+        module: In evaluation mode; batch size 1 must do for its trace.
+        examples: One input [1, ...] each.
+        folder: Where to keep converted graphs; None for `cache_folder()`.
+
+    Raises:
+        EngineError: OpenVINO is missing, or refuses the module.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        examples: tuple[Tensor, ...],
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        openvino = import_openvino()
+        try:
+            core = openvino.Core()
+            capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = inference_precision(capabilities)
+            version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
+            file = (folder or cache_folder()) / f"{weights_hash(module, *examples)[:32]}-{version}.xml"
+            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+            self._request = _compile(openvino, core, file, module, examples, settings).create_infer_request()
+        except EngineError:
+            raise
+        except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
+            reason = (str(error).splitlines() or ["no reason given"])[0]  # the rest fills pages
+            raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {reason})") from error
+        self._name = f"OpenVINO cpu {precision}"
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """For example "OpenVINO cpu f16"."""
+        return self._name
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the module on each sample of `inputs`."""
+        with self._lock:
+            samples = [self._infer([x[i : i + 1] for x in inputs]) for i in range(len(inputs[0]))]
+        if len(samples) == 1:  # torch.cat would wake torch's threads, which then spin beside OpenVINO's
+            return tuple(samples[0])
+        return tuple(torch.cat(parts) for parts in zip(*samples, strict=True))
+
+    def _infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        found = self._request.infer({i: x.contiguous().numpy() for i, x in enumerate(inputs)})
+        return [torch.from_numpy(found[i].copy()) for i in range(len(found))]
+
+
+def _compile(
+    openvino: Any,  # noqa: ANN401 (OpenVINO is imported late, so its types are not at hand)
+    core: Any,  # noqa: ANN401
+    file: Path,
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    settings: dict[str, str],
+) -> Any:  # noqa: ANN401
+    if _is_whole(file):
+        try:
+            return core.compile_model(file, "CPU", settings)
+        except RuntimeError:
+            pass  # of another build of OpenVINO: convert again
+    with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns of every shape check, which a fixed shape makes constant
+        shapes = [list(x.shape) for x in examples]
+        graph = openvino.convert_model(module, example_input=examples, input=shapes)
+    try:
+        _save(openvino, graph, file)
+        # From the file, whose weights are halved: the first start draws what every later one does.
+        return core.compile_model(file, "CPU", settings)
+    except (OSError, RuntimeError):  # OpenVINO says the second where a disk is full
+        # It costs the next start some seconds, nothing else.
+        return core.compile_model(graph, "CPU", settings)
+
+
+def _save(openvino: Any, graph: Any, file: Path) -> None:  # noqa: ANN401
+    """Write the graph aside, then move it to its place, its hashes last: no reader takes half a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        fresh = Path(folder) / file.name
+        openvino.save_model(graph, fresh, compress_to_fp16=True)
+        fresh.with_suffix(_HASHES).write_text(_hashes(fresh), encoding="utf-8")
+        for suffix in (".bin", ".xml", _HASHES):
+            os.replace(fresh.with_suffix(suffix), file.with_suffix(suffix))
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a converted graph is there as it was written: OpenVINO does not notice other weights."""
+    try:
+        return file.with_suffix(_HASHES).read_text(encoding="utf-8") == _hashes(file)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hashes(file: Path) -> str:
+    return " ".join(file_sha256(file.with_suffix(suffix)) for suffix in (".xml", ".bin"))

@@ -1,0 +1,1 @@
+"""The generator: mapping, synthesis, and synthesis with its constants folded."""

@@ -1,0 +1,211 @@
+import math
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from inversion.networks.checkpoint import load_aligner, load_encoder, save_aligner
+from inversion.networks.config import AlignerConfig
+from inversion.networks.contrastive import ContrastiveAligner, ProjectionHead
+from stylegan2.errors import CheckpointError, ConfigError, ShapeError
+
+TINY = AlignerConfig(
+    in_resolution=32,
+    w_dim=16,
+    channels=(8, 8, 8, 16, 16),
+    depths=(1, 1, 1, 1),
+    latent_hidden=24,
+    latent_blocks=2,
+    embedding_dim=12,
+)
+
+
+@pytest.fixture
+def aligner():
+    built = ContrastiveAligner(TINY)
+    built.w_avg.copy_(torch.randn(16))
+    built.w_std.fill_(0.3)
+    built.img_avg.copy_(torch.rand(3, 32, 32) - 0.5)
+    with torch.no_grad():  # running statistics that matter
+        for _ in range(3):
+            built.train()(torch.randn(8, 3, 32, 32), built.w_avg + 0.3 * torch.randn(8, 16))
+    return built.eval()
+
+
+def examples(aligner, n):
+    return torch.rand(n, 3, 32, 32) * 2 - 1, aligner.w_avg + 0.3 * torch.randn(n, 16)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_pictures_and_latents_become_unit_vectors(aligner, batch):
+    found = aligner(*examples(aligner, batch))
+    for embedding in (found.image_emb, found.latent_emb):
+        assert (embedding.shape, embedding.dtype) == ((batch, 12), torch.float32)
+        torch.testing.assert_close(embedding.norm(dim=1), torch.ones(batch))
+    assert found.logit_scale.shape == ()
+
+
+def test_embeddings_are_float32_whatever_the_layers_compute_in(aligner):
+    with torch.autocast("cpu", torch.bfloat16):
+        found = aligner(*examples(aligner, 2))
+    assert {found.image_emb.dtype, found.latent_emb.dtype, found.logit_scale.dtype} == {torch.float32}
+    torch.testing.assert_close(found.image_emb.norm(dim=1), torch.ones(2))
+
+
+def test_the_temperature_starts_at_clips_and_never_exceeds_its_bound(aligner):
+    img, w = examples(aligner, 1)
+    assert aligner(img, w).logit_scale.item() == pytest.approx(1 / 0.07)
+    for value in (math.log(100.0), 4.7, 50.0, 1000.0):
+        aligner.log_logit_scale.data.fill_(value)
+        assert 99.99 < aligner(img, w).logit_scale.item() <= 100
+
+
+def test_the_temperature_learns(aligner):
+    aligner(*examples(aligner, 1)).logit_scale.backward()
+    assert aligner.log_logit_scale.grad.item() == pytest.approx(1 / 0.07)
+
+
+def test_a_temperature_beyond_its_bound_comes_back_to_where_it_learns(aligner):
+    for value in (math.log(100.0), 4.7, 1000.0):
+        aligner.log_logit_scale.data.fill_(value)
+        aligner.bound_logit_scale()
+        aligner.zero_grad()
+        aligner.logit_scale.backward()
+        assert aligner.logit_scale.item() == pytest.approx(100.0, rel=1e-5)
+        assert aligner.log_logit_scale.grad.item() == pytest.approx(100.0, rel=1e-5)
+    aligner.log_logit_scale.data.fill_(2.0)
+    aligner.bound_logit_scale()
+    assert aligner.log_logit_scale.item() == 2.0
+
+
+def test_the_score_is_the_cosine_of_each_pair(aligner):
+    img, w = examples(aligner, 3)
+    found, score = aligner(img, w), aligner.score(img, w)
+    torch.testing.assert_close(score, torch.cosine_similarity(found.image_emb, found.latent_emb))
+    assert score.shape == (3,)
+    assert score.abs().max() <= 1
+    torch.testing.assert_close(aligner.score(img[:1], w[:1]), score[:1])
+
+
+def test_a_score_never_leaves_its_range(aligner, monkeypatch):
+    long = torch.full((1, 12), 0.29)  # rounding, made visible
+    monkeypatch.setattr(aligner, "image_embedding", lambda img: long)
+    monkeypatch.setattr(aligner, "latent_embedding", lambda w: -long)
+    assert aligner.score(*examples(aligner, 1)).item() == -1
+
+
+def test_both_sides_are_measured_from_the_mean(aligner):
+    img, w = examples(aligner, 2)
+    before = aligner(img, w)
+    step, shift = torch.randn(16), torch.randn(3, 32, 32)
+    aligner.w_avg += step
+    aligner.img_avg += shift
+    after = aligner(img + shift, w + step)
+    torch.testing.assert_close(after.image_emb, before.image_emb, atol=1e-5, rtol=0)
+    torch.testing.assert_close(after.latent_emb, before.latent_emb, atol=1e-5, rtol=0)
+    aligner.w_std *= 2
+    torch.testing.assert_close(
+        aligner.latent_embedding(aligner.w_avg + 2 * (w + step - aligner.w_avg)),
+        before.latent_emb,
+        atol=1e-5,
+        rtol=0,
+    )
+
+
+def test_every_weight_learns(aligner):
+    found = aligner.train()(*examples(aligner, 6))
+    (found.logit_scale * found.image_emb @ found.latent_emb.T).square().sum().backward()
+    assert not [name for name, p in aligner.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_a_projection_is_two_layers_around_a_batch_norm():
+    head = ProjectionHead(5, 7).train()
+    x = torch.randn(4, 5)
+    hidden = x @ head.hidden.weight.T
+    hidden = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(head(x), hidden.relu() @ head.out.weight.T, atol=1e-5, rtol=1e-5)
+    assert head.hidden.bias is None
+    assert head.out.bias is None
+
+
+def test_gradients_of_a_projection_are_right():
+    head = ProjectionHead(3, 4).double().train()
+    assert torch.autograd.gradcheck(head, torch.randn(5, 3, dtype=torch.float64, requires_grad=True))
+
+
+def test_shapes_that_do_not_fit_are_refused(aligner):
+    img, w = examples(aligner, 2)
+    with pytest.raises(ShapeError, match=r"img: expected \[N, 3, 32, 32\], got \[2, 3, 16, 16\]"):
+        aligner.image_embedding(img[:, :, :16, :16])
+    with pytest.raises(ShapeError, match=r"w: expected \[N, 16\], got \[2, 8\]"):
+        aligner.latent_embedding(w[:, :8])
+    with pytest.raises(ShapeError, match=r"w: expected \[2, 16\], got \[1, 16\]"):
+        aligner.score(img, w[:1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_resolution": 40}, "in_resolution: 40; must be a positive multiple of 32"),
+        ({"channels": (1, 8, 8, 8, 8)}, "channels: .* at least 8"),
+        ({"depths": (1, 0, 1, 1)}, "depths: .* at least 1"),
+        ({"latent_blocks": 0}, "latent_blocks: 0; must be at least 1"),
+        ({"embedding_dim": 0}, "embedding_dim: 0; must be at least 1"),
+    ],
+)
+def test_impossible_aligners_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        AlignerConfig(**change)
+
+
+def test_the_default_is_small_enough_for_the_bundle(tmp_path):
+    aligner = ContrastiveAligner(AlignerConfig())
+    assert sum(p.numel() for p in aligner.parameters()) <= 4_300_000
+    save_aligner(aligner, tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors").stat().st_size <= 8_600_000
+
+
+def test_aligner_weights_round_trip(aligner, tmp_path):
+    save_aligner(aligner, tmp_path / "a.safetensors", {"note": "x"}, dtype=torch.float32)
+    loaded = load_aligner(tmp_path / "a.safetensors")
+    assert loaded.config == aligner.config
+    assert not loaded.training
+    img, w = examples(aligner, 2)
+    assert torch.equal(loaded.score(img, w), aligner.score(img, w))
+
+
+def test_half_precision_keeps_the_frame_of_reference(aligner, tmp_path):
+    save_aligner(aligner, tmp_path / "a.safetensors")
+    loaded = load_aligner(tmp_path / "a.safetensors")
+    assert torch.equal(loaded.w_avg, aligner.w_avg)
+    assert torch.equal(loaded.w_std, aligner.w_std)
+    img, w = examples(aligner, 4)
+    torch.testing.assert_close(loaded.score(img, w), aligner.score(img, w), atol=0.02, rtol=0)
+
+
+def test_files_that_are_no_aligner_are_refused(aligner, tiny_encoder, tmp_path):
+    file = tmp_path / "a.safetensors"
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_aligner(file)
+    file.write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_aligner(file)
+    save_file({"w_avg": torch.zeros(3)}, file)
+    with pytest.raises(CheckpointError, match="not a contrastive aligner: KeyError: 'aligner_config'"):
+        load_aligner(file)
+    save_aligner(aligner, file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_aligner(file)
+    file.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="not a W encoder"):
+        load_encoder(file)
+
+
+def test_left_over_and_missing_weights_are_named(aligner, tmp_path):
+    aligner.register_buffer("surprise", torch.zeros(1))
+    del aligner.img_avg
+    save_aligner(aligner, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=r"not this aligner: missing \['img_avg'\], left over"):
+        load_aligner(tmp_path / "a.safetensors")

@@ -1,0 +1,112 @@
+import base64
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from editor.errors import ImageInputError
+from editor.ui.examples import ASTRONAUT
+from editor.ui.serving.api import EditAPI, decode_photo
+from editor.ui.serving.gate import BusyError, Gate
+from stylegan2.errors import StyleGANError
+
+PHOTO = base64.b64encode(ASTRONAUT.read_bytes()).decode()
+
+
+@pytest.fixture
+def api(tiny_editor):
+    return EditAPI(lambda: tiny_editor, Gate(), Gate())
+
+
+def pixels_of(address):
+    kind, data = address.split(",", 1)
+    assert kind == "data:image/png;base64"
+    return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
+def test_a_photo_comes_back_edited_and_reconstructed(api, prefix):
+    reply = api.edit(prefix + PHOTO, {"smile": 1})
+    assert {name: pixels_of(address).shape for name, address in reply.items()} == {
+        "edited": (32, 32, 3),
+        "reconstruction": (32, 32, 3),
+    }
+    assert reply["edited"] != reply["reconstruction"]
+    with Image.open(io.BytesIO(base64.b64decode(reply["edited"].partition(",")[2]))) as image:
+        assert "smile +1" in image.info["Description"]
+
+
+def test_spaces_and_steps_can_be_chosen(refined_editor):
+    api = EditAPI(lambda: refined_editor, Gate(), Gate())
+    drawn = {space: api.edit(PHOTO, {}, space)["reconstruction"] for space in ("w", "w+", "f")}
+    assert len(set(drawn.values())) == 3
+    assert api.edit(PHOTO, {})["reconstruction"] == drawn["f"]
+    assert api.edit(PHOTO, {}, "w", 3)["reconstruction"] != drawn["w"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.rstrip("="),
+        lambda text: "\r\n".join(text[i : i + 76] for i in range(0, len(text), 76)),
+        lambda text: text.replace("+", "-").replace("/", "_"),
+        lambda text: f" {text}\n",
+        lambda text: f"data:image/jpeg;base64,{text}",
+    ],
+    ids=["no padding", "lines", "URL-safe", "spaces", "data address"],
+)
+@pytest.mark.parametrize("length", [3, 4, 5, 6])
+def test_base64_is_taken_however_it_is_written(written, length):
+    data = bytes(range(250, 256))[:length] * 99 + b"?>~"
+    assert decode_photo(written(base64.b64encode(data).decode())) == data
+
+
+@pytest.mark.parametrize("odd", [None, 7, [1], "", "A", "no base64!", "data:image/png;base64,***"])
+def test_what_is_no_base64_is_told_without_being_repeated(odd):
+    with pytest.raises(ImageInputError, match="send the file's bytes as base64") as error:
+        decode_photo(odd)
+    assert not isinstance(odd, str) or len(odd) < 2 or odd not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((None, {}), "got NoneType"),
+        ((PHOTO, None), "strengths: got NoneType"),
+        ((PHOTO, [1]), "strengths: got list"),
+        ((base64.b64encode(b"secret").decode(), {}), "text"),
+        ((PHOTO, {"secret": 1}), "no such direction; have: age, smile"),
+        ((PHOTO, {"smile": 9}), "outside"),
+        ((PHOTO, {"smile": "secret"}), "a str is not a number"),
+        ((PHOTO, {str(i): 0.0 for i in range(10**6)}), "got 1000000; this model has 2 directions"),
+        ((PHOTO, {}, "secret"), r"space: must be w, w\+ or f"),
+        ((PHOTO, {}, "f"), r"no space 'f'; have: w, w\+"),
+        ((PHOTO, {}, "w", "secret"), "steps: got str"),
+        ((PHOTO, {}, "w", 1.5), "steps: got float"),
+        ((PHOTO, {}, "w", float("nan")), "steps: got float"),
+        ((PHOTO, {}, "w", -1), "steps: out of range"),
+        ((PHOTO, {}, "w", 10**9), "steps: out of range"),
+    ],
+)
+def test_mistakes_are_told_in_words_that_do_not_repeat_them(api, arguments, words):
+    with pytest.raises(StyleGANError, match=words) as error:
+        api.edit(*arguments)
+    assert "secret" not in str(error.value)
+
+
+def test_programs_can_neither_read_nor_delete_files_of_the_server(api, tmp_path):
+    file = tmp_path / "secret.jpg"
+    file.write_bytes(ASTRONAUT.read_bytes())
+    with pytest.raises(ImageInputError, match="base64"):
+        api.edit(str(file), {})
+    assert file.exists()
+
+
+def test_too_many_at_once_are_turned_away(tiny_editor):
+    gate = Gate(most_waiting=0)
+    api = EditAPI(lambda: tiny_editor, gate, Gate())
+    with gate.passing(), pytest.raises(BusyError):
+        api.edit(PHOTO, {})
+    assert api.edit(PHOTO, {})

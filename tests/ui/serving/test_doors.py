@@ -1,0 +1,121 @@
+import base64
+import json
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from editor.ui.examples import ASTRONAUT
+from editor.ui.serving import doors
+from editor.ui.serving.api import EditAPI
+from editor.ui.serving.doors import BodyLimit, middleware, routes
+from editor.ui.serving.gate import BusyError, Gate
+
+RUN = "/gradio_api/run/edit"
+PHOTO = base64.b64encode(ASTRONAUT.read_bytes()).decode()
+
+
+async def echo(request):
+    return PlainTextResponse(str(len(await request.body())))
+
+
+def client_of(allowed_hosts=None, api=None, **options):
+    paths = [Route("/", echo, methods=["GET", "POST"]), Route("/gradio_api/upload", echo, methods=["POST"])]
+    app = Starlette(
+        routes=[*([] if api is None else routes(api)), *paths], middleware=middleware(allowed_hosts)
+    )
+    return TestClient(app, base_url="http://127.0.0.1:7860", **options)
+
+
+@pytest.fixture
+def client(tiny_editor):
+    return client_of(api=EditAPI(lambda: tiny_editor, Gate(), Gate()))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "[::1]:7860", "LOCALHOST:1", "127.8.8.8"])
+def test_names_of_this_machine_are_answered(host):
+    assert client_of([]).get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::", "10.0.0.1"]
+)
+def test_other_names_are_refused_on_loopback(host):
+    reply = client_of([]).get("/", headers={"Host": host})
+    assert (reply.status_code, "--allow-host" in reply.text) == (421, True)
+    assert client_of(None).get("/", headers={"Host": host}).status_code == 200  # where others may reach it
+
+
+def test_a_page_of_another_site_is_refused_by_its_origin():
+    client = client_of([])
+    assert client.post("/", headers={"Origin": "https://evil.example"}).status_code == 421
+    assert client.post("/", headers={"Origin": "http://localhost:7860"}).status_code == 200
+    assert client.post("/", headers={"Origin": "null"}).status_code == 200
+
+
+def test_a_name_can_be_allowed():
+    client = client_of(["Faces.example"])
+    headers = {"Host": "faces.example", "Origin": "https://faces.example"}
+    assert client.post("/", headers=headers).status_code == 200
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_bodies_are_bounded_whether_they_tell_their_length_or_not():
+    app = Starlette(routes=[Route("/", echo, methods=["POST"]), Route("/upload", echo, methods=["POST"])])
+    app.add_middleware(BodyLimit, limit=100)
+    client = TestClient(app)
+    assert client.post("/", content=b"x" * 100).text == "100"
+    for content in (b"x" * 101, iter([b"x" * 60, b"y" * 60])):
+        reply = client.post("/", content=content)
+        assert reply.status_code == 413
+        assert reply.json() == {"error": "body: larger than 100 bytes"}
+    assert client.post("/", content=b"", headers={"Content-Length": "many"}).status_code == 413
+    assert client.post("/upload", content=b"x" * 101).text == "101"  # Gradio bounds these
+
+
+def test_programs_get_their_pictures_over_http(client):
+    reply = client.post(RUN, json={"data": [PHOTO, {"smile": 1}]})
+    assert reply.status_code == 200
+    (answer,) = reply.json()["data"]
+    assert answer["edited"].startswith("data:image/png;base64,")
+    chosen = client.post(RUN, json={"data": [PHOTO, {"smile": -1}, "w", 2]}).json()["data"][0]
+    assert chosen["edited"] != answer["edited"]
+    assert chosen["reconstruction"] != answer["reconstruction"]  # two steps of refinement
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"secret", 400, "body: no JSON"),
+        (b"[" * 100_000, 400, "body: no JSON"),
+        (b"[]", 422, "data: got NoneType"),
+        (b'{"data": "secret"}', 422, "data: got str"),
+        (json.dumps({"data": ["secret"]}).encode(), 422, "data: got a list of 1"),
+        (json.dumps({"data": ["secret", {}, "w", 0, 1]}).encode(), 422, "data: got a list of 5"),
+        (json.dumps({"data": [None, {}]}).encode(), 422, "photo: got NoneType"),
+        (json.dumps({"data": ["s", {"secret": 1}]}).encode(), 422, "photo"),
+        (json.dumps({"data": [PHOTO, {"secret": 1}]}).encode(), 422, "no such direction"),
+    ],
+)
+def test_a_callers_mistake_is_one_sentence_and_in_no_log(client, body, status, words, capfd, caplog):
+    reply = client.post(RUN, content=body)
+    assert reply.status_code == status
+    assert words in reply.json()["error"]
+    assert "\n" not in reply.json()["error"]
+    printed = capfd.readouterr()
+    for text in (reply.text, printed.out, printed.err, caplog.text):
+        assert "secret" not in text
+        assert PHOTO[:64] not in text
+
+
+def test_a_busy_server_says_so(tiny_editor, monkeypatch):
+    class Busy:
+        def edit(self, **_):
+            raise BusyError("try again")
+
+    assert client_of(api=Busy()).post(RUN, json={"data": ["", {}]}).status_code == 503
+    monkeypatch.setattr(doors, "MOST_BODIES", 0)
+    reply = client_of(api=Busy()).post(RUN, content=b"anything")
+    assert (reply.status_code, "try again" in reply.json()["error"]) == (503, True)

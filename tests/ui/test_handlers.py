@@ -1,0 +1,392 @@
+import base64
+import io
+import json
+import threading
+from types import SimpleNamespace
+
+import cv2
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from editor.face.fit import Fit
+from editor.ui.blocks import build_demo
+from editor.ui.examples import ASTRONAUT, Example, make_examples
+from editor.ui.handlers import Handlers
+from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, VISIT_OVER
+from editor.ui.serving.api import EditAPI
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # gr.Warning outside of a running app
+SKIP = gr.skip()
+
+
+@pytest.fixture
+def handlers(tiny_editor):
+    return Handlers(tiny_editor, make_examples(tiny_editor))
+
+
+@pytest.fixture
+def token(handlers):
+    return enter(handlers)[0]
+
+
+def enter(handlers, page="page"):
+    return handlers.enter(SimpleNamespace(session_hash=page))
+
+
+def click(index):
+    return gr.SelectData(None, {"index": index, "value": ""})
+
+
+def pixels_of(address):
+    kind, data = address.split(",", 1)
+    assert kind in {"data:image/jpeg;base64", "data:image/png;base64"}
+    return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def copied(target):
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(ASTRONAUT.read_bytes())
+    return str(target)
+
+
+def draw(handlers, token, **strengths):
+    return handlers.draw({"token": token, "strengths": strengths})
+
+
+def test_entering_shows_an_invented_face(handlers):
+    token, stage, status = enter(handlers)
+    face = json.loads(stage)
+    assert face["token"] == token
+    assert np.abs(pixels_of(face["crop"]).astype(int) - handlers.examples[1].picture).mean() < 8  # JPEG
+    assert [view["space"] for view in face["spaces"]] == ["w", "w+"]
+    assert all(pixels_of(view["src"]).shape == (32, 32, 3) for view in face["spaces"])
+    assert "Upload" in status
+
+
+def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
+    before = handlers.store.find(token).session
+    stage, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
+    face = json.loads(stage)
+    assert all(view["psnr"].endswith("dB") for view in face["spaces"])
+    assert "align" in face["timing"]
+    assert "invert" in face["timing"]
+    assert status.startswith("Found, aligned and inverted")
+    assert handlers.store.find(token).session is not before
+
+
+def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
+    handlers = Handlers(refined_editor, make_examples(refined_editor))
+    token, stage, _ = enter(handlers)
+    face = json.loads(stage)
+    assert [view["label"] for view in face["spaces"]] == ["W", "W+", "W+ & F"]
+    assert face["chosen"] == "f"
+    frames = [
+        handlers.draw({"token": token, "strengths": {"smile": 1.5}, "space": view["space"]})["src"]
+        for view in face["spaces"]
+    ]
+    assert len(set(frames)) == 3
+    assert draw(handlers, token, smile=1.5)["src"] == frames[2]  # without a space: the session's own
+    unknown = handlers.draw({"token": token, "strengths": {}, "space": "z"})
+    assert unknown["error"] == "no space 'z'; have: w, w+, f"
+
+
+def test_the_gauge_is_shown_where_the_model_can_tell(tiny_editor):
+    handlers = Handlers(tiny_editor, make_examples(tiny_editor))
+    assert json.loads(enter(handlers)[1])["fit"] is None
+    tiny_editor.gauge = lambda crop, w, **facts: Fit(0.25 * crop.shape[0] / 32 * len(w), "blurred")
+    face = json.loads(enter(handlers)[1])
+    assert (face["fit"], face["reason"]) == (0.25, "blurred")
+
+
+def test_identity_stands_under_each_space_where_a_network_was_named(tiny_editor):
+    handlers = Handlers(tiny_editor, make_examples(tiny_editor))
+    assert [view["likeness"] for view in json.loads(enter(handlers)[1])["spaces"]] == ["", ""]
+    tiny_editor.identity = lambda first, second: 0.876 if first.shape == second.shape else 0.0
+    assert {view["likeness"] for view in json.loads(enter(handlers)[1])["spaces"]} == {"identity 0.88"}
+
+
+def test_a_space_that_the_model_lacks_is_named(handlers, token):
+    reply = handlers.draw({"token": token, "strengths": {}, "space": "f"})
+    assert reply["error"] == "no space 'f'; have: w, w+"
+
+
+def test_every_face_on_the_stage_has_a_version_of_its_own(handlers, token):
+    versions = [json.loads(handlers.open_example(token, click(1))[0])["version"] for _ in range(3)]
+    assert versions == sorted(set(versions))
+
+
+@pytest.mark.parametrize("index", [0, 1, 5])
+def test_each_example_opens(handlers, token, index):
+    stage, status = handlers.open_example(token, click(index))
+    assert json.loads(stage)["token"] == token
+    assert "nverted" in status
+
+
+@pytest.mark.parametrize("index", [-1, 6, None, "1"])
+def test_an_example_that_does_not_exist_is_refused_in_words(handlers, token, index):
+    stage, status = handlers.open_example(token, click(index))
+    assert stage == SKIP
+    assert "no such example" in status
+
+
+def bad_files():
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    return {
+        "text.png": (b"hello, this is no picture", "text"),
+        "empty.jpg": (b"", "0 bytes"),
+        "cut.jpg": (ASTRONAUT.read_bytes()[:4000], "truncated"),
+        "dot.png": (encoded(noise[:1, :1]), "at least"),
+        "ribbon.png": (encoded(np.zeros((50, 10000, 3), np.uint8)), "times the shorter"),
+        "noise.png": (encoded(noise), "face"),
+    }
+
+
+def encoded(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", bad_files())
+def test_a_bad_photo_gives_a_message_and_keeps_the_last_good_result(handlers, token, tmp_path, name):
+    data, words = bad_files()[name]
+    before, frame = handlers.store.find(token).session, draw(handlers, token, smile=1)["src"]
+    (tmp_path / name).write_bytes(data)
+    stage, status = handlers.open_photo(str(tmp_path / name), token)
+    assert stage == SKIP
+    assert status.startswith("⚠")
+    assert words in status
+    assert handlers.store.find(token).session is before
+    assert draw(handlers, token, smile=1)["src"] == frame
+
+
+def test_clearing_the_photo_keeps_the_last_result(handlers, token):
+    before = handlers.store.find(token).session
+    stage, status = handlers.open_photo(None, token)
+    assert stage == SKIP
+    assert "last result stays" in status
+    assert handlers.store.find(token).session is before
+
+
+def test_html_in_a_file_name_reaches_the_page_as_text_only(handlers, token, tmp_path, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(gr, "Warning", warnings.append)
+    name = "<img src=x onerror=alert(1)>.png"
+    (tmp_path / name).write_bytes(b"no picture")
+    _, status = handlers.open_photo(str(tmp_path / name), token)
+    assert name in status  # the status line is written with textContent
+    assert len(warnings) == 1
+    assert "<img" not in warnings[0]  # the toast is HTML
+    assert "&lt;img" in warnings[0]
+
+
+def test_draw_gives_the_edited_face(handlers, token):
+    plain, edited = draw(handlers, token), draw(handlers, token, smile=1.5)
+    assert plain["src"] != edited["src"]
+    assert plain["src"] == draw(handlers, token, smile=0)["src"]
+    assert edited["milliseconds"] > 0
+    assert edited["engine"] == "torch cpu float32"
+    session = handlers.editor.edit(handlers.store.find(token).session, {"smile": 1.5})
+    assert np.abs(pixels_of(edited["src"]).astype(int) - handlers.editor.render(session)).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("strengths", "words"),
+    [
+        ({"smile": float("nan")}, "not a number"),
+        ({"smile": float("inf")}, "not a number"),
+        ({"smile": "1"}, "not a number"),
+        ({"smile": None}, "not a number"),
+        ({"smile": True}, "not a number"),
+        ({"smile": 2.5}, r"outside [-3, 2]"),
+        ({"smlie": 1}, "have: age, smile"),
+        ([1, 2], "got list"),
+        (None, "got NoneType"),
+    ],
+)
+@pytest.mark.parametrize("function", ["draw", "save"])
+def test_strengths_that_are_not_allowed_become_an_error(handlers, token, function, strengths, words):
+    reply = getattr(handlers, function)({"token": token, "strengths": strengths})
+    assert set(reply) <= {"error", "over"}
+    assert words in reply["error"]
+    assert not reply.get("over")
+
+
+@pytest.mark.parametrize(
+    "question", [None, [], "token", {}, {"token": "guess", "strengths": {}}, {"token": {}}]
+)
+@pytest.mark.parametrize("function", ["draw", "save"])
+def test_without_the_token_of_a_visit_nothing_is_drawn(handlers, token, function, question):
+    reply = getattr(handlers, function)(question)
+    assert reply["error"] == VISIT_OVER
+    assert reply.get("over", True)  # by which the page knows that it has to begin anew
+
+
+def test_a_visit_without_a_face_says_so(handlers):
+    token = handlers.store.open().token
+    assert draw(handlers, token) == {"error": NO_FACE_YET, "over": False}
+
+
+def test_save_gives_a_png_that_says_it_was_edited(handlers, token):
+    reply = handlers.save({"token": token, "strengths": {"smile": 1.5}})
+    assert reply["name"].endswith(".png")
+    with Image.open(io.BytesIO(base64.b64decode(reply["src"].partition(",")[2]))) as image:
+        assert image.size == (32, 32)
+        assert "smile +1.5" in image.info["Description"]
+        assert "compositeWithTrainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+
+
+def test_two_visitors_never_see_each_other(handlers, tmp_path):
+    (one, first, _), (two, second, _) = enter(handlers, "one"), enter(handlers, "two")
+    assert one != two
+    assert json.loads(first)["token"] == one
+    assert json.loads(second)["token"] == two
+    untouched = draw(handlers, two)["src"]
+    handlers.open_photo(copied(tmp_path / "photo.jpg"), one)
+    assert draw(handlers, two)["src"] == untouched
+    assert draw(handlers, one)["src"] != untouched
+
+
+def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    files = [copied(tmp_path / "photo.jpg"), str(tmp_path / "bad.png")]
+    for file in files:
+        handlers.open_photo(file, token)
+    handlers.leave(SimpleNamespace(session_hash="another page"))
+    assert draw(handlers, token)["src"]
+    handlers.leave(SimpleNamespace(session_hash="page"))
+    assert not any(tmp_path.glob("*.*"))
+    assert draw(handlers, token) == {"error": VISIT_OVER, "over": True}
+    assert handlers.open_example(token, click(0)) == (SKIP, VISIT_OVER)
+    assert handlers.open_photo(copied(tmp_path / "late.jpg"), token) == (SKIP, VISIT_OVER)
+    assert not (tmp_path / "late.jpg").exists()
+    assert ASTRONAUT.exists()  # an example is no upload
+
+
+def test_many_visitors_draw_at_once_and_each_gets_their_own(handlers, tmp_path):
+    tokens = [enter(handlers, str(number))[0] for number in range(4)]
+    for number, token in enumerate(tokens):
+        handlers.open_example(token, click(number + 1))
+    wanted = [draw(handlers, token, smile=1)["src"] for token in tokens]
+    got = [None] * 4
+
+    def visit(number):
+        got[number] = {draw(handlers, tokens[number], smile=1)["src"] for _ in range(5)}
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [{source} for source in wanted]
+    assert len(set(wanted)) == 4
+
+
+class Slow:
+    """An editor one of whose threads draws only when it is let."""
+
+    def __init__(self, editor):
+        self._editor, self.thread = editor, None
+        self.drawing, self.go_on = threading.Event(), threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._editor, name)
+
+    def reconstruct(self, session):
+        if threading.current_thread() is self.thread:
+            self.drawing.set()
+            assert self.go_on.wait(60)
+        return self._editor.reconstruct(session)
+
+    def hold(self, work):
+        """Start `work` in the thread that is slow, and wait until it draws; its answer comes in a list."""
+        answers = []
+        self.thread = threading.Thread(target=lambda: answers.append(work()))
+        self.thread.start()
+        assert self.drawing.wait(60)
+        return answers
+
+
+@pytest.fixture
+def slow(tiny_editor):
+    return Slow(tiny_editor)
+
+
+def test_a_photo_that_comes_while_a_refinement_is_drawn_wins(slow, tmp_path):
+    handlers = Handlers(slow, make_examples(slow))
+    token, file = enter(handlers)[0], copied(tmp_path / "photo.jpg")
+    handlers.expect_refinement(token)
+    answers = slow.hold(lambda: list(handlers.refine(token, 1)))
+    opening = threading.Thread(target=handlers.open_photo, args=(file, token))
+    opening.start()
+    opening.join(1)  # it may have to wait for the drawing
+    slow.go_on.set()
+    opening.join()
+    slow.thread.join()
+    assert handlers.store.find(token).session.transform is not None  # the photo's, not the invented face's
+    assert len(answers) == 1
+
+
+def test_a_photo_that_is_drawn_while_the_model_is_changed_is_not_shown(slow, lone_editor, tmp_path):
+    handlers = Handlers(slow, make_examples(slow))
+    token, file = enter(handlers)[0], copied(tmp_path / "photo.jpg")
+    answers = slow.hold(lambda: handlers.open_photo(file, token))
+    handlers.adopt(lone_editor)
+    slow.go_on.set()
+    slow.thread.join()
+    assert answers == [(SKIP, MODEL_CHANGED)]
+    assert handlers.store.find(token).session is None
+    assert draw(handlers, token)["error"] == MODEL_CHANGED
+
+
+def test_examples_are_labelled_and_the_same_at_every_start(tiny_editor):
+    first, second = make_examples(tiny_editor), make_examples(tiny_editor)
+    assert all(isinstance(example, Example) and example.label for example in first)
+    for one, two in zip(first, second, strict=True):
+        assert np.array_equal(one.picture, two.picture)
+
+
+def test_the_app_has_a_slider_for_each_direction_with_its_range(tiny_editor):
+    demo = build_demo(tiny_editor).demo
+    sliders = {
+        block.label: (block.minimum, block.maximum, block.value)
+        for block in demo.blocks.values()
+        if isinstance(block, gr.Slider) and block.elem_id.startswith("slider-")
+    }
+    assert sliders == {"Smile": (-3.0, 2.0, 0), "Age": (-3.0, 2.0, 0)}
+
+
+def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_editor):
+    offered = build_demo(tiny_editor).demo.get_api_info()["named_endpoints"]
+    assert set(offered) == {"/edit"}
+    told = {each["parameter_name"]: each for each in offered["/edit"]["parameters"]}
+    assert list(told) == ["photo", "strengths", "space", "steps"]
+    words = {name: each["python_type"]["description"] for name, each in told.items()}
+    assert "base64" in words["photo"]
+    assert "smile -3 to 2, age -3 to 2" in words["strengths"]
+    assert "w, w+ or f" in words["space"]
+    assert "0 to 2000" in words["steps"]
+
+
+def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path):
+    handlers = Handlers(lone_editor, make_examples(lone_editor))
+    token, stage, _ = enter(handlers)
+    assert np.abs(pixels_of(json.loads(stage)["crop"]).astype(int) - handlers.examples[1].picture).mean() < 8
+    assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]  # an invented face has its true latent
+    _, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
+    assert "no encoder" in status
+    assert handlers.expect_fit(token)[1]["interactive"]
+    *_, (stage, status, _) = handlers.fit_new(token, 20)
+    assert json.loads(stage)["token"] == token
+    assert status.startswith("Refined after 40 steps in all: ")
+    assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
+    photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
+    api = EditAPI(lambda: lone_editor, handlers.light, handlers.long)
+    assert set(api.edit(photo, {"component-1": 1.0}, steps=3)) == {"edited", "reconstruction"}
+
+
+def test_with_an_encoder_nothing_follows_a_new_face(handlers, token, tmp_path):
+    handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
+    assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]

@@ -1,0 +1,137 @@
+import gc
+import json
+import threading
+import weakref
+from types import SimpleNamespace
+
+import pytest
+
+from editor.model.card import ModelCard
+from editor.ui.blocks import build_demo
+from editor.ui.examples import make_examples
+from editor.ui.handlers import Handlers
+from editor.ui.messages import MODEL_CHANGED, VISIT_OVER
+from editor.ui.model_picker import ModelPicker
+from stylegan2.errors import CheckpointError
+
+
+@pytest.fixture
+def another(lone_editor):
+    lone_editor.card = ModelCard(name="lone", text="lone: 32 px")
+    return lone_editor
+
+
+@pytest.fixture
+def handlers(tiny_editor):
+    return Handlers(tiny_editor, make_examples(tiny_editor))
+
+
+def enter(handlers, page="page"):
+    return handlers.enter(SimpleNamespace(session_hash=page))
+
+
+def picker_of(handlers, open_model):
+    return ModelPicker(handlers, open_model, lambda editor: f"footer of {editor.card.name}")
+
+
+def test_another_model_takes_over_with_its_own_face_and_edits(handlers, another):
+    asked = []
+
+    def open_model(name, report):
+        asked.append(name)
+        report("Downloading: 1 of 2 MB")
+        return another
+
+    token, stage, _ = enter(handlers)
+    assert json.loads(stage)["generation"] == 0
+    *news, last = picker_of(handlers, open_model).choose("some/model", token)
+    assert asked == ["some/model"]
+    assert [update[4] for update in news] == ["Downloading: 1 of 2 MB ..."]
+    generation, card, footer, stage, status = last
+    assert (generation, card, footer, status) == (1, "lone: 32 px", "footer of lone", "Opened lone.")
+    face = json.loads(stage)
+    assert (face["token"], face["generation"]) == (token, 1)
+    assert handlers.editor is another
+    assert "src" in handlers.draw({"token": token, "strengths": {"component-1": 1.0}})
+    assert "no such direction" in handlers.draw({"token": token, "strengths": {"smile": 1.0}})["error"]
+
+
+def test_other_pages_are_told_that_the_model_was_changed(handlers, another):
+    (mine, *_), (theirs, *_) = enter(handlers, "mine"), enter(handlers, "theirs")
+    list(picker_of(handlers, lambda *_: another).choose("x", mine))
+    assert handlers.draw({"token": theirs, "strengths": {}})["error"] == MODEL_CHANGED
+    assert "src" in handlers.draw({"token": mine, "strengths": {}})
+
+
+def test_a_model_that_cannot_be_had_leaves_the_old_one(handlers):
+    def open_model(name, _):
+        raise CheckpointError(f"{name}: a web page, not weights")
+
+    token = enter(handlers)[0]
+    before = handlers.editor
+    ((*_, status),) = picker_of(handlers, open_model).choose("page.pt", token)
+    assert status == "⚠ page.pt: a web page, not weights. The last good result stays."
+    assert handlers.editor is before
+    assert handlers.generation == 0
+    assert "src" in handlers.draw({"token": token, "strengths": {"smile": 1.0}})
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_model_that_breaks_the_program_leaves_the_old_one_too(handlers):
+    def open_model(*_):
+        raise MemoryError
+
+    ((*_, status),) = picker_of(handlers, open_model).choose("x", enter(handlers)[0])
+    assert "The opening of the model failed; the server's log says why" in status
+    for thread in threading.enumerate():
+        if thread.name == "opening of the model":
+            thread.join()
+
+
+def test_an_ended_visit_changes_nothing(handlers):
+    ((*_, status),) = picker_of(handlers, lambda *_: pytest.fail("was opened")).choose("x", "no such token")
+    assert status == VISIT_OVER
+
+
+def test_the_memory_of_the_old_model_is_given_back(tiny_generator, handlers, another):
+    old = weakref.ref(handlers.editor.inverter)
+    handlers.editor.inverter.cycle = handlers.editor.inverter  # as some library's objects have them
+    token = enter(handlers)[0]
+    shell = handlers.editor
+    list(picker_of(handlers, lambda *_: another).choose("x", token))
+    del shell.inverter  # the fixture keeps the shell
+    gc.collect()
+    assert old() is None
+
+
+class Shell:
+    """An editor of one's own around the shared one."""
+
+    def __init__(self, editor):
+        self._editor = editor
+
+    def __getattr__(self, name):
+        return getattr(self._editor, name)
+
+
+def test_no_part_of_the_app_keeps_the_first_model(tiny_editor, another):
+    shell = Shell(tiny_editor)
+    built, old = build_demo(shell, lambda *_: another), weakref.ref(shell)
+    del shell
+    token = enter(built.handlers)[0]
+    assert old() is not None
+    built.handlers.adopt(another)
+    gc.collect()
+    assert old() is None
+    assert built.handlers.draw({"token": token, "strengths": {}})["error"] == MODEL_CHANGED
+    assert "component-1" in built.api.words()[1]
+
+
+def test_the_picker_is_there_only_where_models_may_be_opened(tiny_editor):
+    def ids(demo):
+        return {block.elem_id for block in demo.blocks.values() if hasattr(block, "elem_id")}
+
+    assert "open-model" not in ids(build_demo(tiny_editor).demo)
+    with_picker = build_demo(tiny_editor, lambda *_: tiny_editor).demo
+    assert {"open-model", "model-name", "model-card"} <= ids(with_picker)
+    assert set(with_picker.get_api_info()["named_endpoints"]) == {"/edit"}

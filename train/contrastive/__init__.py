@@ -1,0 +1,1 @@
+"""Stage `contrastive`: the two encoders that tell which latent belongs to which picture."""

@@ -1,0 +1,99 @@
+"""Put trained files into the model bundle that they were trained for."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stylegan2.bundle.checkpoint import file_sha256
+from stylegan2.bundle.folder import BUNDLE_FILE, read_bundle
+from stylegan2.bundle.opening import DEFAULT_BUNDLE
+from stylegan2.errors import ConfigError
+from stylegan2.reading.listing import read_listing
+from train.contrastive.stage import ALIGNER_FILE
+from train.core.config import ContrastiveConfig, InversionConfig
+from train.core.model_facts import facts_for_model
+from train.encoder.stage import ENCODER_FILE
+from train.gan.config import GeneratorTrainingConfig
+from train.refiners.config import RefinementConfig
+from train.refiners.stage import REFINERS_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """What a training puts where when it has finished."""
+
+    bundle: Path  # folder
+    files: Mapping[str, Path]  # trained weights, by their role in the bundle
+
+
+def plan_installation(
+    config: ContrastiveConfig | InversionConfig | RefinementConfig | GeneratorTrainingConfig,
+) -> Installation | None:
+    """What `run.install` asks for; None where it is off.
+
+    Raises:
+        ConfigError: The stage has nothing to install, or `bundle` may not or cannot be changed.
+    """
+    if not config.run.install:
+        return None
+    if isinstance(config, GeneratorTrainingConfig):
+        raise ConfigError("run.install: true, but a generator starts a bundle, in run.folder; set it false")
+    bundle = config.bundle
+    if not bundle.is_dir():
+        raise ConfigError(f"bundle: {bundle} is not a folder; run.install needs a bundle's")
+    if bundle.resolve() == DEFAULT_BUNDLE.resolve():
+        raise ConfigError(f"bundle: {bundle} is the project's own; with run.install name another, or a copy")
+    folder = config.run.folder
+    if isinstance(config, ContrastiveConfig):
+        return Installation(bundle=bundle, files={"aligner": folder / ALIGNER_FILE})
+    if isinstance(config, InversionConfig):
+        return Installation(bundle=bundle, files={"encoder": folder / ENCODER_FILE})
+    # Refiners read what their encoder sees, so that the two come together.
+    encoder = folder / ENCODER_FILE if config.trains_encoder else config.encoder
+    files = {} if encoder is None else {"encoder": encoder}
+    return Installation(bundle=bundle, files={**files, "refiners": folder / REFINERS_FILE})
+
+
+def install(installation: Installation) -> str:
+    """Copy the files into the bundle and list them in its `bundle.yaml`, in the place of older ones.
+
+    At every moment the bundle can be read: what is replaced leaves the list before its file changes. Refiners
+    leave it too where they get another encoder than the one that they were trained with.
+
+    Returns:
+        What has happened, in words.
+
+    Raises:
+        CheckpointError: The bundle or a file is missing or damaged, or a file was trained for another
+            generator.
+    """
+    folder, files = installation.bundle, installation.files
+    model = read_bundle(folder)
+    for role, file in files.items():
+        facts_for_model(file, role, model)
+    description: dict[str, Any] = read_listing(folder / BUNDLE_FILE)
+    entries = {}
+    for role, file in files.items():
+        name = f"{role}.safetensors"
+        shutil.copyfile(file, folder / f"{name}.partial")
+        entries[role] = {"file": name, "sha256": file_sha256(folder / f"{name}.partial")}
+    kept = {role: entry for role, entry in description["files"].items() if role not in entries}
+    told = f"{folder}: {' and '.join(entries)} installed"
+    if "encoder" in entries and entries["encoder"]["sha256"] != model.encoder_sha256 and "refiners" in kept:
+        del kept["refiners"]
+        told += "; its refiners are taken out, since they were trained with another encoder"
+    _list(folder, {**description, "files": kept})
+    for entry in entries.values():
+        (folder / f"{entry['file']}.partial").replace(folder / entry["file"])
+    _list(folder, {**description, "files": {**kept, **entries}})
+    return told
+
+
+def _list(folder: Path, description: Mapping[str, Any]) -> None:
+    partial = folder / f"{BUNDLE_FILE}.partial"
+    partial.write_text(yaml.safe_dump(dict(description), sort_keys=False), encoding="utf-8")
+    partial.replace(folder / BUNDLE_FILE)

@@ -1,0 +1,1 @@
+"""What training looks at: real faces of shards and folders, and synthetic pairs."""

@@ -1,0 +1,1 @@
+"""Stage `directions`: the search for edits."""

@@ -1,0 +1,233 @@
+"""Find edit directions by measuring what latents look like."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from editor.face.attributes import load_networks, measure
+from editor.face.landmarks import FaceDetector
+from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST
+from stylegan2 import Generator
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.engines.engine import choose_device
+from stylegan2.engines.renderer import Renderer
+from stylegan2.errors import CheckpointError
+from train.data.images import describe_counts
+from train.data.pairs import META_FILE
+from train.directions.choice import FOUND_SHARE, Change, MeasureStep, gentlest_step
+from train.directions.config import DirectionsConfig
+from train.directions.fit import partial_directions, sparing_directions
+from train.directions.identity_gradients import identity_gradients
+from train.directions.probe import Pixels, StepProbe, draw, measure_faces
+from train.errors import DatasetError
+from train.losses.identity import IdentityEmbedder, load_identity
+
+Array = NDArray[np.float64]
+
+FILE = "directions.safetensors"
+SPREAD_SAMPLES = 8192  # latents behind the unit of strength
+RANGES = (3.0, 2.5, 2.0, 1.5)  # strengths that are tried, largest first, in standard deviations
+IDENTITY_WEIGHTS = (0.5, 1.0, 2.0)  # ways that are tried, beside the plain one
+FEWEST = 32  # faces; with fewer the regression fits noise
+UNIT = (
+    "what one standard deviation of w along the plain regression's direction changes of the attribute, "
+    "whatever way there was chosen"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """How one measured attribute becomes a slider."""
+
+    attribute: str
+    label: str
+    group: str
+    low: str
+    high: str
+
+
+EDITS = {
+    "smile": Edit(attribute="smile", label="Smile", group="Expression", low="serious", high="smiling"),
+    "mouth_open": Edit(attribute="mouth_open", label="Mouth", group="Expression", low="closed", high="open"),
+    "eyes": Edit(attribute="eyes_open", label="Eyes", group="Expression", low="narrow", high="wide"),
+    "age": Edit(attribute="age", label="Age", group="Person", low="younger", high="older"),
+    "gender": Edit(attribute="masculine", label="Gender", group="Person", low="feminine", high="masculine"),
+    "yaw": Edit(
+        attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right"
+    ),
+    "lighting": Edit(
+        attribute="light", label="Light", group="Pose and light", low="from the left", high="from the right"
+    ),
+}
+# Measured only to be regressed out: no slider may change the colour of a person's skin.
+CONTROLS = ("brightness", "redness", "yellowness")
+
+
+def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, Iterable[Pixels]]:
+    """Latents and pictures that a training rendered already (`pairs.cache`), at most `count`.
+
+    Args:
+        folder: The pool.
+        count: Pairs.
+        generator_sha256: Of the generator that must have drawn them.
+
+    Raises:
+        CheckpointError: The folder holds no pairs, or those of another generator.
+    """
+    try:
+        owner = json.loads((folder / META_FILE).read_text(encoding="utf-8"))["generator"]
+        w, pixels = np.load(folder / "w.npy"), np.load(folder / "pixels.npy", mmap_mode="r")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder}: no pool of pairs there ({META_FILE}, w.npy, pixels.npy): {error}"
+        ) from error
+    if owner != generator_sha256:
+        raise CheckpointError(f"{folder}: pairs of another generator; make a pool of this one's, or use none")
+    return w[:count].astype(np.float64), (np.array(picture) for picture in pixels[:count])
+
+
+def find_range(measure_step: MeasureStep, step: Array) -> tuple[float, Change]:
+    """The largest strength at whose ends faces are still faces, and what changes there."""
+    for strength in RANGES:
+        change = measure_step(strength * step)
+        if change.found >= FOUND_SHARE:
+            break
+    return strength, change
+
+
+def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[str, Any]:
+    """Sample, measure, regress, choose, check and write.
+
+    Args:
+        config: Settings.
+        report: Receives one line per event.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        CheckpointError: The bundle, a network or the pool is missing or damaged.
+        DatasetError: Too few of the pictures show a face.
+        EngineError: The device or OpenVINO is not there.
+    """
+    bundle, networks = load_bundle(config.bundle), load_networks(config.networks)
+    device, embed = choose_device(config.device), None
+    generator = load_generator(bundle.generator_path).to(device)
+    if config.identity_weights is not None:
+        embed = load_identity(config.identity_weights, bundle.alignment).to(device)
+    renderer = Renderer(generator, device=config.device)
+    renderer.engine.prepare()
+    renderer.engine.wait()
+    names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
+    if config.pool:
+        w, pictures = read_pool(config.pool, config.count, bundle.generator_sha256)
+        report(describe_counts(str(config.pool), len(w), files=1))
+    else:
+        w = _sample(generator, config.count, config.seed, config.psi)
+        pictures = draw(renderer, w)
+    with FaceDetector() as detector:
+
+        def measure_face(pixels: Pixels) -> dict[str, float] | None:
+            return measure(detector, networks, pixels)
+
+        table, found = measure_faces(pictures, measure_face, names)
+        report(f"measured {found.sum()} of {len(w)} faces")
+        if found.sum() < FEWEST:
+            raise DatasetError(
+                f"{config.pool or bundle.folder}: a face in {found.sum()} of {len(w)} pictures; "
+                f"must be at least {FEWEST}"
+            )
+        w, table = w[found], table[found]
+        plain = partial_directions(w, table)
+        sparing = {} if embed is None else _sparing(config, generator, embed, w, table, report)
+        # Strengths count in deviations of W itself, whatever the sample's truncation was.
+        everyone = _sample(generator, SPREAD_SAMPLES, config.seed, 1.0)
+        starts = _sample(generator, config.check, config.seed + 1, config.psi)
+        probe = StepProbe(renderer, measure_face, embed, names, table.std(0), starts)
+        controls = range(len(EDITS), len(names))
+        entries: dict[str, Any] = {}
+        steps: dict[str, Array] = {}
+        for k, (name, edit) in enumerate(EDITS.items()):
+            others = {weight: _one_deviation(unit[k], everyone) for weight, unit in sparing.items()}
+            way = _one_deviation(plain[k], everyone)
+            weight, steps[name] = gentlest_step(probe, way, others, k, controls)
+            reach, change = find_range(probe, steps[name])
+            entries[name] = {
+                "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
+                "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
+                "identity_weight": weight,
+                "effects": {a: round(float(v), 2) for a, v in zip(names, change.effects, strict=True)},
+            }  # fmt: skip
+            report(f"{name} weight {weight:g} {entries[name]['range']} {entries[name]['effects']}")
+    manifest = {
+        "generator_sha256": bundle.generator_sha256,
+        "file": FILE,
+        "unit": UNIT,
+        "effects": "change of each attribute across the whole range, in its own standard deviations",
+        "made_by": command(config, len(found)),
+        "licence": bundle.licence,
+        "directions": entries,
+    }
+    write(config.out or DIRECTIONS_ROOT / bundle.name, manifest, steps)
+    return manifest
+
+
+def _sparing(
+    config: DirectionsConfig,
+    generator: Generator,
+    embed: IdentityEmbedder,
+    w: Array,
+    table: Array,
+    report: Callable[[str], None],
+) -> dict[float, Array]:
+    latents = generator.sample_w(config.gradients, seed=config.seed + 2, truncation_psi=config.psi)
+    gradients = _array(identity_gradients(generator, embed, latents, seed=config.seed))
+    report(f"found {len(gradients)} gradients of identity")
+    return {weight: sparing_directions(w, table, gradients, weight) for weight in IDENTITY_WEIGHTS}
+
+
+def _sample(generator: Generator, count: int, seed: int, psi: float) -> Array:
+    return _array(generator.sample_w(count, seed=seed, truncation_psi=psi))
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.cpu().double().numpy()
+    return array
+
+
+def _one_deviation(unit: Array, w: Array) -> Array:
+    step: Array = unit * (w @ unit).std()
+    return step
+
+
+def command(config: DirectionsConfig, count: int) -> str:
+    """What to type to find the same directions again; a pool is not named, since folders are private."""
+    pool = "PAIRS" if config.pool else "null"
+    values = {"count": count, "check": config.check, "psi": config.psi, "seed": config.seed, "pool": pool}
+    if config.identity_weights is None:
+        values["identity_weights"] = "null"
+    else:
+        values["gradients"] = config.gradients
+    changes = " ".join(f"--set {name}={value}" for name, value in values.items())
+    return f"python -m train directions --config train/configs/directions.yaml {changes}"
+
+
+def write(folder: Path, manifest: dict[str, Any], steps: Mapping[str, Array]) -> None:
+    """Write unit vectors along `steps` into `folder`, and then the manifest, which is whole or not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vectors = {name: step / np.linalg.norm(step) for name, step in steps.items()}
+    save_file({name: torch.from_numpy(v).float().contiguous() for name, v in vectors.items()}, folder / FILE)
+    text = yaml.safe_dump(manifest, sort_keys=False, width=120)
+    partial = folder / f"{MANIFEST}.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(folder / MANIFEST)

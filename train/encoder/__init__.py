@@ -1,0 +1,1 @@
+"""Stage `inversion`: the encoder img -> w."""

@@ -1,0 +1,1 @@
+"""Command `evaluate`: what the product's pictures and edits are worth, in numbers."""

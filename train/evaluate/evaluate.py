@@ -1,0 +1,272 @@
+"""Measure reconstructions of aligned faces, per latent space, and the alignment of pictures and W."""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inversion.chain.chain import Chain
+from inversion.chain.colour_fit import ColourFit
+from inversion.directions.bank import DIRECTIONS_ROOT, find_directions, load_directions
+from inversion.networks.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.networks.contrastive import ContrastiveAligner
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.folder import ModelBundle
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.engines.engine import choose_device
+from stylegan2.errors import CheckpointError, ConfigError
+from stylegan2.network.folded import FoldedSynthesis
+from train.core.model_facts import facts_for_model
+from train.data.drawing import CompiledSynthesis
+from train.data.images import find_images, read_images
+from train.evaluate.alignment_report import report_alignment
+from train.evaluate.config import EvaluateConfig
+from train.evaluate.edit_truth import measure_edits
+from train.evaluate.measure import (
+    BATCH,
+    IDENTITY_FILE,
+    MetricNetworks,
+    load_metric_networks,
+    measure,
+    summarise,
+)
+from train.evaluate.progress import Count, Show, say, show_bar
+from train.evaluate.retention import report_retention
+from train.evaluate.subject import Reconstruct, Subject
+
+TABLE_WIDTH = 150  # characters
+
+
+def evaluate(
+    config: EvaluateConfig,
+    *,
+    show: Show = show_bar,
+    keep: Callable[[dict[str, Any]], None] = lambda result: None,
+    report: Callable[[str], None] = say,
+) -> dict[str, Any]:
+    """Measure a model on aligned faces, one part after the other.
+
+    Args:
+        config: What is measured, and with what.
+        show: Shows how far a part is.
+        keep: Receives the result so far after every part; its protocol has "missing_parts" before the last.
+        report: Receives one line, which says what pictures are read.
+
+    Returns:
+        {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
+        JSON; the edits as `train.evaluate.edit_truth.measure_edits` gives them, the retention as
+        `train.evaluate.retention.report_retention`; with an aligner also "alignment", as
+        `train.evaluate.alignment_report.report_alignment` gives it.
+
+    Raises:
+        CheckpointError: Weights are missing, damaged, or of another generator.
+        DirectionError: The directions are those of another generator.
+        DatasetError: No faces, or a damaged or unaligned one.
+        EngineError: The device is not there.
+    """
+    opened = _open(load_bundle(config.bundle), choose_device(config.device), config)
+    subject = opened.subject
+    source = find_images(config.data)
+    report(source.describe() + (f"; at most {config.limit:,} are read" if config.limit is not None else ""))
+    batches = list(read_images(source, subject.generator.img_resolution, BATCH, limit=config.limit))
+    drawing = CompiledSynthesis(subject.synthesis, opened.device) if config.fast else None
+    protocol = {"data": config.data, "faces": sum(map(len, batches)), **_protocol(opened)}
+    if drawing is not None:
+        protocol["edits_drawn_in"] = str(drawing.dtype).removeprefix("torch.")
+    parts = _Parts(
+        config=config,
+        opened=opened,
+        edited=subject if drawing is None else subject.drawn_by(drawing),
+        networks=load_metric_networks(config.metrics_dir, opened.model, opened.device),
+        batches=batches,
+    ).wanted()
+    result: dict[str, Any] = {"protocol": protocol}
+    for i, part in enumerate(parts):
+        with show(f"{part.name} ({i + 1} of {len(parts)})", part.total) as count:
+            found = part.measure(count)
+        if found is not None:
+            result[part.name] = found
+        missing = [later.name for later in parts[i + 1 :]]
+        result["protocol"] = {**protocol, "missing_parts": missing} if missing else protocol
+        keep(result)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """What is measured, and what is known of it."""
+
+    subject: Subject
+    model: ModelBundle
+    device: torch.device
+    aligner: ContrastiveAligner | None
+    files: dict[str, str]
+    losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is measured in one go."""
+
+    name: str
+    total: int  # what its counts add up to; 1 for a part that cannot tell how far it is
+    measure: Callable[[Count], dict[str, Any] | None]  # None for a part that adds nothing to the result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """All that can be measured."""
+
+    config: EvaluateConfig
+    opened: _Opened
+    edited: Subject  # draws edits
+    networks: MetricNetworks
+    batches: list[Tensor]  # pixels [N, R, R, 3] uint8 each
+
+    def wanted(self) -> list[_Part]:
+        """What the settings ask for, in order."""
+        config, spaces = self.config, self.opened.subject.reconstructions()
+        # `measure` reconstructs the first batch twice.
+        pictures = len(spaces) * (sum(map(len, self.batches)) + len(self.batches[0]))
+        parts = [_Part("spaces", pictures, self._spaces)]
+        if config.grid is not None:
+            parts.append(_Part("grid", 1, self._grid))
+        if config.edit_faces:
+            parts.append(_Part("edits", config.edit_faces, self._edits))
+        if config.retention_faces:
+            parts.append(_Part("retention", 1, self._retention))
+        if config.alignment and self.opened.aligner is not None:
+            parts.append(_Part("alignment", 1, self._alignment))
+        return parts
+
+    def _spaces(self, count: Count) -> dict[str, Any]:
+        networks, device = self.networks, self.opened.device
+        found = {
+            name: measure(_counted(space, count), self.batches, networks, device)
+            for name, space in self.opened.subject.reconstructions().items()
+        }
+        return {name: summarise(values, networks.missing) for name, values in found.items()}
+
+    def _grid(self, count: Count) -> None:
+        # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
+        from train.evaluate.edit_grid import edit_grid, save_grid
+
+        assert self.config.grid is not None  # noqa: S101  (narrows the type for mypy)
+        save_grid(self.config.grid, edit_grid(self.edited))
+
+    def _edits(self, count: Count) -> dict[str, Any]:
+        return measure_edits(self.edited, self.networks.identity, faces=self.config.edit_faces, count=count)
+
+    def _retention(self, count: Count) -> dict[str, Any]:
+        return report_retention(
+            self.edited,
+            torch.cat(self.batches),
+            identity=self.networks.identity,
+            folder=self.config.metrics_dir,
+            faces=self.config.retention_faces,
+        )
+
+    def _alignment(self, count: Count) -> dict[str, Any]:
+        aligner, subject = self.opened.aligner, self.opened.subject
+        assert aligner is not None  # noqa: S101  (narrows the type for mypy)
+        return report_alignment(aligner, subject.generator, subject.encoder, torch.cat(self.batches))
+
+
+def _counted(reconstruct: Reconstruct, count: Count) -> Reconstruct:
+    def counted(img: Tensor) -> Tensor:
+        out = reconstruct(img)
+        count(len(img))
+        return out
+
+    return counted
+
+
+def _open(model: ModelBundle, device: torch.device, config: EvaluateConfig) -> _Opened:
+    named = {"encoder": config.encoder, "aligner": config.aligner, "refiners": config.refiners}
+    bundled = {"encoder": model.encoder_path, "aligner": model.aligner_path, "refiners": model.refiners_path}
+    files = {role: file for role in named if (file := named[role] or bundled[role]) is not None}
+    if "encoder" not in files:
+        raise CheckpointError(f"{model.folder}: the bundle has no encoder; name one with --encoder")
+    facts = {role: facts_for_model(file, role, model) for role, file in files.items()}
+    losses = [facts[role].get("losses") for role in files if role != "aligner"]
+    generator = load_generator(model.generator_path).to(device)
+    synthesis = FoldedSynthesis(generator.synthesis).to(device)
+    network, chain = load_encoder(files["encoder"]).to(device), None
+    if "refiners" in files:
+        loaded = load_refiners(files["refiners"]).fold_attention().to(device)
+        fit = ColourFit(generator, network.w_std) if config.colours else None
+        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded, colours=fit)
+    key = (model.generator_sha256, generator.w_dim, generator.num_ws)
+    directions = (
+        find_directions(*key, DIRECTIONS_ROOT)
+        if config.directions is None
+        else load_directions(config.directions, *key)
+    )
+    told = files if config.directions is None else {**files, "directions": config.directions}
+    subject = Subject(
+        generator=generator,
+        synthesis=synthesis,
+        encoder=network,
+        chain=chain,
+        directions=directions,
+        spaces=config.spaces,
+    )
+    if not subject.reconstructions():
+        raise ConfigError(f"spaces: {', '.join(config.spaces)}; without refiners there is w alone")
+    return _Opened(
+        subject=subject,
+        model=model,
+        device=device,
+        aligner=load_aligner(files["aligner"]).to(device) if "aligner" in files else None,
+        files={name: str(file) for name, file in told.items()},
+        losses=None if None in losses else {name for names in losses for name in names or ()},
+    )
+
+
+def _protocol(opened: _Opened) -> dict[str, Any]:
+    losses = opened.losses
+    return {
+        "resolution": opened.subject.generator.img_resolution,
+        "bundle": opened.model.name,
+        **opened.files,
+        "psnr": "dB, 8-bit pictures, all channels of one face together",
+        "l2": "mean squared error on [-1, 1], clamped",
+        "ssim": "Gaussian window, sigma 1.5, mean of channels, 8-bit pictures",
+        "colours_fitted": opened.subject.chain is not None and opened.subject.chain.colours is not None,
+        "noise_mode": "const",
+        "identity_network": IDENTITY_FILE,
+        "identity_also_training_loss": "unknown" if losses is None else "identity" in losses,
+        "perceptual_network": "EfficientNet-lite0, unweighted unit features, not LPIPS",
+        "perceptual_also_training_loss": "unknown" if losses is None else "perceptual" in losses,
+        "ms_per_face": "torch float32: encoder, generator, and what a space takes of second look, refiners, "
+        "colour fit",
+        "batch": BATCH,
+        "threads": torch.get_num_threads(),
+        "device": f"{opened.device.type} ({platform.processor() or platform.machine()})",
+    }
+
+
+def as_table(result: Mapping[str, Any]) -> str:
+    """The result for people: a line a value, indented under its owner; short groups share a line."""
+    blocks = [_indented(values, f"{name}:") for name, values in result.items()]
+    return "\n\n".join("\n".join(lines) for lines in blocks)
+
+
+def _indented(values: Mapping[str, Any], heading: str) -> list[str]:
+    width = max((len(name) for name in values), default=0)
+    lines = [heading]
+    for name, value in values.items():
+        if not isinstance(value, Mapping):
+            lines.append(f"  {name:{width}}  {_shown(value)}")
+            continue
+        line = f"  {name:{width}}  " + ", ".join(f"{key} {_shown(found)}" for key, found in value.items())
+        nested = len(line) > TABLE_WIDTH or any(isinstance(found, Mapping) for found in value.values())
+        lines += [f"  {each}" for each in _indented(value, f"{name}:")] if nested else [line]
+    return lines
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 (any value of the result)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Stage `generator`: StyleGAN2 against its discriminator."""

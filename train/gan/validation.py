@@ -1,0 +1,116 @@
+"""What can be said of a generator and its discriminator while they train."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from stylegan2 import Generator
+from stylegan2.image import from_uint8, to_uint8
+from train.core.seeds import Stream, positioned_generator
+from train.data.images import ImageSource, in_validation, read_images
+from train.gan.config import GeneratorTrainingConfig
+from train.gan.feature_distance import (
+    FeatureStatistics,
+    feature_statistics,
+    frechet_distance,
+    pooled_features,
+)
+from train.losses.perceptual import EfficientNetLite0Features
+
+GRID_ROWS, GRID_COLUMNS, GRID_PSI = 4, 8, 0.7
+BATCH = 64  # pictures drawn at once
+
+
+class GeneratorValidation:
+    """Fixed real pictures, and the measures that compare them with generated ones.
+
+    Args:
+        config: Settings.
+        source: Real pictures.
+        features: On the device; None leaves out the distance.
+        device: Of both networks.
+
+    Raises:
+        DatasetError: The validation part, or the rest, holds no picture.
+    """
+
+    def __init__(
+        self,
+        config: GeneratorTrainingConfig,
+        source: ImageSource,
+        features: EfficientNetLite0Features | None,
+        device: torch.device,
+    ) -> None:
+        self._config, self._source, self._features, self._device = config, source, features, device
+        fraction, count = config.data.validation_fraction, config.data.validation_images
+        self._pictures = {"training": self._read(count, validation=False)}
+        if fraction:
+            self._pictures["validation"] = self._read(count, validation=True)
+
+    def measure(self, judge: Callable[[Tensor], Tensor], average: Generator, batch: int) -> dict[str, float]:
+        """Compare.
+
+        The sign statistics are E sign(D) of real pictures as they are, unaugmented. A discriminator that is
+        surer of training pictures than of validation ones has learnt them by heart.
+
+        Args:
+            judge: The discriminator: img [N, 3, R, R] -> logits [N, 1].
+            average: The averaged generator; pictures of fixed z, not truncated, are measured.
+            batch: Pictures that the discriminator sees at once.
+        """
+        measures = {
+            f"sign_{name}": self._sign(pixels, judge, batch) for name, pixels in self._pictures.items()
+        }
+        if self._features is not None:
+            made = self._statistics(self._samples(average), self._features)
+            measures["feature_distance"] = frechet_distance(self._real_statistics, made)
+        return measures
+
+    def _samples(self, average: Generator) -> Iterator[Tensor]:
+        z = _fixed_z(average, Stream.GENERATOR_SAMPLES, self._config.seed, self._config.feature_images)
+        return (average(part) for part in torch.split(z, BATCH))
+
+    def _sign(self, pixels: Tensor, judge: Callable[[Tensor], Tensor], batch: int) -> float:
+        parts = [judge(from_uint8(part).to(self._device)) for part in torch.split(pixels, batch)]
+        return float(torch.cat(parts).sign().mean())
+
+    @cached_property
+    def _real_statistics(self) -> FeatureStatistics:
+        """Of training pictures; computed once, at the first use."""
+        assert self._features is not None  # noqa: S101  (narrows the type for mypy)
+        pixels = self._read(self._config.feature_images, validation=False)
+        parts = (from_uint8(part).to(self._device) for part in torch.split(pixels, BATCH))
+        return self._statistics(parts, self._features)
+
+    def _statistics(
+        self, pictures: Iterator[Tensor], features: EfficientNetLite0Features
+    ) -> FeatureStatistics:
+        return feature_statistics(torch.cat([pooled_features(features, part) for part in pictures]))
+
+    def _read(self, count: int, *, validation: bool) -> Tensor:
+        """Pixels [N, R, R, 3], the first `count` of the validation part or of the rest."""
+        fraction = self._config.data.validation_fraction
+        batches = read_images(
+            self._source,
+            self._config.generator.img_resolution,
+            64,
+            keep=lambda key: in_validation(key, fraction) == validation,
+            limit=count,
+        )
+        return torch.cat(list(batches))
+
+
+def sample_grid(average: Generator, seed: int) -> Tensor:
+    """Pixels [4 R, 8 R, 3] uint8 on the CPU: pictures of fixed z, truncated to psi 0.7."""
+    z = _fixed_z(average, Stream.GENERATOR_GRID, seed, GRID_ROWS * GRID_COLUMNS)
+    pixels = to_uint8(average(z, truncation_psi=GRID_PSI)).cpu()
+    rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
+    return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+
+
+def _fixed_z(generator: Generator, stream: int, seed: int, count: int) -> Tensor:
+    """Input latents z [count, z_dim] on the generator's device, always the same."""
+    z = torch.randn(count, generator.z_dim, generator=positioned_generator(seed, stream))
+    return z.to(generator.w_avg.device)

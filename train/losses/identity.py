@@ -1,0 +1,53 @@
+"""Identity of a face: ArcFace-style embeddings by MobileFaceNet, differentiable in the picture."""
+
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from editor.face.identity_crop import template_in_crop, warp_to_template
+from stylegan2.bundle.folder import AlignmentConfig
+from train.losses.onnx_module import OnnxModule, load_onnx
+
+
+class IdentityEmbedder(nn.Module):
+    """img -> unit embedding: a fixed warp to the ArcFace crop, then a frozen face network.
+
+    Args:
+        network: [N, 3, 112, 112] in [-1, 1] to embeddings [N, D].
+        alignment: How the pictures were cut.
+    """
+
+    to_crop: Tensor
+
+    def __init__(self, network: OnnxModule, alignment: AlignmentConfig) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.register_buffer("to_crop", template_in_crop(alignment).float())
+
+    def forward(self, img: Tensor) -> Tensor:
+        """Embed aligned faces.
+
+        Args:
+            img: Aligned square pictures [N, 3, R, R] in [-1, 1].
+
+        Returns:
+            Embeddings [N, D] of unit length: their inner product is the cosine similarity of two faces.
+
+        Raises:
+            ShapeError: `img` is not a batch of squares.
+        """
+        return F.normalize(self.network(warp_to_template(img, self.to_crop)), dim=1)
+
+
+def load_identity(path: Path, alignment: AlignmentConfig) -> IdentityEmbedder:
+    """Load MobileFaceNet (`mobilefacenet_id.onnx`).
+
+    Args:
+        path: The ONNX file.
+        alignment: How the pictures were cut, from the model's bundle.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or has operators beyond `train.losses.onnx_module`.
+    """
+    return IdentityEmbedder(load_onnx(path), alignment)

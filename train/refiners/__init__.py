@@ -1,0 +1,1 @@
+"""Stage `refiners`: W+ and F on top of an encoder."""

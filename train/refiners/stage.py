@@ -1,0 +1,152 @@
+"""Stage `refiners`: W+ and F on top of an encoder, from real faces and from edited pairs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inversion.chain.chain import Chain
+from inversion.networks.checkpoint import save_encoder, save_refiners
+from inversion.networks.refiners import Refiners
+from inversion.networks.w_encoder import WEncoder
+from stylegan2.image import from_uint8
+from train.core.checkpoint import write_weights
+from train.core.optim import Optimiser, gather_gradients, learning_rate
+from train.core.processes import own_seed
+from train.core.seeds import Stream, positioned_generator
+from train.data.augment import mirror
+from train.data.images import ImageSource
+from train.data.pairs import open_pairs
+from train.data.stream import RealImages, open_real_images
+from train.encoder.stage import ENCODER_FILE
+from train.refiners.config import RefinementConfig, RefinementPhase
+from train.refiners.terms import RefinementNetworks, RefinementTerms
+from train.refiners.validation import RefinementValidation
+
+REFINERS_FILE = "refiners.safetensors"
+
+
+class RefinementStage:
+    """Steps of `RefinementTerms`; trains the refiners, and the encoder in phases that let it learn.
+
+    Args:
+        config: Settings.
+        networks: On the device.
+        source: Real faces.
+        fingerprint: Of the generator's weights.
+    """
+
+    def __init__(
+        self, config: RefinementConfig, networks: RefinementNetworks, source: ImageSource, fingerprint: str
+    ) -> None:
+        self.phases = config.phases
+        self._config, self._networks, self._source, self._fingerprint = config, networks, source, fingerprint
+        generator = networks.generator
+        self._terms = RefinementTerms(config, networks)
+        self._optimiser = Optimiser(networks.refiners, config.optim)
+        self._encoder_optimiser = Optimiser(networks.encoder, config.optim) if config.trains_encoder else None
+        self._pairs = open_pairs(
+            generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._terms.draw
+        )
+        self._validation = RefinementValidation(
+            config,
+            source,
+            generator,
+            self._terms.sampler,
+            draw=self._terms.draw,
+            draw_styles=self._terms.draw_styles,
+            dtype=self._terms.dtype,
+        )
+        self._index = 0
+        self._real: RealImages | None = None
+
+    def enter_phase(self, index: int) -> None:
+        """Open the phase's stream of real faces; let the encoder learn, or not."""
+        phase = self.phases[index]
+        self._index = index
+        self._networks.encoder.requires_grad_(phase.encoder_rate > 0)
+        self._real = open_real_images(
+            self._source,
+            self._networks.generator.img_resolution,
+            phase.real_batch,
+            self._config.data,
+            seed=self._config.seed + index,
+        )
+
+    def prepare(self, progress: Callable[[int, int], None]) -> None:
+        """Fill the pool of pairs, where there is one."""
+        if self.phases[self._index].pair_batch:
+            self._pairs.prepare(progress)
+
+    def step(self, step: int, fraction: float) -> dict[str, Tensor]:
+        """One optimiser step; every term before its weight, their weighted sum, and the gradient's norm."""
+        phase = self.phases[self._index]
+        rng = positioned_generator(own_seed(self._config.seed), Stream.REFINEMENT_STEP, self._index, step)
+        self._networks.refiners.train()
+        if not phase.loss.weighs_ws:  # what does not learn must not measure its batch norms anew either
+            for part in (self._networks.refiners.look, self._networks.refiners.wplus):
+                if part is not None:
+                    part.eval()
+        terms = gather_gradients(lambda: self._pass(phase, fraction, rng), phase.accumulate)
+        lr = learning_rate(phase, step, fraction)
+        norm = self._optimiser.update(lr, phase.ema)
+        if self._encoder_optimiser is not None and phase.encoder_rate:
+            terms["encoder_gradient_norm"] = self._encoder_optimiser.update(
+                lr * phase.encoder_rate, phase.ema
+            )
+        return {**terms, "gradient_norm": norm}
+
+    def _pass(self, phase: RefinementPhase, fraction: float, rng: torch.Generator) -> dict[str, Tensor]:
+        assert self._real is not None  # noqa: S101  (narrows the type for mypy: a phase was entered)
+        real = mirror(from_uint8(self._real.next()), rng)
+        pairs = self._pairs.sample(phase.pair_batch, rng) if phase.pair_batch else None
+        return self._terms(phase, real, pairs, fraction, rng)
+
+    def validate(self) -> dict[str, float]:
+        """See `RefinementValidation.measure`."""
+        return self._validation.measure(self._average_chain())
+
+    def grid(self) -> Tensor:
+        """See `RefinementValidation.grid`."""
+        return self._validation.grid(self._average_chain())
+
+    def export(self, folder: Path, steps: int) -> None:
+        """Write the averaged refiners, and the averaged encoder where one was trained."""
+        chain = self._average_chain()
+        facts = {
+            "steps": steps,
+            "generator_sha256": self._fingerprint,
+            "losses": sorted({name for phase in self.phases for name in phase.loss.weighed}),
+        }
+        refiners, encoder = chain.refiners, chain.encoder
+        write_weights(folder / REFINERS_FILE, facts, lambda path, told: save_refiners(refiners, path, told))
+        if self._encoder_optimiser is not None:
+            write_weights(folder / ENCODER_FILE, facts, lambda path, told: save_encoder(encoder, path, told))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, their averages, the optimisers, and how far pairs and real faces are."""
+        encoder, real = self._encoder_optimiser, self._real
+        return {
+            "optimiser": self._optimiser.state_dict(),
+            "encoder_optimiser": encoder.state_dict() if encoder else None,
+            "pairs": self._pairs.state_dict(),
+            "real": real.state_dict() if real else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._optimiser.load_state_dict(state["optimiser"])
+        if self._encoder_optimiser is not None:
+            self._encoder_optimiser.load_state_dict(state["encoder_optimiser"])
+        self._pairs.load_state_dict(state["pairs"])
+        if self._real and state["real"] is not None:
+            self._real.load_state_dict(state["real"])
+
+    def _average_chain(self) -> Chain:
+        learned = self._encoder_optimiser
+        refiners, encoder = self._optimiser.average, learned.average if learned else self._networks.encoder
+        assert isinstance(refiners, Refiners)  # noqa: S101  (narrows the type for mypy)
+        assert isinstance(encoder, WEncoder)  # noqa: S101
+        return Chain(synthesis=self._networks.generator.synthesis, encoder=encoder, refiners=refiners)
