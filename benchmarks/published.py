@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import describe
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import FeatureRenderer
 from inversion.published import PublishedInverter, load_published
 from inversion.published.config import PublishedConfig
 from inversion.published.encoders import build_encoder

@@ -7,7 +7,7 @@ import time
 import cv2
 
 from benchmarks.machine import describe
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, load_refiners
 from stylegan2.bundle.checkpoint import load_generator
@@ -44,7 +44,7 @@ def main() -> None:
     for pixels in read_images(find_images(args.data), bundle.resolution, 1, limit=args.faces):
         start = inverter.invert(pixels)
         began = time.perf_counter()
-        found = inverter.refine(pixels, start, args.steps)
+        found = inverter.optimise(pixels, start, args.steps)
         seconds = time.perf_counter() - began
         both = (start, found)
         drawn = [renderer.render(generator.broadcast(each.w)) for each in both]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, load_refiners
 from stylegan2.bundle.checkpoint import load_generator

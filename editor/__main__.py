@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         session = editor.enter(session, args.space)
     steps = args.steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
     if steps:
-        session = editor.refine(session, steps, show_progress)
+        session = editor.optimise(session, steps, show_progress)
     reconstruction = editor.reconstruct(session)
     likeness = editor.likeness(session, reconstruction)
     save_png(args.out, editor.render(session), session.strengths)

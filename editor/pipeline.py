@@ -9,28 +9,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from editor.face.alignment import find_and_align
 from editor.face.fit import Fit, FitGauge
 from editor.face.identity import IdentityMeter
 from editor.face.landmarks import FaceDetector
 from editor.model.card import ModelCard, describe_model
-from editor.model.inverters import open_inverter
+from editor.model.opening import open_model
 from editor.photo.reading import load_photo
 from editor.session import EditSession
-from inversion.chain.feature_renderer import FeatureRenderer
-from inversion.chain.inversion import Inversion
+from inversion.chain.decoder import Decoder
+from inversion.chain.inversion import Inversion, Space
 from inversion.chain.inverter import InvertsPictures
 from inversion.directions.bank import DirectionBank, find_directions
 from inversion.directions.components import discover_directions
 from inversion.directions.errors import DirectionError
 from inversion.networks.checkpoint import load_aligner
-from inversion.optimise.search import Space, Tell
-from stylegan2.bundle.checkpoint import load_generator
+from inversion.optimise.search import Tell
 from stylegan2.bundle.folder import AlignmentConfig
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
-from stylegan2.engines.renderer import Renderer
-from stylegan2.errors import CheckpointError
 from stylegan2.network.generator import Generator
 
 OPTIMISATION_STEPS = 50  # in each space, of a photo's first fit where the model has no encoder
@@ -47,10 +45,9 @@ class Editor:
     Args:
         generator: Draws the pictures.
         inverter: Finds latents of aligned crops.
-        renderer: Runs `generator` fast.
+        decoder: Draws latents.
         detector: Finds faces in photos.
         directions: Edits of `generator`.
-        features: Runs `generator` with features; None where the model has no refiners.
         gauge: Tells how well a face fits the model; None where the model has no aligner.
         identity: Tells whether two faces are the same person; None where no network was named.
         alignment: Where `generator` expects the face.
@@ -62,22 +59,20 @@ class Editor:
         *,
         generator: Generator,
         inverter: InvertsPictures,
-        renderer: Renderer,
+        decoder: Decoder,
         detector: FaceDetector,
         directions: DirectionBank,
         alignment: AlignmentConfig,
-        features: FeatureRenderer | None = None,
         gauge: FitGauge | None = None,
         identity: IdentityMeter | None = None,
         card: ModelCard | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
-        self.renderer = renderer
+        self.decoder = decoder
         self.detector = detector
         self.directions = directions
         self.alignment = alignment
-        self.features = features
         self.gauge = gauge
         self.identity = identity
         self.card = card or ModelCard(name="a model", text="")
@@ -87,24 +82,22 @@ class Editor:
 
         Pictures are drawn meanwhile, only slower.
         """
-        self.renderer.engine.prepare()
-        if self.features is not None:
-            self.features.prepare()
+        self.decoder.prepare()
         self.inverter.prepare()
         self.detector.load()
 
     @property
     def resolution(self) -> int:
         """Side of every crop and picture in pixels."""
-        return self.renderer.img_resolution
+        return self.generator.img_resolution
 
     @property
     def has_encoder(self) -> bool:
-        """Whether photos are inverted at once; without, they take `refine`, see `awaits_fit`."""
+        """Whether photos are inverted at once; without, they take `optimise`, see `awaits_fit`."""
         return self.inverter.engine is not None
 
     def awaits_fit(self, session: EditSession) -> bool:
-        """Whether the session's latents are a mere start, so that `refine` has to find the face."""
+        """Whether the session's latents are a mere start, so that `optimise` has to find the face."""
         return not self.has_encoder and not session.invented and session.inversion.steps == 0
 
     def invert(self, photo: PhotoSource) -> EditSession:
@@ -140,7 +133,7 @@ class Editor:
             ShapeError: `crop` has another shape.
         """
         start = time.perf_counter()
-        inversion = self.inverter.invert(torch.from_numpy(np.ascontiguousarray(crop))[None])
+        inversion = self.inverter.invert(torch.tensor(crop)[None])
         return EditSession(
             crop=crop,
             inversion=inversion,
@@ -180,14 +173,14 @@ class Editor:
         """A face that the generator invents, with its true latent; the same for the same seed."""
         w = self.generator.sample_w(1, seed=seed, truncation_psi=truncation_psi).cpu()
         inversion = Inversion(w=w, ws=self.generator.broadcast(w).clone())
-        crop = self.renderer.render(inversion.ws)[0].numpy()
+        crop = self.decoder.draw(inversion, "w")[0].numpy()
         return EditSession(crop=crop, inversion=inversion, invented=True)
 
-    def refine(self, session: EditSession, steps: int, progress: Tell | None = None) -> EditSession:
-        """Improve the inversion by optimisation, `steps` in each space; edits stay. See `Inverter.refine`."""
+    def optimise(self, session: EditSession, steps: int, progress: Tell | None = None) -> EditSession:
+        """Improve the inversion, `steps` in each space, as `Inverter.optimise` does; edits stay."""
         start = time.perf_counter()
         crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
-        inversion = self.inverter.refine(crop, session.inversion, steps, progress=progress)
+        inversion = self.inverter.optimise(crop, session.inversion, steps, progress=progress)
         times = {**session.milliseconds, "refine": (time.perf_counter() - start) * 1e3}
         return replace(session, inversion=inversion, milliseconds=times)
 
@@ -210,21 +203,19 @@ class Editor:
 
     def engine_name(self, session: EditSession) -> str:
         """Name of the engine that draws the session's space at the moment: F has one of its own."""
-        if session.space == "f" and self.features and session.inversion.f:
-            return self.features.engine.name
-        return self.renderer.engine.name
+        return self.decoder.engine(session.inversion, session.space).name
 
     def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
-        found, start = session.inversion, session.inversion
+        found, space = session.inversion, session.space
+        unedited = self.decoder.styles(found, space)
         if found.foundation is not None:
             offset, strengths = self.directions.split(strengths, self.generator.num_ws)
             found = found if offset is None else found.foundation.follow(found, offset)
-        if session.space == "f" and self.features and start.f and found.f:
-            ws_hat = self.directions.apply(found.f.ws, strengths, measured=start.f.ws)
-            return self.features.render(ws_hat, found.f)[0].numpy()
-        in_w = session.space == "w"
-        ws, unedited = (self.generator.broadcast(i.w) if in_w else i.ws for i in (found, start))
-        return self.renderer.render(self.directions.apply(ws, strengths, measured=unedited))[0].numpy()
+
+        def edit(ws: Tensor) -> Tensor:
+            return self.directions.apply(ws, strengths, measured=unedited)
+
+        return self.decoder.draw(found, space, edit)[0].numpy()
 
 
 def open_editor(
@@ -256,18 +247,12 @@ def open_editor(
         EngineError: A device or engine that cannot be used.
     """
     model = load_bundle(bundle)
-    generator = load_generator(model.generator_path)
-    if generator.img_resolution != model.resolution:
-        raise CheckpointError(
-            f"{model.generator_path}: draws {generator.img_resolution} px, "
-            f"the bundle says {model.resolution} px"
-        )
-    renderer = Renderer(generator, device=device, engine=engine, cache=cache)
-    opened = open_inverter(model, generator, device=device, engine=engine, cache=cache)
+    opened = open_model(model, device=device, engine=engine, cache=cache)
+    generator, decoder = opened.generator, opened.decoder
     detector = detector or FaceDetector(face_model)
     gauge = None
     if model.aligner_path is not None:
-        gauge = FitGauge(load_aligner(model.aligner_path), generator, renderer, detector)
+        gauge = FitGauge(load_aligner(model.aligner_path), generator, decoder.renderer, detector)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
     if not len(directions):
         directions = discover_directions(generator)
@@ -275,8 +260,7 @@ def open_editor(
         generator=generator,
         gauge=gauge,
         identity=None if identity is None else IdentityMeter(identity, model.alignment),
-        renderer=renderer,
-        features=opened.features,
+        decoder=decoder,
         inverter=opened.inverter,
         detector=detector,
         directions=directions,

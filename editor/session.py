@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from inversion.chain.inversion import Inversion
-from inversion.optimise.search import Space
+from inversion.chain.inversion import Inversion, Space
 
 
 @dataclass(frozen=True, kw_only=True)

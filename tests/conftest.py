@@ -9,7 +9,7 @@ import torch
 
 from editor.face.landmarks import FaceDetector
 from editor.pipeline import Editor
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import Decoder, FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.directions.bank import DirectionBank
 from inversion.directions.components import discover_directions
@@ -110,8 +110,7 @@ def refined_editor(tiny_generator, tiny_encoder, tiny_directions):
     with FaceDetector() as detector:
         yield Editor(
             generator=tiny_generator,
-            renderer=renderer,
-            features=features,
+            decoder=Decoder(renderer, features),
             inverter=inverter,
             detector=detector,
             directions=tiny_directions,
@@ -125,7 +124,7 @@ def tiny_editor(tiny_generator, tiny_encoder, tiny_directions):
     with FaceDetector() as detector:
         yield Editor(
             generator=tiny_generator,
-            renderer=Renderer(tiny_generator, engine="torch"),
+            decoder=Decoder(Renderer(tiny_generator, engine="torch")),
             inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
             detector=detector,
             directions=tiny_directions,
@@ -139,7 +138,7 @@ def lone_editor(tiny_generator):
     with FaceDetector() as detector:
         yield Editor(
             generator=tiny_generator,
-            renderer=Renderer(tiny_generator, engine="torch"),
+            decoder=Decoder(Renderer(tiny_generator, engine="torch")),
             inverter=Inverter(tiny_generator, None, engine="torch"),
             detector=detector,
             directions=discover_directions(tiny_generator),

@@ -260,13 +260,13 @@ def inherit_refiners(trained: Refiners, wanted: RefinerConfig, origin: Path) -> 
 
     Args:
         trained: Refiners without a second look, or of the same architecture.
-        wanted: The architecture; only the second look may differ.
+        wanted: The architecture; only the second look may differ, and what is chosen after training.
         origin: Where `trained` came from, for the error.
 
     Raises:
         ConfigError: Something else differs, or a second look would be lost.
     """
-    found = trained.config
+    found = trained.config.tuned_as(wanted)
     if found != wanted and (found.second_look or found.with_look_of(wanted) != wanted):
         raise ConfigError(f"refiners: {origin} is {found}; must be {wanted}")
     refiners = Refiners(wanted)

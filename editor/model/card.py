@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inversion.chain.inversion import Space
 from inversion.directions.bank import DirectionBank
 from inversion.directions.components import GROUP
-from inversion.optimise.search import Space
 from stylegan2.bundle.folder import ModelBundle
 
 

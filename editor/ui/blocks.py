@@ -264,7 +264,7 @@ def _build_picker(
 
 
 def _footer(editor: Editor) -> str:
-    note = editor.renderer.engine.note
+    note = editor.decoder.renderer.engine.note
     return (
         f"Pictures are {editor.resolution} px, drawn by a generative model; "
         "saved ones say so in their metadata. "

@@ -158,8 +158,7 @@ class Handlers:
         start = time.perf_counter()
         pixels = editor.reconstruct(editor.enter(session, space))
         milliseconds = (time.perf_counter() - start) * 1e3
-        f = session.inversion.f
-        drawn_before = space == "f" and f is not None and f.pixels is not None
+        drawn_before = space == "f" and session.inversion.drawn is not None
         return SpaceView(
             space=space,
             pixels=pixels,
@@ -260,7 +259,7 @@ class Handlers:
                 return not stop.is_set()
 
             with self.long.passing(stop.is_set):
-                return editor.refine(session, int(steps), report)
+                return editor.optimise(session, int(steps), report)
 
         told = run_aside("refinement", work)
         while not isinstance(news := told.get(), Outcome):

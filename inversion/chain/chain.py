@@ -1,107 +1,148 @@
-"""The whole chain in torch: img -> w -> ws -> code, and pictures of it before and after an edit."""
+"""Chain: from a cropped face to its latents, step by step, whatever runs the steps."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from inversion.chain.colour_fit import ColourFit, compared_colours
-from inversion.networks.refiners import Levels, Refiners, Seen
+from inversion.chain.colour_fit import ColourFit
+from inversion.chain.inversion import Feature, Inversion
+from inversion.chain.steps import Encode, FindFeature, Refine
+from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
-from stylegan2.image import shrink
+from stylegan2.checks import check_shape
+from stylegan2.image import from_uint8, to_uint8
+from stylegan2.network.generator import Generator
+from stylegan2.network.synthesis import Synthesis
+
+# A step and one input each -> what runs it: the step itself, or an engine.
+Run = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., tuple[Tensor, ...]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Latents:
-    """What inversion finds of N pictures."""
-
-    w: Tensor  # [N, w_dim]
-    ws: Tensor  # [N, num_ws, w_dim], the answer in W+
-    ws_f: Tensor  # the styles that `code` is added to: `ws` before its colours were fitted
-    code: Tensor  # [N, code, R, R], see `FeatureRefiner`
+def run_as_is(step: nn.Module, examples: tuple[Tensor, ...]) -> nn.Module:
+    """A `Run` that leaves steps to torch, on the device and in the number format that the caller chose."""
+    return step
 
 
-class Synthesis(Protocol):
-    """ws -> img in two parts: `SynthesisNetwork`, or `FoldedSynthesis` where nothing is trained."""
-
-    def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
-        """See `SynthesisNetwork.lower`."""
-
-    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
-        """See `SynthesisNetwork.upper`."""
-
-    def trace(self, f: Tensor, img: Tensor | None, ws: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See `SynthesisNetwork.trace`."""
+# The steps as engines run them: of pixels [N, R, R, 3] uint8 in the place of img. They are subclasses and no
+# wrappers, since a module within a module is converted to another graph, which rounds otherwise.
 
 
-@dataclass(frozen=True, kw_only=True)
+class _EncodePixels(Encode):
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return super().forward(from_uint8(pixels))
+
+
+class _RefinePixels(Refine):
+    def forward(
+        self, pixels: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().forward(from_uint8(pixels), w, fine, middle, coarse)
+
+
+class _FindPixels(FindFeature):
+    """Draws pixels too."""
+
+    def forward(
+        self, pixels: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, ws: Tensor
+    ) -> tuple[Tensor, ...]:
+        code, a, img, missing, palette = super().forward(from_uint8(pixels), fine, middle, coarse, ws)
+        return code, a, to_uint8(img), missing, palette
+
+
 class Chain:
-    """Encoder, refiners and generator that belong together; all on one device.
+    """crop -> w -> second look -> ws -> code -> colours. What draws its answer is `Decoder`.
 
-    Without `colours` the answer in W+ is the refiners'.
+    Args:
+        generator: The encoder was trained for it.
+        synthesis: Draws for it.
+        encoder: Answers first.
+        refiners: Trained for `encoder`; None ends the chain at w.
+        run: What runs a step, told of inputs [1, ...].
     """
 
-    synthesis: Synthesis
-    encoder: WEncoder
-    refiners: Refiners
-    colours: ColourFit | None = None
+    def __init__(
+        self,
+        generator: Generator,
+        synthesis: Synthesis,
+        encoder: WEncoder,
+        refiners: Refiners | None,
+        *,
+        run: Run = run_as_is,
+    ) -> None:
+        side = generator.img_resolution
+        self._shape, self._broadcast = (side, side, 3), generator.broadcast
+        pixels = torch.zeros(1, *self._shape, dtype=torch.uint8, device=generator.w_avg.device)
+        self.encode = run(_EncodePixels(encoder, with_levels=refiners is not None).eval(), (pixels,))
+        self.after_w: AfterW | None = None
+        if refiners is not None:
+            with torch.no_grad():
+                answer = self.encode(pixels)
+                self.after_w = AfterW(generator, synthesis, refiners, run, (pixels, *answer))
 
-    def invert(self, img: Tensor) -> Latents:
-        """Invert `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
-        w, ws_f, levels = self._refine(img)
-        ws, drawn = self._fit_colours(img, ws_f)
-        return Latents(w=w, ws=ws, ws_f=ws_f, code=self.refiners.feature(img, drawn, levels, ws_f))
+    def invert(self, pixels: Tensor) -> Inversion:
+        """Invert cropped faces.
 
-    def invert_ws(self, img: Tensor) -> Tensor:
-        """The part of `invert` that finds ws."""
-        _, ws, _ = self._refine(img)
-        return ws if self.colours is None else self._fit_colours(img, ws)[0]
+        Args:
+            pixels: [N, R, R, 3] uint8, R the generator's resolution.
 
-    def invert_w(self, img: Tensor) -> Tensor:
-        """The part of `invert` before ws: w, after a second look at the encoder's answer if there is one."""
-        return self._look(img, *self._encode(img)).w
+        Returns:
+            Latents where `run` leaves them; engines answer on the CPU.
 
-    def _refine(self, img: Tensor) -> tuple[Tensor, Tensor, Levels]:
-        """Find w, ws before its colours are fitted, and the levels that the refiners look at."""
-        w, levels = self._encode(img)
-        seen = self._look(img, w, levels)
-        return seen.w, self.refiners.wplus(seen.w, seen.levels, seen.missing), levels
+        Raises:
+            ShapeError: `pixels` has another shape.
+        """
+        check_shape("pixels", pixels, "N", *self._shape)
+        w, *levels = self.encode(pixels)
+        if self.after_w is None:
+            return Inversion(w=w, ws=self._broadcast(w).clone())
+        w, plain_ws = self.after_w.refine(pixels, w, *levels)
+        ws, f, drawn = self.after_w.find_feature(pixels, plain_ws, levels)
+        return Inversion(w=w, ws=ws, plain_ws=plain_ws, f=f, drawn=drawn)
 
-    def _fit_colours(self, img: Tensor, ws: Tensor) -> tuple[Tensor, Tensor]:
-        """Find ws with its colours fitted; beside it G(ws) before that, in [-1, 1]."""
-        if self.colours is None:
-            return ws, self.draw_ws(ws).clamp(-1, 1)
-        activations, drawn = self.synthesis.trace(*self.synthesis.lower(ws, self.colours.first), ws)
-        drawn = drawn.clamp(-1, 1)
-        return self.colours(*compared_colours(img, drawn, activations, self.colours.side), ws), drawn
 
-    def _encode(self, img: Tensor) -> tuple[Tensor, Levels]:
-        return self.encoder.encode(shrink(img, self.encoder.config.in_resolution))
+class AfterW:
+    """The part of the chain that refiners add: two steps, and one solution in closed form.
 
-    def _look(self, img: Tensor, w: Tensor, levels: Levels) -> Seen:
-        look = self.refiners.look
-        if look is None:
-            return Seen(w, levels, None)
-        a, below = self.synthesis.lower(self._broadcast(w), self.refiners.config.look_resolution)
-        seen: Seen = look(img, a, below, w, levels)
-        return seen
+    Args:
+        generator: As for `Chain`, and the next three.
+        synthesis: See there.
+        refiners: See there.
+        run: See there.
+        found: Pixels of one picture, and the encoder's answer for it.
+    """
 
-    def _broadcast(self, w: Tensor) -> Tensor:
-        return w[:, None].expand(-1, self.refiners.config.num_ws, -1).contiguous()
+    def __init__(
+        self,
+        generator: Generator,
+        synthesis: Synthesis,
+        refiners: Refiners,
+        run: Run,
+        found: tuple[Tensor, ...],
+    ) -> None:
+        self.refiners = refiners
+        self._colours = ColourFit(
+            generator, refiners.wplus.w_std, synthesis=synthesis, restraint=refiners.config.restraint
+        )
+        pixels, _, *levels = found
+        self.refine = run(_RefinePixels(synthesis, refiners).eval(), found)
+        _, ws = self.refine(*found)
+        find = _FindPixels(synthesis, refiners, self._colours.side).eval()
+        self._find = run(find, (pixels, *levels, ws))
 
-    def draw_ws(self, ws: Tensor) -> Tensor:
-        """G(ws): img [N, 3, R, R]."""
-        return self.synthesis.upper(*self.synthesis.lower(ws, self._side), ws)
+    def find_feature(
+        self, pixels: Tensor, ws: Tensor, levels: Sequence[Tensor]
+    ) -> tuple[Tensor, Feature, Tensor]:
+        """Find what F adds to styles, and the styles' colours.
 
-    def draw(self, latents: Latents, ws_hat: Tensor | None = None) -> Tensor:
-        """G(ws_f, f), or G(ws_hat, f_hat) where an edit has moved `ws_f` to `ws_hat` [N, num_ws, w_dim]."""
-        carrier = self.refiners.carrier
-        a, below = self.synthesis.lower(latents.ws_f, self._side)
-        if ws_hat is None:
-            return self.synthesis.upper(carrier(latents.code, a), below, latents.ws_f)
-        a_hat, below = self.synthesis.lower(ws_hat, self._side)
-        return self.synthesis.upper(carrier.carry(latents.code, a, a_hat), below, ws_hat)
+        Args:
+            pixels: [N, R, R, 3] uint8.
+            ws: Their styles [N, num_ws, w_dim].
+            levels: Their feature levels.
 
-    @property
-    def _side(self) -> int:
-        return self.refiners.config.f_resolution
+        Returns:
+            ws with the colours of the pictures, what F adds to it as it was, and G(ws, f) unedited
+            [N, R, R, 3] uint8.
+        """
+        code, a, drawn, missing, palette = self._find(pixels, *levels, ws)
+        return self._colours(missing, palette, ws), Feature(ws=ws, code=code, a=a), drawn

@@ -5,12 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan2.checks import check_shape
-from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
 from stylegan2.network.layers import FullyConnectedLayer
-from stylegan2.network.synthesis import SynthesisBlock
+from stylegan2.network.synthesis import Synthesis, SynthesisBlock
 
-RESTRAINT = 0.3  # what a changed colour of other faces costs, as a share of what the picture's own gains
 PENALTY = 1e-9  # per square of w_std that ws moves
 SIDE = 32  # pixels a side, at most, of the pictures that are compared
 OTHERS = 8  # faces that are generated for the restraint
@@ -29,7 +27,7 @@ class ColourFit:
     block's first layer. Only what that layer does not see is moved, so that x stays, and the solution is
     exact: with c_i the picture that the i-th such movement of unit length adds,
 
-        min_z  |img - G(ws) - sum_i z_i c_i|^2 + RESTRAINT |sum_i z_i c_i of other faces|^2
+        min_z  |img - G(ws) - sum_i z_i c_i|^2 + restraint |sum_i z_i c_i of other faces|^2
                + PENALTY |z|^2 / w_std^2                                  (means over places, and other faces)
 
     An edit turns the face into another one, with other activations. So colours that this face alone would
@@ -40,11 +38,15 @@ class ColourFit:
     less the movements are held back, the more digits it takes to tell them apart.
 
     Args:
-        generator: Its weights are read once, and the other faces are drawn, here.
+        generator: Its weights are read once, here.
         w_std: Spread of W [], as `WEncoder` holds it.
+        synthesis: Draws the other faces, here.
+        restraint: See above, `RefinerConfig.restraint`.
     """
 
-    def __init__(self, generator: Generator, w_std: Tensor) -> None:
+    def __init__(
+        self, generator: Generator, w_std: Tensor, *, synthesis: Synthesis, restraint: float
+    ) -> None:
         lower, last = generator.synthesis.blocks[-2:]
         self.first, self.side = lower.resolution, min(SIDE, lower.resolution)
         self.num_ws = generator.num_ws
@@ -54,7 +56,7 @@ class ColourFit:
         self.last_moves, last_tints = _movements(last, None)
         self.tints: Tensor = torch.block_diag(lower_tints, last_tints)  # type: ignore[no-untyped-call]
         spread = torch.eye(self.tints.shape[1]) / _exact(w_std).square()
-        self.restraint = RESTRAINT * self._squares_of_others(generator) + PENALTY * spread
+        self.restraint = restraint * self._squares_of_others(generator, synthesis) + PENALTY * spread
 
     def __call__(self, missing: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
         """Solve for the colours of each picture.
@@ -90,8 +92,8 @@ class ColourFit:
         return squares
 
     @torch.no_grad()
-    def _squares_of_others(self, generator: Generator) -> Tensor:
-        squares, synthesis = [], FoldedSynthesis(generator.synthesis)
+    def _squares_of_others(self, generator: Generator, synthesis: Synthesis) -> Tensor:
+        squares = []
         for w in generator.sample_w(OTHERS, seed=0):
             ws = generator.broadcast(w[None]).contiguous()
             activations, _ = synthesis.trace(*synthesis.lower(ws, self.first), ws)

@@ -1,11 +1,20 @@
-"""Inversion: what is found of one picture."""
+"""Inversion: what is found of a picture."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
-from inversion.chain.feature_renderer import Feature
+Space = Literal["w", "w+", "f"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """What inversion found in the space F of N pictures."""
+
+    ws: Tensor  # the styles that the code is added to [N, num_ws, w_dim]: in F, edits start here
+    code: Tensor  # [N, code, R, R], see `FeatureRefiner`
+    a: Tensor  # G_k(ws) of the unedited pictures [N, C, R, R]: the same however far the sliders move
 
 
 class Foundation(Protocol):
@@ -17,13 +26,21 @@ class Foundation(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Inversion:
-    """Latents of one picture; without refiners `ws` is `w` for every layer and `f` is None."""
+    """Latents of N pictures; without refiners `ws` is `w` for every layer and `f` is None.
 
-    w: Tensor  # [1, w_dim]
-    ws: Tensor  # [1, num_ws, w_dim]
+    The app, the optimisation and what follows `foundation` know one picture.
+    """
+
+    w: Tensor  # [N, w_dim]
+    ws: Tensor  # [N, num_ws, w_dim]
     plain_ws: Tensor | None = None  # `ws` before its colours were fitted; None where none were
     f: Feature | None = None
+    drawn: Tensor | None = (
+        None  # G(ws, f) [N, R, R, 3] uint8, unedited; None where it was not drawn on the way
+    )
     steps: int = 0  # of optimisation, in all spaces together; 0 is the encoder's answer
     stopped: bool = False  # whether the optimisation was cancelled
     foundation: Foundation | None = None  # None: edits move ws alone
-    has_w: bool = True  # whether `w` was found by itself; else it is the mean of `ws`, a start for refining
+    has_w: bool = (
+        True  # whether `w` was found by itself; else it is the mean of `ws`, a start to optimise from
+    )

@@ -1,4 +1,4 @@
-"""Inverter: the facade from aligned pixels to latents."""
+"""Inverter: the facade from cropped pixels to latents."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from inversion.chain.chain import Chain
 from inversion.chain.inversion import Inversion
-from inversion.chain.refiner_path import RefinerPath
 from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
-from inversion.optimise.inversion import refine_inversion
+from inversion.optimise.inversion import optimise_inversion
 from inversion.optimise.latents import OptimiseConfig
 from inversion.optimise.search import Tell
 from stylegan2.checks import check_shape
 from stylegan2.engines.engine import choose_device
 from stylegan2.engines.live import LiveEngine
-from stylegan2.image import from_uint8, shrink
+from stylegan2.image import from_uint8
+from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
 
 
@@ -32,10 +33,13 @@ class InvertsPictures(Protocol):
     def prepare(self) -> None:
         """See `Inverter.prepare`."""
 
+    def wait(self) -> None:
+        """See `Inverter.wait`."""
+
     def invert(self, pixels: Tensor) -> Inversion:
         """See `Inverter.invert`."""
 
-    def refine(
+    def optimise(
         self,
         pixels: Tensor,
         start: Inversion,
@@ -43,32 +47,18 @@ class InvertsPictures(Protocol):
         *,
         progress: Tell | None = None,
     ) -> Inversion:
-        """See `Inverter.refine`."""
-
-
-class _PixelsToW(nn.Module):
-    """Pixels [N, R, R, 3] uint8 -> w [N, w_dim], and the levels where refiners want them."""
-
-    def __init__(self, encoder: WEncoder, with_levels: bool) -> None:
-        super().__init__()
-        self.encoder, self.with_levels = encoder, with_levels
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        w, levels = self.encoder.encode(shrink(from_uint8(pixels), self.encoder.config.in_resolution))
-        return (w, *levels) if self.with_levels else (w,)
-
-    def extra_repr(self) -> str:
-        return f"with_levels={self.with_levels}"
+        """See `Inverter.optimise`."""
 
 
 class Inverter:
-    """Aligned pixels -> `Inversion`.
+    """Cropped pixels -> `Inversion`.
 
     Args:
         generator: Used by the optimisation; moved to the device.
-        encoder: Trained for `generator`. Without one `invert` answers with the mean of W, from where `refine`
-            finds the picture.
+        encoder: Trained for `generator`. Without one `invert` answers with the mean of W, from where
+            `optimise` finds the picture.
         refiners: Trained for `encoder`; None inverts into W alone.
+        synthesis: Of `generator`, as its `Renderer` has it; None folds one more.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -83,36 +73,44 @@ class Inverter:
         encoder: WEncoder | None,
         *,
         refiners: Refiners | None = None,
+        synthesis: FoldedSynthesis | None = None,
         device: str = "auto",
         engine: str = "auto",
         cache: Path | None = None,
     ) -> None:
-        side = generator.img_resolution
-        pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-
+        self._synthesis = synthesis or FoldedSynthesis(generator.synthesis).eval()
+        self._engines: list[LiveEngine] = []
         open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
 
-        self.engine: LiveEngine | None = None
-        self._path: RefinerPath | None = None
+        def run(step: torch.nn.Module, examples: tuple[Tensor, ...]) -> LiveEngine:
+            self._engines.append(open_engine(step, examples))
+            return self._engines[-1]
+
+        self._chain = None
         if encoder is not None:
-            self.engine = open_engine(_PixelsToW(encoder, refiners is not None).eval(), (pixels,))
-            if refiners is not None:
-                answer = self.engine(pixels)
-                self._path = RefinerPath(generator, refiners, answer, open_engine)
+            self._chain = Chain(generator, self._synthesis, encoder, refiners, run=run)
         self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
+
+    @property
+    def engine(self) -> LiveEngine | None:
+        """Of the encoder; None where there is none."""
+        return self._engines[0] if self._engines else None
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""
-        if self.engine is not None:
-            self.engine.prepare()
-        if self._path is not None:
-            self._path.prepare()
+        for engine in self._engines:
+            engine.prepare()
+
+    def wait(self) -> None:
+        """Return when every faster engine is built, or has refused."""
+        for engine in self._engines:
+            engine.wait()
 
     def invert(self, pixels: Tensor) -> Inversion:
-        """Invert one aligned picture with the encoder, and with the refiners where there are some.
+        """Invert cropped faces with the encoder, and with the refiners where there are some.
 
         Args:
-            pixels: [1, R, R, 3] uint8, R the generator's resolution.
+            pixels: [N, R, R, 3] uint8, R the generator's resolution.
 
         Returns:
             Latents on the CPU.
@@ -120,22 +118,17 @@ class Inverter:
         Raises:
             ShapeError: `pixels` has another shape.
         """
-        self._check(pixels)
-        if self.engine is None:
-            w, levels = self._generator.w_avg[None].cpu(), []
-        else:
-            w, *levels = self.engine(pixels)
-        if self._path is None:
-            return Inversion(w=w, ws=self._generator.broadcast(w).clone())
-        w, ws = self._path.styles(pixels, w, levels)
-        fitted, f = self._path.fitted(pixels, ws, levels)
-        return Inversion(w=w, ws=fitted, plain_ws=ws, f=f)
+        if self._chain is not None:
+            return self._chain.invert(pixels)
+        self._check(pixels, "N")
+        w = self._generator.w_avg[None].cpu().repeat(len(pixels), 1)
+        return Inversion(w=w, ws=self._generator.broadcast(w).clone())
 
-    def _check(self, pixels: Tensor) -> None:
+    def _check(self, pixels: Tensor, count: int | str) -> None:
         side = self._generator.img_resolution
-        check_shape("pixels", pixels, 1, side, side, 3)
+        check_shape("pixels", pixels, count, side, side, 3)
 
-    def refine(
+    def optimise(
         self,
         pixels: Tensor,
         start: Inversion,
@@ -144,7 +137,7 @@ class Inverter:
         progress: Tell | None = None,
         config: OptimiseConfig | None = None,
     ) -> Inversion:
-        """Improve an inversion by optimisation, see `refine_inversion`.
+        """Improve an inversion by optimisation, see `optimise_inversion`.
 
         Args:
             pixels: The picture that `start` inverts [1, R, R, 3] uint8, R the generator's resolution.
@@ -157,20 +150,24 @@ class Inverter:
             ShapeError: `pixels` has another shape.
             ConfigError: `steps` is out of range.
         """
-        self._check(pixels)
+        self._check(pixels, 1)
         target = from_uint8(pixels)
-        if self._path is None or self.engine is None:
-            return refine_inversion(self._generator, target, start, steps, progress=progress, config=config)
-        path, (_, *levels) = self._path, self.engine(pixels)
-        if start.f is None:
-            start = replace(start, f=path.fitted(pixels, start.ws, levels)[1])
-        return refine_inversion(
+        optimise = partial(
+            optimise_inversion,
             self._generator,
             target,
-            start,
-            steps,
-            space=path.refiners,
-            fit_colours=lambda ws: path.fitted(pixels, ws, levels)[0],
+            synthesis=self._synthesis,
             progress=progress,
             config=config,
+        )
+        if self._chain is None or self._chain.after_w is None:
+            return optimise(start, steps)
+        after_w, (_, *levels) = self._chain.after_w, self._chain.encode(pixels)
+        if start.f is None:
+            start = replace(start, f=after_w.find_feature(pixels, start.ws, levels)[1])
+        return optimise(
+            start,
+            steps,
+            space=after_w.refiners,
+            fit_colours=lambda ws: after_w.find_feature(pixels, ws, levels)[0],
         )

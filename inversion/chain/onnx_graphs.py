@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.chain.feature_synthesis import Activation, FeatureSynthesis, Sketch
+from inversion.chain.steps import Activation, Encode, FeatureSynthesis, Sketch, Styles
 from inversion.networks.feature import FeatureRefiner
-from inversion.networks.refiners import Refiners, Styles
+from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError
 from stylegan2.image import shrink
@@ -15,16 +15,6 @@ from stylegan2.onnx.files import Graph
 from stylegan2.onnx.graphs import generator_graphs
 
 _LEVELS = ("fine", "middle", "coarse")
-
-
-class _Encoder(nn.Module):
-    def __init__(self, encoder: WEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, img: Tensor) -> tuple[Tensor, ...]:
-        w, levels = self.encoder.encode(img)
-        return (w, *levels)
 
 
 class _Code(nn.Module):
@@ -61,7 +51,8 @@ def inversion_graphs(generator: Generator, encoder: WEncoder, refiners: Refiners
     drawn = synthesis.module(ws)
     img = (drawn + 0.1 * torch.randn(drawn.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
     seen = shrink(img, small)
-    w, *levels = _Encoder(encoder)(seen)
+    encode = Encode(encoder).eval()
+    w, *levels = encode(seen)
     found = dict(zip(("w", *_LEVELS), (w, *levels), strict=True))
     graphs = [
         mapping,
@@ -69,7 +60,7 @@ def inversion_graphs(generator: Generator, encoder: WEncoder, refiners: Refiners
         Graph(
             name="encoder",
             about="Aligned pictures to the foundation latent w and the levels that the refiners look at.",
-            module=_Encoder(encoder).eval(),
+            module=encode,
             inputs={"img": seen},
             outputs=tuple(found),
         ),

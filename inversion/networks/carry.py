@@ -8,8 +8,6 @@ from inversion.networks.attention import to_map, to_tokens, zero_started
 from inversion.networks.config import RefinerConfig
 from stylegan2.checks import check_shape
 
-READINESS = 6.7  # of the gates to open: less keeps more of the person and less of an edit
-
 
 class FeatureCarrier(nn.Module):
     """f = a + offset(code, a), and after an edit f_hat = a_hat + what the code calls for that still holds.
@@ -26,7 +24,7 @@ class FeatureCarrier(nn.Module):
     it. Without code the offset still sees `a_hat`, and gives a face that the styles draw softly its details
     back. With `size` the mean change at a place, as a share of the mean activation,
 
-        (m, g) = 1 - exp(-READINESS size / (1 + size) size / mean(size) softplus(net(|a_hat - a|, code)))
+        (m, g) = 1 - exp(-readiness size / (1 + size) size / mean(size) softplus(net(|a_hat - a|, code)))
 
     Without an edit `size` is 0, so both are 0 and f_hat is f, exactly. `size / (1 + size)` saturates:
     else edits of one feature would be held back while a turned head is let go of altogether. For the same
@@ -97,7 +95,7 @@ class FeatureCarrier(nn.Module):
         size = change.mean(1, keepdim=True) / a.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
         eager = F.softplus(self.gates(torch.cat([change, code], 1)))
         gathered = size / size.mean((2, 3), keepdim=True).clamp(min=1e-6)
-        return 1 - torch.exp(-READINESS * size / (1 + size) * gathered * eager)
+        return 1 - torch.exp(-self.config.readiness * size / (1 + size) * gathered * eager)
 
     def move(self, code: Tensor, a: Tensor, a_hat: Tensor, gates: Tensor) -> Tensor:
         """f_hat with the gates so far open [N, 2, R, R]; the other arguments as for `carry`."""
@@ -107,7 +105,7 @@ class FeatureCarrier(nn.Module):
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""
-        return f"readiness={READINESS}, feature={self.config.feature}"
+        return f"readiness={self.config.readiness}, feature={self.config.feature}"
 
     def _moved(self, code: Tensor, a: Tensor, a_hat: Tensor) -> Tensor:
         place, side = self.row + self.column, self.config.f_resolution

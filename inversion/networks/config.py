@@ -72,6 +72,9 @@ class RefinerConfig:
     # What the code becomes: an offset that edits carry along; for comparison, as in CLCAE, an offset or whole
     # activations that stay where they are.
     feature: FeatureForm = "carried"
+    # Chosen after training, on faces that nothing is reported of.
+    readiness: float = 6.7  # of `FeatureCarrier`'s gates: less keeps more of the person and less of an edit
+    restraint: float = 0.3  # of `ColourFit`: what colours cost that other faces do not have
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, get_args(Attention))
@@ -79,6 +82,9 @@ class RefinerConfig:
         for name, value in vars(self).items():
             if isinstance(value, int) and not isinstance(value, bool) and value < 1:
                 raise ConfigError(f"{name}: {value}; must be at least 1")
+        for name in ("readiness", "restraint"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: {getattr(self, name)}; must be at least 0")
         for name in ("width", "f_width"):
             if getattr(self, name) % self.heads:
                 raise ConfigError(
@@ -101,6 +107,10 @@ class RefinerConfig:
         """These settings, but for the second look, which is that of `other`."""
         look = {name: value for name, value in vars(other).items() if name.startswith("look_")}
         return replace(self, second_look=other.second_look, **look)
+
+    def tuned_as(self, other: "RefinerConfig") -> "RefinerConfig":
+        """These settings, but for those that are chosen after training, which are those of `other`."""
+        return replace(self, readiness=other.readiness, restraint=other.restraint)
 
 
 def check_choice(name: str, found: str, allowed: tuple[str, ...]) -> None:

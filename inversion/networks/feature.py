@@ -16,16 +16,12 @@ class FeatureRefiner(nn.Module):
 
     The queries are the tokens of a feature map at f's resolution, made from the picture, from what its
     reconstruction G(ws) misses, and from the three levels. What they learn of the styles differs:
-    `FeatureRefiner(config)` is a `TokensFeature`, `ReferenceFeature` or `PlainFeature`, as
+    `build_feature` makes a `TokensFeature`, `ReferenceFeature` or `PlainFeature`, as
     `config.attention` says. `FeatureCarrier` turns the code into f.
     """
 
     w_avg: Tensor
     w_std: Tensor
-
-    def __new__(cls, config: RefinerConfig | None = None) -> "FeatureRefiner":
-        """The variant that `config` asks for; copying and unpickling make a variant without settings."""
-        return super().__new__(cls if config is None else _VARIANTS[config.attention])
 
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
@@ -128,6 +124,11 @@ class PlainFeature(FeatureRefiner):
 
     def _attend(self, tokens: Tensor, normalised: Tensor) -> Tensor:
         return tokens
+
+
+def build_feature(config: RefinerConfig) -> FeatureRefiner:
+    """The variant that `config.attention` names."""
+    return _VARIANTS[config.attention](config)
 
 
 _VARIANTS: dict[str, type[FeatureRefiner]] = {

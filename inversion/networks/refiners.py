@@ -5,15 +5,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from inversion.networks.attention import Levels
 from inversion.networks.carry import FeatureCarrier
 from inversion.networks.config import RefinerConfig
-from inversion.networks.feature import FeatureRefiner
+from inversion.networks.feature import build_feature
 from inversion.networks.reference_attention import ReferenceCrossAttention, fold
-from inversion.networks.second_look import SecondLook, Seen
-from inversion.networks.wplus import WPlusRefiner
-
-__all__ = ["FeatureRefiner", "Levels", "Refiners", "SecondLook", "Seen", "Styles", "WPlusRefiner"]
+from inversion.networks.second_look import SecondLook
+from inversion.networks.wplus import build_wplus
 
 
 class Refiners(nn.Module):
@@ -26,8 +23,8 @@ class Refiners(nn.Module):
         super().__init__()
         self.config = config
         self.look = SecondLook(config) if config.second_look else None
-        self.wplus = WPlusRefiner(config)
-        self.feature = FeatureRefiner(config)
+        self.wplus = build_wplus(config)
+        self.feature = build_feature(config)
         self.carrier = FeatureCarrier(config)
 
     @torch.no_grad()
@@ -51,32 +48,3 @@ class Refiners(nn.Module):
                 if isinstance(child, ReferenceCrossAttention):
                     setattr(parent, name, fold(child))
         return folded
-
-
-class Styles(nn.Module):
-    """What lies between the encoder's answer and F, as one module for the engines of inference."""
-
-    def __init__(self, refiners: Refiners) -> None:
-        super().__init__()
-        self.look, self.wplus = refiners.look, refiners.wplus
-
-    def forward(
-        self, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, *looked_at: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Improve and refine.
-
-        Args:
-            w: The encoder's answer [N, w_dim].
-            fine: Its feature level, as the next two.
-            middle: See above.
-            coarse: See above.
-            looked_at: `img`, `a` and `below`, as `SecondLook` wants them; nothing without a second look.
-
-        Returns:
-            w [N, w_dim], after the second look if there is one, and ws [N, num_ws, w_dim].
-        """
-        seen = Seen(w, (fine, middle, coarse), None)
-        if self.look is not None:
-            img, a, below = looked_at
-            seen = self.look(img, a, below, w, seen.levels)
-        return seen.w, self.wplus(seen.w, seen.levels, seen.missing)

@@ -16,16 +16,12 @@ class WPlusRefiner(nn.Module):
 
         ws_k = w + w_std * head(o_k)
 
-    Where o comes from differs: `WPlusRefiner(config)` is a `TokensWPlus`, `ReferenceWPlus` or `PlainWPlus`,
+    Where o comes from differs: `build_wplus` makes a `TokensWPlus`, `ReferenceWPlus` or `PlainWPlus`,
     as `config.attention` says. The head starts at zero: an untrained refiner returns w for every layer.
     """
 
     w_avg: Tensor
     w_std: Tensor
-
-    def __new__(cls, config: RefinerConfig | None = None) -> "WPlusRefiner":
-        """The variant that `config` asks for; copying and unpickling make a variant without settings."""
-        return super().__new__(cls if config is None else _VARIANTS[config.attention])
 
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
@@ -173,6 +169,11 @@ def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 def _means(levels: Levels) -> list[Tensor]:
     return [level.mean((2, 3)) for level in levels]  # [N, C]
+
+
+def build_wplus(config: RefinerConfig) -> WPlusRefiner:
+    """The variant that `config.attention` names."""
+    return _VARIANTS[config.attention](config)
 
 
 _VARIANTS: dict[str, type[WPlusRefiner]] = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inversion.chain.feature_synthesis import FeatureSynthesis
+from inversion.chain.steps import FeatureSynthesis
 from inversion.optimise.latents import OptimiseConfig
 from inversion.optimise.search import Found, Tell, search
 from stylegan2.checks import check_shape
@@ -30,7 +30,7 @@ def optimise_code(
 
     Args:
         synthesis: Frozen; its device is where the work happens.
-        target: img [N, 3, R, R] in [-1, 1].
+        target: img [N, 3, R, R] in [-1, 1], on the device of `synthesis`.
         ws: Styles [N, num_ws, w_dim]; they stay.
         code: Start [N, code, R, R].
         steps: At most so many, fewer where no picture improves any more; with 0 the code stays.
@@ -45,7 +45,7 @@ def optimise_code(
     """
     check_shape("ws", ws, len(target), *ws.shape[1:])
     check_shape("code", code, len(target), *code.shape[1:])
-    device, config = synthesis.synthesis.const.device, config or OptimiseConfig()
+    device, config = target.device, config or OptimiseConfig()
     ws, code = ws.to(device), code.to(device)
     with torch.no_grad():
         a, below = synthesis.lower(ws)
@@ -55,7 +55,7 @@ def optimise_code(
     found = search(
         start,
         lambda moving: synthesis.unedited(below, ws, moving * size, a),
-        target.to(device),
+        target,
         space="f",
         steps=steps,
         config=config.code,

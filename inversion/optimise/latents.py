@@ -9,6 +9,7 @@ from inversion.optimise.search import Found, SearchConfig, Tell, psnr, search
 from stylegan2.checks import check_shape
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
+from stylegan2.network.synthesis import draw_styles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,18 @@ class LatentSearch:
     Args:
         generator: Frozen; its device is where the work happens.
         config: Learning rates and weights.
+        synthesis: Of `generator`; None folds one more.
     """
 
-    def __init__(self, generator: Generator, config: OptimiseConfig | None = None) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        config: OptimiseConfig | None = None,
+        synthesis: FoldedSynthesis | None = None,
+    ) -> None:
         self._generator, self._config = generator, config or OptimiseConfig()
-        self.synthesis = FoldedSynthesis(generator.synthesis)  # the same pictures, faster
+        synthesis = synthesis or FoldedSynthesis(generator.synthesis)
+        self.synthesis = synthesis.to(self.device)  # the same pictures, faster
 
     @property
     def device(self) -> torch.device:
@@ -88,7 +96,7 @@ class LatentSearch:
 
     def draw(self, ws: Tensor) -> Tensor:
         """G(ws): img [N, 3, R, R], with gradients where `ws` has them."""
-        return self.synthesis.upper(*self.synthesis.lower(ws, 4), ws)
+        return draw_styles(self.synthesis, ws)
 
     @torch.no_grad()
     def psnr(self, target: Tensor, ws: Tensor) -> Tensor:

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Space = Literal["w", "w+", "f"]
+from inversion.chain.inversion import Space
+
 KEPT = 0.02  # dB that must be gained for the start to be given up: less is lost again in rounding to 8 bits
 
 

@@ -42,5 +42,5 @@ class ClcaeFoundation:
         moved = found.ws.cpu() - self.ws
         f = start.f
         if f is not None and found.f is not None:
-            f = replace(f, ws=f.ws + moved, code=f.code + (found.f.cpu() - self.f), pixels=None)
-        return replace(start, w=start.w + offset, ws=start.ws + moved, f=f)
+            f = replace(f, ws=f.ws + moved, code=f.code + (found.f.cpu() - self.f))
+        return replace(start, w=start.w + offset, ws=start.ws + moved, f=f, drawn=None)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inversion.chain.feature_renderer import Feature, FeatureRenderer
-from inversion.chain.inversion import Inversion
-from inversion.optimise.inversion import refine_inversion
+from inversion.chain.decoder import FeatureRenderer
+from inversion.chain.inversion import Feature, Inversion
+from inversion.optimise.inversion import optimise_inversion
 from inversion.optimise.latents import OptimiseConfig
 from inversion.optimise.search import Tell
 from inversion.published.encoders import Look
@@ -17,6 +17,7 @@ from stylegan2.checks import check_shape
 from stylegan2.engines.engine import choose_device
 from stylegan2.engines.live import LiveEngine
 from stylegan2.image import from_uint8
+from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
 
 
@@ -30,6 +31,7 @@ class PublishedInverter:
         model: Its mean image is drawn here.
         generator: Used by the optimisation; moved to the device.
         features: Renders (ws, f); needed where the model has F.
+        synthesis: Of `generator`, as its `Renderer` has it; None folds one more.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino"; the last keeps to the CPU.
 
@@ -43,11 +45,12 @@ class PublishedInverter:
         generator: Generator,
         *,
         features: FeatureRenderer | None = None,
+        synthesis: FoldedSynthesis | None = None,
         device: str = "auto",
         engine: str = "auto",
     ) -> None:
         chosen = choose_device("cpu" if engine == "openvino" else device)
-        self._generator = generator.to(chosen)
+        self._generator, self._synthesis = generator.to(chosen), synthesis
         self._features = features if model.has_f else None
         model.draw_mean(self._generator)
         side = generator.img_resolution
@@ -62,6 +65,9 @@ class PublishedInverter:
 
     def prepare(self) -> None:
         """There is nothing to prepare: see the class."""
+
+    def wait(self) -> None:
+        """Nor to wait for."""
 
     def invert(self, pixels: Tensor) -> Inversion:
         """Invert one aligned picture.
@@ -83,7 +89,7 @@ class PublishedInverter:
         foundation = ClcaeFoundation(model=self._model, w=w, ws=ws, f=f, look=look)
         return Inversion(w=w, ws=ws, f=self._feature(f, ws), foundation=foundation)
 
-    def refine(
+    def optimise(
         self,
         pixels: Tensor,
         start: Inversion,
@@ -92,13 +98,20 @@ class PublishedInverter:
         progress: Tell | None = None,
         config: OptimiseConfig | None = None,
     ) -> Inversion:
-        """Improve an inversion by optimisation, see `Inverter.refine`; f of CLCAE is its own code."""
+        """Improve an inversion by optimisation, see `Inverter.optimise`; f of CLCAE is its own code."""
         target = from_uint8(pixels)
         if start.f is None and self._features is not None:
             start = replace(start, f=self._feature(self._encode(pixels)[2], start.ws))
         space = self._model if self._features is not None else None
-        return refine_inversion(
-            self._generator, target, start, steps, space=space, progress=progress, config=config
+        return optimise_inversion(
+            self._generator,
+            target,
+            start,
+            steps,
+            synthesis=self._synthesis,
+            space=space,
+            progress=progress,
+            config=config,
         )
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.optimise.search import Space
+from inversion.chain.inversion import Space
 from inversion.published.config import NAMES, PublishedConfig
 from inversion.published.encoders import ClcaeEncoder, Look, Offsets, PublishedEncoder
 from stylegan2.checks import check_shape

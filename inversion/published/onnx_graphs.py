@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from inversion.chain.feature_synthesis import Activation, FeatureSynthesis
+from inversion.chain.steps import Activation, FeatureSynthesis
 from inversion.published.model import PublishedModel
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator

@@ -31,8 +31,8 @@ class Renderer:
         self.w_dim = generator.w_dim
         self.img_resolution = generator.img_resolution
         example = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
-        folded = FoldedSynthesis(generator.synthesis).eval()
-        self.engine = LiveEngine(folded, (example,), device=device, engine=engine, cache=cache)
+        self.synthesis = FoldedSynthesis(generator.synthesis).eval()  # for whatever else runs the generator
+        self.engine = LiveEngine(self.synthesis, (example,), device=device, engine=engine, cache=cache)
 
     def render(self, ws: Tensor) -> Tensor:
         """Render styles with the stored noise.

@@ -1,5 +1,7 @@
 """SynthesisNetwork: ws -> img, with a tap and an entrance for the feature space F at every resolution."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -8,6 +10,26 @@ from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.network.config import GeneratorConfig
 from stylegan2.network.layers import NOISE_MODES, SynthesisLayer, ToRGBLayer
 from stylegan2.ops.upfirdn2d import upsample2d
+
+
+class Synthesis(Protocol):
+    """ws -> img in two parts: `SynthesisNetwork`, or `FoldedSynthesis` where nothing is trained."""
+
+    def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
+        """See `SynthesisNetwork.lower`."""
+
+    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None) -> Tensor:
+        """See `SynthesisNetwork.upper`."""
+
+    def trace(
+        self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """See `SynthesisNetwork.trace`."""
+
+
+def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
+    """G(ws) of styles [N, num_ws, w_dim]: img [N, 3, R, R], about [-1, 1], with the stored noise."""
+    return synthesis.upper(*synthesis.lower(ws, 4), ws)
 
 
 class SynthesisBlock(nn.Module):

@@ -52,7 +52,7 @@ def test_a_sample_inverts_to_itself_by_its_latent(tiny_editor):
 
 def test_refinement_keeps_the_edits(tiny_editor, astronaut):
     session = tiny_editor.edit(tiny_editor.invert(astronaut), {"smile": 1.0})
-    refined = tiny_editor.refine(session, 30)
+    refined = tiny_editor.optimise(session, 30)
     assert refined.strengths == {"smile": 1.0}
     before, after = (cv2.PSNR(s.crop, tiny_editor.reconstruct(s)) for s in (session, refined))
     assert after > before + 1
@@ -107,7 +107,7 @@ def test_the_bundled_model_reconstructs_the_astronaut(astronaut):
     editor = open_editor(engine="torch")
     with editor.detector:
         session = editor.invert(astronaut)
-    mean = editor.renderer.render(editor.generator.w_avg[None])[0].numpy()
+    mean = editor.decoder.renderer.render(editor.generator.w_avg[None])[0].numpy()
     assert cv2.PSNR(session.crop, editor.reconstruct(session)) > cv2.PSNR(session.crop, mean) + 2
     assert torch.isfinite(session.inversion.ws).all()
 
@@ -144,7 +144,7 @@ def test_without_an_encoder_a_photo_is_found_by_optimisation(lone_editor, astron
     session = lone_editor.invert(astronaut)
     assert lone_editor.awaits_fit(session)
     assert torch.equal(session.inversion.w[0], lone_editor.generator.w_avg)
-    fitted = lone_editor.refine(session, 40)
+    fitted = lone_editor.optimise(session, 40)
     assert not lone_editor.awaits_fit(fitted)
     before, after = (cv2.PSNR(session.crop, lone_editor.reconstruct(s)) for s in (session, fitted))
     assert after > before + 1
@@ -170,9 +170,9 @@ def test_components_are_offered_where_no_direction_has_a_name(tiny_generator):
 def test_the_engine_that_is_named_is_the_one_that_draws_the_space(refined_editor, astronaut, monkeypatch):
     session = refined_editor.invert(astronaut)
     monkeypatch.setattr(
-        type(refined_editor.features.engine), "name", property(lambda engine: str(id(engine)))
+        type(refined_editor.decoder.features.engine), "name", property(lambda engine: str(id(engine)))
     )
-    for space, drawn_by in (("w", refined_editor.renderer), ("f", refined_editor.features)):
+    for space, drawn_by in (("w", refined_editor.decoder.renderer), ("f", refined_editor.decoder.features)):
         assert refined_editor.engine_name(refined_editor.enter(session, space)) == str(id(drawn_by.engine))
 
 
@@ -183,8 +183,8 @@ def test_each_space_is_drawn_and_edited_by_itself(refined_editor, astronaut):
     pictures = [refined_editor.reconstruct(refined_editor.enter(session, s)) for s in ("w", "w+", "f")]
     assert all((a != b).any() for a, b in pairwise(pictures))
     found = session.inversion
-    assert (pictures[1] == refined_editor.renderer.render(found.ws)[0].numpy()).all()
-    assert (pictures[2] == refined_editor.features.render(found.f.ws, found.f)[0].numpy()).all()
+    assert (pictures[1] == refined_editor.decoder.renderer.render(found.ws)[0].numpy()).all()
+    assert (pictures[2] == refined_editor.decoder.features.render(found.f.ws, found.f)[0].numpy()).all()
     still = refined_editor.edit(session, {"smile": 0.0})
     assert (refined_editor.render(still) == pictures[2]).all()
     moved = refined_editor.render(refined_editor.edit(session, {"smile": 2.0}))

@@ -141,7 +141,7 @@ def test_a_refinement_that_fails_says_so_and_keeps_the_session(handlers, token, 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(handlers.editor, "refine", fail)
+    monkeypatch.setattr(handlers.editor, "optimise", fail)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it would print the bug
     ((stage, status, stop),) = refine(handlers, token, 5)
     assert stage == SKIP

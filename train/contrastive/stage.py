@@ -133,9 +133,7 @@ class ContrastiveStage:
 
     @property
     def _average(self) -> ContrastiveAligner:
-        average = self._optimiser.average
-        assert isinstance(average, ContrastiveAligner)  # noqa: S101  (narrows the type for mypy)
-        return average
+        return self._optimiser.average
 
     @cached_property
     def _unseen(self) -> tuple[Tensor, Tensor]:

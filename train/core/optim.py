@@ -3,13 +3,15 @@
 import copy
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from train.core.config import OptimConfig, ScheduleConfig
 from train.core.processes import average_gradients
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def learning_rate(phase: ScheduleConfig, step: int, fraction: float) -> float:
@@ -57,12 +59,12 @@ def gather_gradients(compute: Callable[[], dict[str, Tensor]], passes: int) -> d
     return sums
 
 
-class Optimiser:
+class Optimiser(Generic[Network]):
     """AdamW on `module`, and `average`, its exponential moving average in evaluation mode."""
 
-    def __init__(self, module: nn.Module, config: OptimConfig) -> None:
+    def __init__(self, module: Network, config: OptimConfig) -> None:
         self.module = module
-        self.average = copy.deepcopy(module).eval().requires_grad_(False)
+        self.average: Network = copy.deepcopy(module).eval().requires_grad_(False)
         self._clip = config.clip
         self._adam = torch.optim.AdamW(
             module.parameters(), lr=0.0, betas=config.betas, weight_decay=config.weight_decay

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from inversion.chain.chain import Synthesis
 from stylegan2 import Generator
 from train.core.config import HardwareConfig
 from train.core.hardware import autocast, choose_precision
@@ -43,38 +42,3 @@ class Drawing:
     def _synthesise(self, w: Tensor) -> Tensor:
         img: Tensor = self.generator.synthesis(self.generator.broadcast(w), noise_mode="const")
         return img
-
-
-class CompiledSynthesis:
-    """The two parts of a synthesis network, compiled, in bfloat16 where the device has it natively.
-
-    Some times faster than the network itself, after a minute of compiling for every number of pictures.
-
-    Args:
-        synthesis: On the device, not trained.
-        device: That device.
-    """
-
-    def __init__(self, synthesis: Synthesis, device: torch.device) -> None:
-        self._device, self.dtype = device, choose_precision(device, "auto")
-        self._lower = torch.compile(synthesis.lower, dynamic=False)
-        self._upper = torch.compile(synthesis.upper, dynamic=False)
-        self._trace = torch.compile(synthesis.trace, dynamic=False)
-
-    def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
-        """See `SynthesisNetwork.lower`; float32."""
-        with autocast(self._device, self.dtype):
-            a, img = self._lower(ws.contiguous(), resolution)
-        return a.float(), None if img is None else img.float()
-
-    def upper(self, f: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
-        """See `SynthesisNetwork.upper`; float32."""
-        with autocast(self._device, self.dtype):
-            drawn: Tensor = self._upper(f, img, ws.contiguous())
-        return drawn.float()
-
-    def trace(self, f: Tensor, img: Tensor | None, ws: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See `SynthesisNetwork.trace`; float32."""
-        with autocast(self._device, self.dtype):
-            activations, drawn = self._trace(f, img, ws.contiguous())
-        return [a.float() for a in activations], drawn.float()

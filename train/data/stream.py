@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from stylegan2.image import from_uint8
 from train.core.config import DataConfig
 from train.core.processes import number_and_count
 from train.data.images import WHOLE, ImageSource, decode_image, in_validation
@@ -202,19 +203,46 @@ def _share(files: tuple[str, ...], reader: int, readers: int) -> tuple[list[str]
     return list(files[reader % groups :: groups]), (reader // groups, readers // groups)
 
 
-def open_real_images(
-    source: ImageSource, size: int, batch_size: int, data: DataConfig, *, seed: int
-) -> RealImages:
-    """The training pictures of `source` as `data` asks for them; see `RealImages`."""
-    return RealImages(
-        source,
-        size,
-        batch_size,
-        validation_fraction=data.validation_fraction,
-        buffer=data.shuffle_buffer,
-        seed=seed,
-        workers=data.workers,
-    )
+class PhaseImages:
+    """The training pictures of a stage: a stream of its own for every phase.
+
+    Args:
+        source: Where from; None where no phase looks at real pictures.
+        size: Side in pixels that the pictures are shrunk to.
+        data: How they are read.
+        seed: Of the first phase; each later one has the next.
+    """
+
+    def __init__(self, source: ImageSource | None, size: int, data: DataConfig, seed: int) -> None:
+        self._source, self._size, self._data, self._seed = source, size, data, seed
+        self._stream: RealImages | None = None
+
+    def enter_phase(self, index: int, batch: int) -> None:
+        """Begin the stream of a phase, of so many pictures a batch; with 0 it has none."""
+        self._stream = None
+        if batch and self._source is not None:
+            self._stream = RealImages(
+                self._source,
+                self._size,
+                batch,
+                validation_fraction=self._data.validation_fraction,
+                buffer=self._data.shuffle_buffer,
+                seed=self._seed + index,
+                workers=self._data.workers,
+            )
+
+    def next(self) -> Tensor | None:
+        """The next batch, img [N, 3, size, size] in [-1, 1]; None in a phase without."""
+        return None if self._stream is None else from_uint8(self._stream.next())
+
+    def state_dict(self) -> dict[str, object] | None:
+        """Where the stream stands; None in a phase without."""
+        return None if self._stream is None else self._stream.state_dict()
+
+    def load_state_dict(self, state: dict[str, object] | None) -> None:
+        """Go on where `state_dict` was taken."""
+        if self._stream is not None and state is not None:
+            self._stream.load_state_dict(state)
 
 
 def _quiet_worker(_: int) -> None:

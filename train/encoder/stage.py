@@ -22,7 +22,7 @@ from train.data.augment import Mirrored, jitter, mirror
 from train.data.drawing import Drawing
 from train.data.images import ImageSource, in_validation, read_images
 from train.data.pairs import UNSEEN_PAIRS, PairRenderer, Pairs, open_pairs
-from train.data.stream import RealImages, open_real_images
+from train.data.stream import PhaseImages
 from train.evaluate.metrics import mean_squared_error, psnr
 from train.losses.alignment import AlignmentLoss
 from train.losses.identity import IdentityEmbedder
@@ -71,15 +71,12 @@ class InversionStage:
         )
         self._validation = self._validation_pixels()
         self._index = 0
-        self._real: RealImages | None = None
+        self._real = PhaseImages(source, generator.img_resolution, config.data, config.seed)
 
     def enter_phase(self, index: int) -> None:
         """Open the phase's stream of real faces."""
-        self._index, self._real = index, None
-        count = self.phases[index].real_batch
-        if count and self._source is not None:
-            size, seed = self._networks.generator.img_resolution, self._config.seed + index
-            self._real = open_real_images(self._source, size, count, self._config.data, seed=seed)
+        self._index = index
+        self._real.enter_phase(index, self.phases[index].real_batch)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
         """Fill the pool of pairs, where there is one."""
@@ -132,7 +129,6 @@ class InversionStage:
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged encoder as `encoder.safetensors`, with what it was trained on beside it."""
         average = self._optimiser.average
-        assert isinstance(average, WEncoder)  # noqa: S101  (narrows the type for mypy)
         identity = self._config.identity_weights
         facts = {
             "steps": steps,
@@ -147,15 +143,14 @@ class InversionStage:
         return {
             "optimiser": self._optimiser.state_dict(),
             "pairs": self._pairs.state_dict(),
-            "real": self._real.state_dict() if self._real else None,
+            "real": self._real.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
         self._optimiser.load_state_dict(state["optimiser"])
         self._pairs.load_state_dict(state["pairs"])
-        if self._real and state["real"] is not None:
-            self._real.load_state_dict(state["real"])
+        self._real.load_state_dict(state["real"])
 
     def _terms(
         self, real: Mirrored | None, pairs: Pairs | None, weights: LossWeights, rng: torch.Generator
@@ -202,9 +197,8 @@ class InversionStage:
         return terms
 
     def _next_real(self, rng: torch.Generator) -> Mirrored | None:
-        if self._real is None:
-            return None
-        return mirror(from_uint8(self._real.next()).to(self._device, non_blocking=True), rng)
+        img = self._real.next()
+        return None if img is None else mirror(img.to(self._device, non_blocking=True), rng)
 
     def _next_pairs(self, rng: torch.Generator) -> Pairs | None:
         count = self.phases[self._index].pair_batch

@@ -12,9 +12,9 @@ from inversion.optimise.latents import LatentSearch
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, shrink
 from stylegan2.network.folded import FoldedSynthesis
+from stylegan2.network.synthesis import draw_styles
 from train.data.pairs import UNSEEN_PAIRS, PairRenderer, unseen_pairs
 from train.evaluate.retrieval import rank, retrieval
-from train.evaluate.subject import draw_styles
 
 PAIRS = 2000  # synthetic pairs, every one sought among all
 PSI = (0.7, 1.0)  # of these pairs, drawn uniformly

@@ -54,8 +54,7 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=absent,
         help="leave the colours of W+ unfitted",
     )
-    fast = "draw edits compiled, in bfloat16 where that is native"
-    parser.add_argument("--fast", action="store_true", default=absent, help=fast)
+    parser.add_argument("--engine", help=f"auto (the product's), torch or openvino [{standard.engine}]")
     parser.add_argument("--json", action="store_true", default=False, help="print JSON, as the last line")
     kept = "file to write the JSON to, besides, after every part that is measured"
     parser.add_argument("--out", type=Path, default=None, help=kept)

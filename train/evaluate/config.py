@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from inversion.optimise.search import Space
+from inversion.chain.inversion import Space
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError
 from train.core.logbook import REPOSITORY
@@ -31,10 +31,10 @@ class EvaluateConfig:
     spaces: tuple[Space, ...] = SPACES  # what is measured of w, w+ and f
     metrics_dir: Path = DEFAULT_METRICS  # networks that measure identity, age and gender
     device: str = "auto"  # auto, cpu, cuda or mps
+    engine: str = "auto"  # auto, as the product; torch or openvino
     grid: Path | None = None  # JPEG or PNG to write, see `train.evaluate.edit_grid.edit_grid`; null: none
     alignment: bool = True  # measure the aligner, if there is one
     colours: bool = True  # fit the colours of W+, as the product does; else its answer is the refiners'
-    fast: bool = False  # draw edits compiled, in bfloat16 where that is native; nothing else changes
 
     def __post_init__(self) -> None:
         if not self.data.strip():

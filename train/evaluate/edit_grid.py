@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan2.image import from_uint8, to_uint8
+from inversion.chain.decoder import unedited
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.edit_truth import PSI, truth_edits
-from train.evaluate.subject import Subject, unedited
+from train.evaluate.subject import Subject
 
 COLUMNS = 6  # faces, each with another edit
 MARGIN = 96  # pixels at the left, for the rows' names
@@ -33,8 +33,8 @@ def edit_grid(subject: Subject) -> NDArray[np.uint8]:
     generator = subject.generator
     w = generator.sample_w(COLUMNS, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     truth_ws = generator.broadcast(w)
-    face = to_uint8(subject.draw(truth_ws))
-    variants = subject.variants(from_uint8(face))
+    face = subject.truth(truth_ws)
+    variants = subject.variants(face)
     del variants["none"]  # the face itself
     edits = truth_edits(generator, subject.directions)
     names = list(edits)[:COLUMNS]
@@ -43,10 +43,10 @@ def edit_grid(subject: Subject) -> NDArray[np.uint8]:
         return torch.cat([edits[name](ws[i : i + 1]) for i, name in enumerate(names)])
 
     rows = {"face": face}
-    rows |= {space: to_uint8(render(unedited)) for space, render in variants.items()}
-    rows["true edit"] = to_uint8(subject.draw(each(truth_ws)))
-    rows |= {f"edited {space}": to_uint8(render(each)) for space, render in variants.items()}
-    pixels = torch.stack(list(rows.values())).cpu()  # [rows, faces, R, R, 3]
+    rows |= {space: render(unedited) for space, render in variants.items()}
+    rows["true edit"] = subject.truth(each(truth_ws))
+    rows |= {f"edited {space}": render(each) for space, render in variants.items()}
+    pixels = torch.stack(list(rows.values()))  # [rows, faces, R, R, 3]
     grid = pixels.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1).numpy()
     return _labelled(grid, list(rows), names)
 

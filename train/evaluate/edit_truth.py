@@ -8,20 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inversion.chain.decoder import Edit
 from inversion.directions.bank import DirectionBank
 from inversion.directions.components import principal_components
 from inversion.directions.linear import apply_direction
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.measure import number
 from train.evaluate.metrics import psnr
-from train.evaluate.subject import Edit, Subject
+from train.evaluate.subject import Subject
 from train.losses.identity import IdentityEmbedder
 from train.refiners.edits import component_rng
 
 FACES = 200
-BATCH = 8  # faces at once; divides FACES, since compiled code is made for every number of pictures
+BATCH = 8  # faces at once
 PSI = 0.8  # truncation of the generated faces
 STRENGTH = 1.5  # standard deviations of w along the edit
 COMPONENTS = 4  # principal ones, beside the model's directions
@@ -37,8 +38,12 @@ def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Ed
             edits[f"{name}{sign}"] = partial(apply_direction, direction=wide, strength=strength)
         for i in range(COMPONENTS):
             offset = strength * found.sigma[i] * found.directions[i]
-            edits[f"component{i}{sign}"] = partial(torch.add, other=offset)
+            edits[f"component{i}{sign}"] = partial(_moved, offset=offset)
     return edits
+
+
+def _moved(ws: Tensor, offset: Tensor) -> Tensor:
+    return ws + offset.to(ws)
 
 
 @torch.no_grad()
@@ -67,16 +72,15 @@ def measure_edits(
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         truth_ws = generator.broadcast(part)
-        img = from_uint8(to_uint8(subject.draw(truth_ws)))
-        variants = subject.variants(img)
+        variants = subject.variants(subject.truth(truth_ws))
         for name, edit in edits.items():
-            truth = to_uint8(subject.draw(edit(truth_ws)))
-            who = None if identity is None else identity(from_uint8(truth))
+            truth = subject.truth(edit(truth_ws))
+            who = None if identity is None else identity(from_uint8(truth).to(w.device))
             for variant, render in variants.items():
-                pixels = to_uint8(render(edit))
-                values.setdefault(variant, {}).setdefault(name, []).append(psnr(pixels.cpu(), truth.cpu()))
+                pixels = render(edit)
+                values.setdefault(variant, {}).setdefault(name, []).append(psnr(pixels, truth))
                 if identity is not None:
-                    cosine = (identity(from_uint8(pixels)) * who).sum(1)
+                    cosine = (identity(from_uint8(pixels).to(w.device)) * who).sum(1)
                     found.setdefault(variant, []).append(cosine.cpu())
         count(len(part))
     protocol = {"faces": faces, "psi": PSI, "strength": STRENGTH, "edits": list(edits), "noise_mode": "const"}

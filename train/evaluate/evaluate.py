@@ -2,25 +2,23 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from inversion.chain.chain import Chain
-from inversion.chain.colour_fit import ColourFit
+from editor.model.opening import open_model
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions, load_directions
-from inversion.networks.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.networks.checkpoint import load_aligner, load_encoder
 from inversion.networks.contrastive import ContrastiveAligner
-from stylegan2.bundle.checkpoint import load_generator
+from inversion.networks.w_encoder import WEncoder
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
-from stylegan2.engines.engine import choose_device
 from stylegan2.errors import CheckpointError, ConfigError
-from stylegan2.network.folded import FoldedSynthesis
 from train.core.model_facts import facts_for_model
-from train.data.drawing import CompiledSynthesis
 from train.data.images import find_images, read_images
 from train.evaluate.alignment_report import report_alignment
 from train.evaluate.config import EvaluateConfig
@@ -67,20 +65,16 @@ def evaluate(
         DatasetError: No faces, or a damaged or unaligned one.
         EngineError: The device is not there.
     """
-    opened = _open(load_bundle(config.bundle), choose_device(config.device), config)
-    subject = opened.subject
+    opened = _open(load_bundle(config.bundle), config)
     source = find_images(config.data)
     report(source.describe() + (f"; at most {config.limit:,} are read" if config.limit is not None else ""))
-    batches = list(read_images(source, subject.generator.img_resolution, BATCH, limit=config.limit))
-    drawing = CompiledSynthesis(subject.synthesis, opened.device) if config.fast else None
+    side = opened.subject.generator.img_resolution
+    batches = list(read_images(source, side, BATCH, limit=config.limit))
     protocol = {"data": config.data, "faces": sum(map(len, batches)), **_protocol(opened)}
-    if drawing is not None:
-        protocol["edits_drawn_in"] = str(drawing.dtype).removeprefix("torch.")
     parts = _Parts(
         config=config,
         opened=opened,
-        edited=subject if drawing is None else subject.drawn_by(drawing),
-        networks=load_metric_networks(config.metrics_dir, opened.model, opened.device),
+        networks=load_metric_networks(config.metrics_dir, opened.bundle, opened.device),
         batches=batches,
     ).wanted()
     result: dict[str, Any] = {"protocol": protocol}
@@ -100,8 +94,10 @@ class _Opened:
     """What is measured, and what is known of it."""
 
     subject: Subject
-    model: ModelBundle
+    reference: Subject | None  # the same by torch in float32, where that is not what the product runs
+    bundle: ModelBundle
     device: torch.device
+    encoder: WEncoder
     aligner: ContrastiveAligner | None
     files: dict[str, str]
     losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
@@ -122,104 +118,101 @@ class _Parts:
 
     config: EvaluateConfig
     opened: _Opened
-    edited: Subject  # draws edits
     networks: MetricNetworks
     batches: list[Tensor]  # pixels [N, R, R, 3] uint8 each
 
     def wanted(self) -> list[_Part]:
         """What the settings ask for, in order."""
-        config, spaces = self.config, self.opened.subject.reconstructions()
+        config, opened = self.config, self.opened
         # `measure` reconstructs the first batch twice.
-        pictures = len(spaces) * (sum(map(len, self.batches)) + len(self.batches[0]))
-        parts = [_Part("spaces", pictures, self._spaces)]
+        faces = sum(map(len, self.batches)) + len(self.batches[0])
+        pictures = len(opened.subject.measured_spaces()) * faces
+        parts = [_Part("spaces", pictures, partial(self._spaces, opened.subject))]
+        if opened.reference is not None:
+            parts.append(_Part("reference", pictures, partial(self._spaces, opened.reference)))
         if config.grid is not None:
-            parts.append(_Part("grid", 1, self._grid))
+            parts.append(_Part("grid", 1, partial(self._grid, config.grid)))
         if config.edit_faces:
             parts.append(_Part("edits", config.edit_faces, self._edits))
         if config.retention_faces:
             parts.append(_Part("retention", 1, self._retention))
-        if config.alignment and self.opened.aligner is not None:
-            parts.append(_Part("alignment", 1, self._alignment))
+        if config.alignment and opened.aligner is not None:
+            parts.append(_Part("alignment", 1, partial(self._alignment, opened.aligner)))
         return parts
 
-    def _spaces(self, count: Count) -> dict[str, Any]:
+    def _spaces(self, subject: Subject, count: Count) -> dict[str, Any]:
         networks, device = self.networks, self.opened.device
         found = {
             name: measure(_counted(space, count), self.batches, networks, device)
-            for name, space in self.opened.subject.reconstructions().items()
+            for name, space in subject.reconstructions().items()
         }
         return {name: summarise(values, networks.missing) for name, values in found.items()}
 
-    def _grid(self, count: Count) -> None:
+    def _grid(self, file: Path, count: Count) -> None:
         # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
         from train.evaluate.edit_grid import edit_grid, save_grid
 
-        assert self.config.grid is not None  # noqa: S101  (narrows the type for mypy)
-        save_grid(self.config.grid, edit_grid(self.edited))
+        save_grid(file, edit_grid(self.opened.subject))
 
     def _edits(self, count: Count) -> dict[str, Any]:
-        return measure_edits(self.edited, self.networks.identity, faces=self.config.edit_faces, count=count)
+        subject, identity = self.opened.subject, self.networks.identity
+        return measure_edits(subject, identity, faces=self.config.edit_faces, count=count)
 
     def _retention(self, count: Count) -> dict[str, Any]:
         return report_retention(
-            self.edited,
+            self.opened.subject,
             torch.cat(self.batches),
             identity=self.networks.identity,
             folder=self.config.metrics_dir,
             faces=self.config.retention_faces,
         )
 
-    def _alignment(self, count: Count) -> dict[str, Any]:
-        aligner, subject = self.opened.aligner, self.opened.subject
-        assert aligner is not None  # noqa: S101  (narrows the type for mypy)
-        return report_alignment(aligner, subject.generator, subject.encoder, torch.cat(self.batches))
+    def _alignment(self, aligner: ContrastiveAligner, count: Count) -> dict[str, Any]:
+        generator = self.opened.subject.generator
+        return report_alignment(aligner, generator, self.opened.encoder, torch.cat(self.batches))
 
 
 def _counted(reconstruct: Reconstruct, count: Count) -> Reconstruct:
-    def counted(img: Tensor) -> Tensor:
-        out = reconstruct(img)
-        count(len(img))
-        return out
+    def counted(pixels: Tensor) -> Tensor:
+        found = reconstruct(pixels)
+        count(len(pixels))
+        return found
 
     return counted
 
 
-def _open(model: ModelBundle, device: torch.device, config: EvaluateConfig) -> _Opened:
+def _open(bundle: ModelBundle, config: EvaluateConfig) -> _Opened:
     named = {"encoder": config.encoder, "aligner": config.aligner, "refiners": config.refiners}
-    bundled = {"encoder": model.encoder_path, "aligner": model.aligner_path, "refiners": model.refiners_path}
-    files = {role: file for role in named if (file := named[role] or bundled[role]) is not None}
+    files = {role: file for role in named if (file := named[role] or getattr(bundle, f"{role}_path"))}
     if "encoder" not in files:
-        raise CheckpointError(f"{model.folder}: the bundle has no encoder; name one with --encoder")
-    facts = {role: facts_for_model(file, role, model) for role, file in files.items()}
+        raise CheckpointError(f"{bundle.folder}: the bundle has no encoder; name one with --encoder")
+    facts = {role: facts_for_model(file, role, bundle) for role, file in files.items()}
     losses = [facts[role].get("losses") for role in files if role != "aligner"]
-    generator = load_generator(model.generator_path).to(device)
-    synthesis = FoldedSynthesis(generator.synthesis).to(device)
-    network, chain = load_encoder(files["encoder"]).to(device), None
-    if "refiners" in files:
-        loaded = load_refiners(files["refiners"]).fold_attention().to(device)
-        fit = ColourFit(generator, network.w_std) if config.colours else None
-        chain = Chain(synthesis=synthesis, encoder=network, refiners=loaded, colours=fit)
-    key = (model.generator_sha256, generator.w_dim, generator.num_ws)
+    measured = replace(bundle, encoder_path=files["encoder"], refiners_path=files.get("refiners"))
+    model = open_model(measured, device=config.device, engine=config.engine)
+    model.prepare()
+    model.wait()
+    generator = model.generator
+    key = (bundle.generator_sha256, generator.w_dim, generator.num_ws)
     directions = (
         find_directions(*key, DIRECTIONS_ROOT)
         if config.directions is None
         else load_directions(config.directions, *key)
     )
     told = files if config.directions is None else {**files, "directions": config.directions}
-    subject = Subject(
-        generator=generator,
-        synthesis=synthesis,
-        encoder=network,
-        chain=chain,
-        directions=directions,
-        spaces=config.spaces,
-    )
-    if not subject.reconstructions():
+    subject = Subject(model=model, directions=directions, spaces=config.spaces, fit_colours=config.colours)
+    if not subject.measured_spaces():
         raise ConfigError(f"spaces: {', '.join(config.spaces)}; without refiners there is w alone")
+    device = generator.w_avg.device
+    reference = None
+    if set(model.engines) != {f"torch {device.type} float32"}:
+        reference = replace(subject, model=open_model(measured, device=device.type, engine="torch"))
     return _Opened(
         subject=subject,
-        model=model,
+        reference=reference,
+        bundle=bundle,
         device=device,
+        encoder=load_encoder(files["encoder"]).to(device),
         aligner=load_aligner(files["aligner"]).to(device) if "aligner" in files else None,
         files={name: str(file) for name, file in told.items()},
         losses=None if None in losses else {name for names in losses for name in names or ()},
@@ -230,19 +223,20 @@ def _protocol(opened: _Opened) -> dict[str, Any]:
     losses = opened.losses
     return {
         "resolution": opened.subject.generator.img_resolution,
-        "bundle": opened.model.name,
+        "bundle": opened.bundle.name,
         **opened.files,
         "psnr": "dB, 8-bit pictures, all channels of one face together",
         "l2": "mean squared error on [-1, 1], clamped",
         "ssim": "Gaussian window, sigma 1.5, mean of channels, 8-bit pictures",
-        "colours_fitted": opened.subject.chain is not None and opened.subject.chain.colours is not None,
+        "colours_fitted": opened.subject.fit_colours and "w+" in opened.subject.model.spaces,
         "noise_mode": "const",
         "identity_network": IDENTITY_FILE,
         "identity_also_training_loss": "unknown" if losses is None else "identity" in losses,
         "perceptual_network": "EfficientNet-lite0, unweighted unit features, not LPIPS",
         "perceptual_also_training_loss": "unknown" if losses is None else "perceptual" in losses,
-        "ms_per_face": "torch float32: encoder, generator, and what a space takes of second look, refiners, "
-        "colour fit",
+        "engine": ", ".join(sorted(set(opened.subject.model.engines))),
+        "reference": "n/a" if opened.reference is None else "the same by torch in float32",
+        "ms_per_face": "from crop to picture: the whole inversion, and the drawing of a space",
         "batch": BATCH,
         "threads": torch.get_num_threads(),
         "device": f"{opened.device.type} ({platform.processor() or platform.machine()})",

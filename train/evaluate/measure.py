@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.errors import CheckpointError
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8
 from train.evaluate.metrics import mean_squared_error, psnr, ssim
 from train.evaluate.subject import Reconstruct
 from train.losses.identity import IdentityEmbedder, load_identity
@@ -54,23 +54,19 @@ def measure(
         reconstruct: What is measured.
         batches: pixels [N, R, R, 3] uint8 each.
         networks: Measuring networks, on `device`.
-        device: Where `reconstruct` works.
+        device: See there.
     """
     columns: dict[str, list[Tensor]] = {name: [] for name in ("psnr", "l2", "ssim", "identity", "perceptual")}
-    reconstruct(
-        from_uint8(batches[0]).to(device)
-    )  # the first call pays for memory and code of all later ones
+    reconstruct(batches[0])  # the first call pays for memory and code of all later ones
     seconds = 0.0
     for pixels in batches:
-        img = from_uint8(pixels).to(device)
         begin = time.perf_counter()
-        out = reconstruct(img).float()
-        found = to_uint8(out).cpu()  # on a GPU this waits for the picture
+        found = reconstruct(pixels)
         seconds += time.perf_counter() - begin
+        img, shown = from_uint8(pixels).to(device), from_uint8(found).to(device)
         columns["psnr"].append(psnr(found, pixels))
-        columns["l2"].append(mean_squared_error(out.cpu(), img.cpu()))
+        columns["l2"].append(mean_squared_error(shown.cpu(), img.cpu()))
         columns["ssim"].append(ssim(found, pixels))
-        shown = from_uint8(found).to(device)
         if networks.identity is not None:
             cosine = (networks.identity(shown) * networks.identity(img)).sum(1)
             columns["identity"].append(cosine.cpu())

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inversion.chain.decoder import unedited
 from inversion.directions.linear import EditDirection, apply_direction
 from stylegan2.errors import CheckpointError, EngineError
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.edit_truth import BATCH
 from train.evaluate.measure import number
-from train.evaluate.subject import Redraw, Subject, unedited
+from train.evaluate.subject import Redraw, Subject
 from train.losses.detail import detail_share
 from train.losses.identity import IdentityEmbedder
 
@@ -145,13 +146,12 @@ def measure_retention(
     w = generator.sample_w(faces, seed=UNSEEN_PAIRS, truncation_psi=PSI)
     for part in torch.split(w, BATCH):
         ws = generator.broadcast(part)
-        _add(columns, edits, {"generated": _drawing(subject, ws)}, measure_face, identity, None)
+        _add(columns, edits, {"generated": _drawing(subject, ws)}, measure_face, identity, w.device)
     pixels = pixels[-faces:]
     for part in torch.split(pixels, BATCH):
-        img = from_uint8(part).to(w.device)
-        variants = subject.variants(img)
+        variants = subject.variants(part)
         del variants["none"]  # the picture itself, which no edit changes
-        _add(columns, edits, variants, measure_face, identity, _Face.of(img, identity))
+        _add(columns, edits, variants, measure_face, identity, w.device, _Face.of(part, identity, w.device))
     generated = columns.pop("generated")
     protocol = {
         "generated_faces": faces,
@@ -197,12 +197,19 @@ class _Face:
     embedding: Tensor | None  # None without the network
 
     @staticmethod
-    def of(img: Tensor, identity: IdentityEmbedder | None) -> "_Face":
+    def of(pixels: Tensor, identity: IdentityEmbedder | None, device: torch.device) -> "_Face":
+        img = from_uint8(pixels).to(device)
         return _Face(img=img, embedding=None if identity is None else identity(img))
+
+    def likeness(self, other: "_Face") -> Tensor:
+        """Cosine of each face with the other's [N]; NaN without the network."""
+        if self.embedding is None or other.embedding is None:
+            return torch.full((len(self.img),), math.nan)
+        return (self.embedding * other.embedding).sum(1).cpu()
 
 
 def _drawing(subject: Subject, ws: Tensor) -> Redraw:
-    return lambda edit: subject.draw(edit(ws))
+    return lambda edit: subject.model.decoder.renderer.render(edit(ws))
 
 
 def _add(
@@ -211,29 +218,30 @@ def _add(
     variants: Mapping[str, Redraw],
     measure_face: MeasureFace,
     identity: IdentityEmbedder | None,
-    photo: _Face | None,
+    device: torch.device,
+    photo: _Face | None = None,
 ) -> None:
     """Measure a batch under every edit; photo: None where the unedited pictures are the photos."""
     for variant, render in variants.items():
-        own = _Face.of(from_uint8(to_uint8(render(unedited))), identity)
+        own = _Face.of(render(unedited), identity, device)
         before = photo or own
         for name, direction in edits.items():
             attribute = own_attribute(direction) or ""
             column = columns.setdefault(variant, {}).setdefault(name, _Column(attribute=attribute))
             for strength, values in ((-STRENGTH, column.low), (STRENGTH, column.high)):
                 edit = partial(apply_direction, direction=direction, strength=strength)
-                drawn = to_uint8(render(edit))
+                drawn = render(edit)
                 values.append(_measured(drawn, measure_face, attribute))
-                column.detail.append(detail_share(from_uint8(drawn), before.img).mean(1).cpu())
-                if identity is not None:
-                    who = identity(from_uint8(drawn))
-                    column.to_photo.append((who * before.embedding).sum(1).cpu())
-                    column.to_reconstruction.append((who * own.embedding).sum(1).cpu())
+                face = _Face.of(drawn, identity, device)
+                column.detail.append(detail_share(face.img, before.img).mean(1).cpu())
+                if face.embedding is not None:
+                    column.to_photo.append(face.likeness(before))
+                    column.to_reconstruction.append(face.likeness(own))
 
 
 def _measured(pixels: Tensor, measure_face: MeasureFace, attribute: str) -> Tensor:
     """The attribute of each picture [N] float64, NaN where no face is found."""
-    faces = [measure_face(picture) for picture in pixels.cpu().numpy()]
+    faces = [measure_face(picture) for picture in pixels.numpy()]
     values = [math.nan if face is None else face.get(attribute, math.nan) for face in faces]
     return torch.tensor(values, dtype=torch.float64)
 

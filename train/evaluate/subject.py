@@ -1,80 +1,72 @@
-"""Subject: the model that an evaluation measures, and what it makes of a picture in each space."""
+"""Subject: the model that an evaluation measures, run by the engines that the product runs it by."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from inversion.chain.chain import Chain, Synthesis
+from editor.model.opening import OpenedModel
+from inversion.chain.decoder import Edit
+from inversion.chain.inversion import Inversion, Space
 from inversion.directions.bank import DirectionBank
-from inversion.networks.w_encoder import WEncoder
-from inversion.optimise.search import Space
 from stylegan2 import Generator
-from stylegan2.image import shrink
+from stylegan2.image import to_uint8
+from stylegan2.network.synthesis import draw_styles
 
-Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
-Reconstruct = Callable[[Tensor], Tensor]  # img [N, 3, R, R] in [-1, 1] -> its reconstruction, the same shape
-Redraw = Callable[[Edit], Tensor]  # edit -> img [N, 3, R, R] under it
+Pixels = Tensor  # [N, R, R, 3] uint8, on the CPU
+Reconstruct = Callable[[Pixels], Pixels]
+Redraw = Callable[[Edit], Pixels]
 SPACES: tuple[Space, ...] = ("w", "w+", "f")
-
-
-def draw_styles(synthesis: Synthesis, ws: Tensor) -> Tensor:
-    """G(ws): img [N, 3, R, R]."""
-    return synthesis.upper(*synthesis.lower(ws, 4), ws)
-
-
-def unedited(ws: Tensor) -> Tensor:
-    """The edit that changes nothing."""
-    return ws
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Networks that belong together, on one device; all pictures are drawn with the stored noise."""
+    """An opened model and its edits; all pictures are drawn with the stored noise."""
 
-    generator: Generator
-    synthesis: Synthesis  # draws for it, and in `chain`
-    encoder: WEncoder
-    chain: Chain | None = None  # finds ws and f; None measures w alone
+    model: OpenedModel
     directions: DirectionBank
     spaces: tuple[Space, ...] = SPACES  # that are measured, of those there are
+    fit_colours: bool = True  # as the product does; else W+ is the refiners' answer
 
-    def drawn_by(self, synthesis: Synthesis) -> "Subject":
-        """The same model, drawing by other means."""
-        chain = None if self.chain is None else replace(self.chain, synthesis=synthesis)
-        return replace(self, synthesis=synthesis, chain=chain)
+    @property
+    def generator(self) -> Generator:
+        """Makes faces whose latents are known, in float32."""
+        return self.model.generator
 
-    def draw(self, ws: Tensor) -> Tensor:
-        """G(ws): img [N, 3, R, R]."""
-        return draw_styles(self.synthesis, ws)
+    @torch.no_grad()
+    def truth(self, ws: Tensor) -> Pixels:
+        """G(ws) by torch in float32: what inversions and edits of invented faces are compared with."""
+        return to_uint8(draw_styles(self.model.decoder.renderer.synthesis, ws)).cpu()
+
+    def measured_spaces(self) -> list[Space]:
+        """Those of `spaces` that the model inverts into."""
+        return [space for space in self.spaces if space in self.model.spaces]
 
     def reconstructions(self) -> dict[str, Reconstruct]:
-        """What reconstructs a picture in each of `spaces`: "w", and with a chain "w+" and "f"."""
-        chain = self.chain
-        found: dict[str, Reconstruct] = {"w": lambda img: self.draw(self.generator.broadcast(self._w(img)))}
-        if chain is not None:
-            found["w+"] = lambda img: chain.draw_ws(chain.invert_ws(img))
-            found["f"] = lambda img: chain.draw(chain.invert(img))
-        return {name: reconstruct for name, reconstruct in found.items() if name in self.spaces}
+        """What reconstructs pictures in each of `spaces` that the model has."""
 
-    def variants(self, img: Tensor) -> dict[str, Redraw]:
-        """What draws an inverted picture under an edit, in each of `spaces`; beside them "none": the picture.
+        def reconstruct(space: Space) -> Reconstruct:
+            return lambda pixels: self.model.decoder.draw(self._invert(pixels), space)
+
+        return {space: reconstruct(space) for space in self.measured_spaces()}
+
+    def variants(self, pixels: Pixels) -> dict[str, Redraw]:
+        """What draws inverted pictures under an edit, in each of `spaces`; beside them "none": the pictures.
 
         Args:
-            img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
+            pixels: [N, R, R, 3] uint8, R the generator's resolution.
         """
-        chain = None if self.spaces == ("w",) else self.chain
-        latents = None if chain is None else chain.invert(img)
-        foundation = self.generator.broadcast(self._w(img) if latents is None else latents.w)
-        found: dict[str, Redraw] = {"w": lambda edit: self.draw(edit(foundation))}
-        if chain is not None and latents is not None:
-            found["w+"] = lambda edit: self.draw(edit(latents.ws))
-            found["f"] = lambda edit: chain.draw(latents, edit(latents.ws_f))
-        variants: dict[str, Redraw] = {"none": lambda edit: img}
-        return variants | {name: redraw for name, redraw in found.items() if name in self.spaces}
+        found = self._invert(pixels)
 
-    def _w(self, img: Tensor) -> Tensor:
-        if self.chain is not None:
-            return self.chain.invert_w(img)
-        w: Tensor = self.encoder(shrink(img, self.encoder.config.in_resolution))
-        return w
+        def redraw(space: Space) -> Redraw:
+            return lambda edit: self.model.decoder.draw(found, space, edit)
+
+        variants: dict[str, Redraw] = {"none": lambda edit: pixels}
+        return variants | {space: redraw(space) for space in self.measured_spaces()}
+
+    def _invert(self, pixels: Pixels) -> Inversion:
+        found = self.model.inverter.invert(pixels)
+        if self.fit_colours or found.plain_ws is None:
+            return found
+        return replace(found, ws=found.plain_ws)

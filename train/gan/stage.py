@@ -11,14 +11,14 @@ from torch import Tensor
 
 from stylegan2 import Generator
 from stylegan2.bundle.folder import save_bundle
-from stylegan2.image import from_uint8
 from train.core.hardware import autocast, choose_precision, laid_out
 from train.core.optim import LazyAdam, learning_rate
 from train.core.processes import own_seed
 from train.core.seeds import Stream, positioned_generator
 from train.data.augment import flip
 from train.data.images import ImageSource
-from train.data.stream import RealImages, open_real_images
+from train.data.stream import PhaseImages
+from train.errors import DatasetError
 from train.gan.ada import AdaptiveProbability, augment
 from train.gan.config import GeneratorPhase, GeneratorTrainingConfig
 from train.gan.discriminator import Discriminator
@@ -87,14 +87,12 @@ class GeneratorStage:
         self._penalties = {name: torch.zeros([], device=self._device) for name in ("r1", "path_length")}
         self._images = 0  # real pictures looked at
         self._index = 0
-        self._real: RealImages | None = None
+        self._real = PhaseImages(source, self._generator.img_resolution, config.data, config.seed)
 
     def enter_phase(self, index: int) -> None:
         """Open the phase's stream of real pictures."""
         self._index = index
-        size, seed = self._generator.img_resolution, self._config.seed + index
-        batch, data = self._phase.batch, self._config.data
-        self._real = open_real_images(self._source, size, batch, data, seed=seed)
+        self._real.enter_phase(index, self._phase.batch)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
         """Nothing has to be made."""
@@ -161,7 +159,7 @@ class GeneratorStage:
             "path_length": self._path_length,
             "penalties": dict(self._penalties),
             "images": self._images,
-            "real": self._real.state_dict() if self._real else None,
+            "real": self._real.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -175,8 +173,7 @@ class GeneratorStage:
         self._path_length = state["path_length"].to(self._device)
         self._penalties = {name: value.to(self._device) for name, value in state["penalties"].items()}
         self._images = state["images"]
-        if self._real and state["real"] is not None:
-            self._real.load_state_dict(state["real"])
+        self._real.load_state_dict(state["real"])
 
     @property
     def _phase(self) -> GeneratorPhase:
@@ -262,8 +259,10 @@ class GeneratorStage:
             return self._synthesise(ws, noise_mode="random").float()
 
     def _next_real(self, rng: torch.Generator) -> Tensor:
-        assert self._real is not None  # noqa: S101  (`enter_phase` comes first)
-        img = from_uint8(self._real.next()).to(self._device, non_blocking=True)
+        img = self._real.next()
+        if img is None:
+            raise DatasetError("no real pictures: no phase was entered")
+        img = img.to(self._device, non_blocking=True)
         return flip(img, rng) if self._config.mirror else img
 
     def _augmented(self, img: Tensor, rng: torch.Generator) -> Tensor:

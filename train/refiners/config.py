@@ -122,6 +122,8 @@ class RefinerSizes:
     look_width: int = 152
     attention: Attention = "tokens"
     feature: FeatureForm = "carried"
+    readiness: float = 6.7
+    restraint: float = 0.3
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, get_args(Attention))

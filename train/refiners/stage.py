@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.chain.chain import Chain
 from inversion.networks.checkpoint import save_encoder, save_refiners
 from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
-from stylegan2.image import from_uint8
 from train.core.checkpoint import write_weights
 from train.core.optim import Optimiser, gather_gradients, learning_rate
 from train.core.processes import own_seed
@@ -19,8 +17,9 @@ from train.core.seeds import Stream, positioned_generator
 from train.data.augment import mirror
 from train.data.images import ImageSource
 from train.data.pairs import open_pairs
-from train.data.stream import RealImages, open_real_images
+from train.data.stream import PhaseImages
 from train.encoder.stage import ENCODER_FILE
+from train.errors import DatasetError
 from train.refiners.config import RefinementConfig, RefinementPhase
 from train.refiners.terms import RefinementNetworks, RefinementTerms
 from train.refiners.validation import RefinementValidation
@@ -60,20 +59,14 @@ class RefinementStage:
             dtype=self._terms.dtype,
         )
         self._index = 0
-        self._real: RealImages | None = None
+        self._real = PhaseImages(source, generator.img_resolution, config.data, config.seed)
 
     def enter_phase(self, index: int) -> None:
         """Open the phase's stream of real faces; let the encoder learn, or not."""
         phase = self.phases[index]
         self._index = index
         self._networks.encoder.requires_grad_(phase.encoder_rate > 0)
-        self._real = open_real_images(
-            self._source,
-            self._networks.generator.img_resolution,
-            phase.real_batch,
-            self._config.data,
-            seed=self._config.seed + index,
-        )
+        self._real.enter_phase(index, phase.real_batch)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
         """Fill the pool of pairs, where there is one."""
@@ -99,40 +92,41 @@ class RefinementStage:
         return {**terms, "gradient_norm": norm}
 
     def _pass(self, phase: RefinementPhase, fraction: float, rng: torch.Generator) -> dict[str, Tensor]:
-        assert self._real is not None  # noqa: S101  (narrows the type for mypy: a phase was entered)
-        real = mirror(from_uint8(self._real.next()), rng)
+        img = self._real.next()
+        if img is None:
+            raise DatasetError("no real faces: no phase was entered")
+        real = mirror(img, rng)
         pairs = self._pairs.sample(phase.pair_batch, rng) if phase.pair_batch else None
         return self._terms(phase, real, pairs, fraction, rng)
 
     def validate(self) -> dict[str, float]:
         """See `RefinementValidation.measure`."""
-        return self._validation.measure(self._average_chain())
+        return self._validation.measure(*self._averages())
 
     def grid(self) -> Tensor:
         """See `RefinementValidation.grid`."""
-        return self._validation.grid(self._average_chain())
+        return self._validation.grid(*self._averages())
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged refiners, and the averaged encoder where one was trained."""
-        chain = self._average_chain()
+        encoder, refiners = self._averages()
         facts = {
             "steps": steps,
             "generator_sha256": self._fingerprint,
             "losses": sorted({name for phase in self.phases for name in phase.loss.weighed}),
         }
-        refiners, encoder = chain.refiners, chain.encoder
         write_weights(folder / REFINERS_FILE, facts, lambda path, told: save_refiners(refiners, path, told))
         if self._encoder_optimiser is not None:
             write_weights(folder / ENCODER_FILE, facts, lambda path, told: save_encoder(encoder, path, told))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their averages, the optimisers, and how far pairs and real faces are."""
-        encoder, real = self._encoder_optimiser, self._real
+        encoder = self._encoder_optimiser
         return {
             "optimiser": self._optimiser.state_dict(),
             "encoder_optimiser": encoder.state_dict() if encoder else None,
             "pairs": self._pairs.state_dict(),
-            "real": real.state_dict() if real else None,
+            "real": self._real.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,12 +135,8 @@ class RefinementStage:
         if self._encoder_optimiser is not None:
             self._encoder_optimiser.load_state_dict(state["encoder_optimiser"])
         self._pairs.load_state_dict(state["pairs"])
-        if self._real and state["real"] is not None:
-            self._real.load_state_dict(state["real"])
+        self._real.load_state_dict(state["real"])
 
-    def _average_chain(self) -> Chain:
+    def _averages(self) -> tuple[WEncoder, Refiners]:
         learned = self._encoder_optimiser
-        refiners, encoder = self._optimiser.average, learned.average if learned else self._networks.encoder
-        assert isinstance(refiners, Refiners)  # noqa: S101  (narrows the type for mypy)
-        assert isinstance(encoder, WEncoder)  # noqa: S101
-        return Chain(synthesis=self._networks.generator.synthesis, encoder=encoder, refiners=refiners)
+        return learned.average if learned else self._networks.encoder, self._optimiser.average

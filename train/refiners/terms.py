@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inversion.chain.steps import Encode, Refine
 from inversion.directions.bank import DirectionBank
-from inversion.networks.refiners import Levels, Refiners, Seen
+from inversion.networks.attention import Levels
+from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import shrink
@@ -61,17 +63,13 @@ class RefinementTerms:
         self.dtype = choose_precision(self._device, config.hardware.precision)
         self._resolution = refiners.config.f_resolution
         self.sampler = EditSampler(generator, networks.directions, seed=config.seed)
-        self._encode: Callable[[Tensor], tuple[Tensor, Any]] = networks.encoder.encode
+        self._encode: Callable[[Tensor], tuple[Tensor, ...]] = Encode(networks.encoder)
+        self._refine = Refine(generator.synthesis, refiners)
         self._lower: Callable[[Tensor], Any] = self._lowered
         self._upper: Callable[[Tensor, Tensor, Tensor], Tensor] = generator.synthesis.upper
-        self._wplus, self._feature = refiners.wplus.forward, refiners.feature.forward
-        self._look: Callable[[Tensor, Tensor, Tensor, Tensor, Levels], Seen] | None = refiners.look
-        self._sketch: Callable[[Tensor], Any] = self._sketched
+        self._feature: Callable[[Tensor, Tensor, Levels, Tensor], Tensor] = refiners.feature
         if config.hardware.compile:
-            for name in ("_encode", "_lower", "_upper", "_sketch", "_look", "_wplus", "_feature"):
-                if getattr(self, name) is not None:
-                    options = narrow_vectors(self._device) if name == "_feature" else None
-                    setattr(self, name, torch.compile(getattr(self, name), dynamic=False, options=options))
+            self._compile()
         self._editor = FaceEditor(
             sampler=self.sampler,
             lower=self._lower,
@@ -103,30 +101,37 @@ class RefinementTerms:
         img = laid_out(img, self._config.hardware)
         with autocast(self._device, self.dtype):
             with torch.set_grad_enabled(phase.encoder_rate > 0):
-                w, levels = self._encode(self._seen(img, real))
-            w, levels = w.clone(), (levels[0].clone(), levels[1].clone(), levels[2].clone())
+                w, *levels = (x.clone() for x in self._encode(self._seen(img, real)))
             with torch.set_grad_enabled(loss.weighs_ws):
-                seen = self._looked(img, w, levels)
-                w, ws = seen.w, self._wplus(seen.w, seen.levels, seen.missing).float()
+                w, ws = self._refine(img, w, *levels)
+                ws = ws.float()
                 a, below = self._lower(ws[:n])
                 drawn = self._upper(a, below, ws[:n]).float()
         terms: dict[str, Tensor] = {}
         if loss.weighs_ws:
             terms |= self._styles(phase, w.float(), ws, drawn, target, pairs)
         if loss.weighs_f:
-            found = _Found(img=img, levels=levels, ws=ws.detach(), a=a.detach(), below=below.detach())
+            found = _Found(
+                img=img,
+                levels=(levels[0], levels[1], levels[2]),
+                ws=ws.detach(),
+                a=a.detach(),
+                below=below.detach(),
+            )
             edited = None if pairs is None else self._edit(found, pairs, rng, real=loss.kept_detail > 0)
             terms |= self._features(phase, found, drawn.detach().clamp(-1, 1), target, edited, fraction)
         terms["total"] = self._weighted(terms, phase)
         return terms
 
-    def _looked(self, img: Tensor, w: Tensor, levels: Levels) -> Seen:
-        """The encoder's answer after the second look, if there is one."""
-        if self._look is None:
-            return Seen(w, levels, None)
-        with torch.no_grad():
-            a, below = self._sketch(self._networks.generator.broadcast(w.detach().float()).contiguous())
-        return self._look(img, a.clone(), below.clone(), w, levels)
+    def _compile(self) -> None:
+        """Compile piece by piece, for every number of pictures: what is trained apart stays apart."""
+        compiled = partial(torch.compile, dynamic=False)
+        self._encode, self._lower, self._upper = map(compiled, (self._encode, self._lower, self._upper))
+        self._feature = compiled(self._feature, options=narrow_vectors(self._device))
+        styles = self._refine.styles
+        for owner, name in ((styles, "look"), (styles, "wplus"), (self._refine, "sketch")):
+            if (piece := getattr(owner, name)) is not None:
+                setattr(owner, name, compiled(piece))
 
     def _styles(
         self,
@@ -140,7 +145,7 @@ class RefinementTerms:
         """Terms of w and ws, of which the first belong to the real faces `target`."""
         n, std = len(target), self._networks.encoder.w_std
         terms = self._compare("ws", drawn, target, phase.loss.ws)
-        learns = phase.encoder_rate > 0 or self._look is not None
+        learns = phase.encoder_rate > 0 or self._refine.sketch is not None
         if learns:
             terms |= self._foundation(phase, w[:n], target)
         terms["spread"] = ((ws[:n] - w[:n, None].detach()) / std).square().mean()
@@ -271,10 +276,6 @@ class RefinementTerms:
 
     def _lowered(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._networks.generator.synthesis.lower(ws, self._resolution)
-
-    def _sketched(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
-        refiners = self._networks.refiners
-        return self._networks.generator.synthesis.lower(ws, refiners.config.look_resolution)
 
     def _seen(self, img: Tensor, real: Mirrored) -> Tensor:
         """What the encoder is shown of `img`, of which the first are `real`'s."""

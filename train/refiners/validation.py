@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 from inversion.chain.chain import Chain
+from inversion.chain.decoder import unedited
+from inversion.chain.steps import FeatureSynthesis
+from inversion.networks.refiners import Refiners
+from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import to_uint8
 from train.core.hardware import autocast
 from train.core.seeds import Stream, positioned_generator
 from train.data.images import ImageSource, in_validation, read_images
 from train.data.pairs import UNSEEN_PAIRS, PairRenderer
 from train.evaluate.metrics import psnr
-from train.evaluate.subject import unedited
 from train.refiners.config import RefinementConfig
 from train.refiners.edits import EditSampler, RandomEdits
 
@@ -51,12 +54,12 @@ class RefinementValidation:
         blocks = [renderer.render(i, BATCH) for i in range(VALIDATION_PAIRS // BATCH)]
         self._pixels = torch.cat([pixels for _, pixels in blocks])
         rng = positioned_generator(config.seed, Stream.REFINEMENT_VALIDATION)
-        self._broadcast = generator.broadcast
+        self._generator, self._draw_styles = generator, draw_styles
         edits = sampler.sample(len(self._pixels), rng)
         self._edits = [edits.rows(slice(i, i + BATCH)) for i in range(0, len(edits), BATCH)]
         with torch.no_grad():
             true = [
-                edit.apply(self._broadcast(w.to(self._device)))
+                edit.apply(self._generator.broadcast(w.to(self._device)))
                 for edit, (w, _) in zip(self._edits, blocks, strict=True)
             ]
             self._truth = torch.cat([to_uint8(draw_styles(ws).cpu()) for ws in true])
@@ -71,33 +74,45 @@ class RefinementValidation:
         self._faces = torch.cat(list(faces))
 
     @torch.no_grad()
-    def measure(self, chain: Chain) -> dict[str, float]:
+    def measure(self, encoder: WEncoder, refiners: Refiners) -> dict[str, float]:
         """Median PSNR of the faces in w, ws and (ws, f), and of the edited pairs against their truth."""
         found: dict[str, list[Tensor]] = {}
+        draw = self._drawn_by(encoder, refiners)
         for pixels in torch.split(self._faces, BATCH):
-            for name, out in self._draw(chain, pixels, None).items():
+            for name, out in draw(pixels, None).items():
                 found.setdefault(f"psnr_{name}", []).append(psnr(to_uint8(out), pixels))
         pictures = (torch.split(x, BATCH) for x in (self._pixels, self._truth))
         for pixels, truth, edits in zip(*pictures, self._edits, strict=True):
-            for name, out in self._draw(chain, pixels, edits).items():
+            for name, out in draw(pixels, edits).items():
                 found.setdefault(f"psnr_edit_{name}", []).append(psnr(to_uint8(out), truth))
         return {name: float(torch.cat(values).median()) for name, values in found.items()}
 
     @torch.no_grad()
-    def grid(self, chain: Chain) -> Tensor:
+    def grid(self, encoder: WEncoder, refiners: Refiners) -> Tensor:
         """Three rows, pixels [3 R, 8 R, 3]: validation faces, G(ws), G(ws, f)."""
         pixels = self._faces[:GRID_COLUMNS]
-        both = self._draw(chain, pixels, None)
+        both = self._drawn_by(encoder, refiners)(pixels, None)
         rows = torch.stack([pixels, to_uint8(both["ws"]), to_uint8(both["f"])])
         return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
 
-    def _draw(self, chain: Chain, pixels: Tensor, edits: RandomEdits | None) -> dict[str, Tensor]:
-        with autocast(self._device, self._dtype):
-            latents = chain.invert(from_uint8(pixels).to(self._device))
+    def _drawn_by(
+        self, encoder: WEncoder, refiners: Refiners
+    ) -> Callable[[Tensor, RandomEdits | None], dict[str, Tensor]]:
+        """What inverts pixels, edits them, and draws them in each space: img [N, 3, R, R] on the CPU."""
+        generator = self._generator
+        chain = Chain(generator, generator.synthesis, encoder, refiners)
+        in_f = FeatureSynthesis(generator.synthesis, refiners)
+
+        def draw(pixels: Tensor, edits: RandomEdits | None) -> dict[str, Tensor]:
             edit = unedited if edits is None else edits.apply
-            drawn = {
-                "w": chain.draw_ws(edit(self._broadcast(latents.w.float()))),
-                "ws": chain.draw_ws(edit(latents.ws.float())),
-                "f": chain.draw(latents, None if edits is None else edit(latents.ws_f.float())),
-            }
-            return {name: img.float().cpu() for name, img in drawn.items()}
+            with autocast(self._device, self._dtype):
+                found = chain.invert(pixels.to(self._device))
+                drawn = {
+                    "w": self._draw_styles(edit(generator.broadcast(found.w.float()))),
+                    "ws": self._draw_styles(edit(found.ws.float())),
+                }
+                if found.f is not None:
+                    drawn["f"] = in_f(edit(found.f.ws.float()), found.f.code, found.f.a)
+                return {name: img.float().cpu() for name, img in drawn.items()}
+
+        return draw

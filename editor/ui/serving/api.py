@@ -103,7 +103,7 @@ class EditAPI:
             session = editor.edit(session, wanted)
         if steps or editor.awaits_fit(session):
             with self._long.passing():
-                session = editor.refine(session, steps or OPTIMISATION_STEPS)
+                session = editor.optimise(session, steps or OPTIMISATION_STEPS)
         with self._light.passing():
             return {
                 "edited": data_uri(encode_png(editor.render(session), session.strengths), "png"),

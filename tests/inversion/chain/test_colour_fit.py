@@ -14,9 +14,13 @@ from stylegan2.network.config import GeneratorConfig
 MOVED = (-3, -1)  # rows of ws
 
 
+def colours_of(generator, restraint=0.3):
+    return ColourFit(generator, torch.tensor(0.5), synthesis=generator.synthesis, restraint=restraint)
+
+
 @pytest.fixture
 def colours(tiny_generator):
-    return ColourFit(tiny_generator, torch.tensor(0.5))
+    return colours_of(tiny_generator)
 
 
 def styles(generator, n=2):
@@ -82,7 +86,6 @@ def test_the_colours_are_those_of_least_squares(tiny_generator, colours):
 
 
 def test_colours_that_the_generator_can_draw_are_found(tiny_generator, monkeypatch):
-    monkeypatch.setattr(colour_fit, "RESTRAINT", 0.0)
     monkeypatch.setattr(colour_fit, "PENALTY", 1e-12)
     pale = copy.deepcopy(tiny_generator)
     for block in pale.synthesis.blocks:  # pale enough that nothing is cut off
@@ -92,19 +95,19 @@ def test_colours_that_the_generator_can_draw_are_found(tiny_generator, monkeypat
     other[:, -1] += torch.randn(2, 32, generator=torch.Generator().manual_seed(6))
     img = pale.synthesis(other)
     assert img.abs().max() < 1
-    colours = ColourFit(pale, torch.tensor(0.5))
+    colours = colours_of(pale, 0.0)
     found = pale.synthesis(fit(pale, colours, img, ws))
     before = (pale.synthesis(ws) - img).square().mean()
     assert (found - img).square().mean() < 1e-3 * before
 
 
-def test_restraint_spares_other_faces(tiny_generator, monkeypatch):
+def test_restraint_spares_other_faces(tiny_generator):
     img, ws = pictures(), styles(tiny_generator)
     others = tiny_generator.broadcast(tiny_generator.sample_w(4, seed=9))
     changes = []
     for restraint in (0.0, 0.1, 1.0):
-        monkeypatch.setattr(colour_fit, "RESTRAINT", restraint)
-        moved = fit(tiny_generator, ColourFit(tiny_generator, torch.tensor(0.5)), img, ws)[:1] - ws[:1]
+        colours = colours_of(tiny_generator, restraint)
+        moved = fit(tiny_generator, colours, img, ws)[:1] - ws[:1]
         change = tiny_generator.synthesis(others + moved) - tiny_generator.synthesis(others)
         changes.append(change.square().mean())
     assert changes[0] > 1.2 * changes[1] > 1.4 * changes[2]
@@ -122,7 +125,10 @@ def test_a_row_that_the_next_layer_sees_in_full_stays():
     widths = {4: 8, 8: 8, 16: 8, 32: 8}
     config = GeneratorConfig(img_resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channels=widths)
     generator = Generator(config).eval().requires_grad_(False)
-    colours, ws = ColourFit(generator, torch.tensor(0.5)), styles(generator)
+    colours, ws = (
+        ColourFit(generator, torch.tensor(0.5), synthesis=generator.synthesis, restraint=0.3),
+        styles(generator),
+    )
     moved = fit(generator, colours, pictures(), ws)
     assert torch.equal(moved[:, :-1], ws[:, :-1])
     assert not torch.equal(moved[:, -1], ws[:, -1])

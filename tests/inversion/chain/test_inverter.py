@@ -4,14 +4,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from inversion.chain.chain import Chain
 from inversion.chain.colour_fit import ColourFit
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import Decoder, FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, save_encoder
 from inversion.networks.config import EncoderConfig
+from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import CheckpointError, ConfigError, ShapeError
 from stylegan2.image import from_uint8, to_uint8
+from tests.helpers.plain_chain import PlainChain
 from tests.helpers.refiners import tiny_refiners
 
 
@@ -100,7 +101,7 @@ def test_the_facade_answers_as_the_encoder(inverter, tiny_encoder, pixels):
 
 
 def test_the_facade_refuses_a_wrong_size(inverter):
-    with pytest.raises(ShapeError, match=r"pixels: expected \[1, 32, 32, 3\]"):
+    with pytest.raises(ShapeError, match=r"pixels: expected \[N, 32, 32, 3\]"):
         inverter.invert(torch.zeros(1, 16, 16, 3, dtype=torch.uint8))
 
 
@@ -113,11 +114,16 @@ def full(request, tiny_generator, tiny_encoder, tmp_path):
     features = FeatureRenderer(tiny_generator, refiners, **options)
     inverter = Inverter(tiny_generator, tiny_encoder, refiners=refiners, **options)
     assert inverter.engine.name.lower().startswith(engine)
-    chain = Chain(
+    chain = PlainChain(
         synthesis=tiny_generator.synthesis,
         encoder=tiny_encoder,
         refiners=refiners,
-        colours=ColourFit(tiny_generator, tiny_encoder.w_std),
+        colours=ColourFit(
+            tiny_generator,
+            tiny_encoder.w_std,
+            synthesis=tiny_generator.synthesis,
+            restraint=refiners.config.restraint,
+        ),
     )
     return inverter, features, chain
 
@@ -131,21 +137,36 @@ def test_the_facade_with_refiners_answers_as_the_chain(full, pixels):
     assert (fitted - own).abs().float().mean() < 3
     assert (fitted - to_uint8(chain.draw_ws(expected.ws_f)).int()).abs().float().mean() > 3
     drawn = to_uint8(chain.draw(expected)).int()
-    for feature in (found.f, replace(found.f, pixels=None)):
-        assert (features.render(found.f.ws, feature).int() - drawn).abs().float().mean() < 3
+    for pixels_in_f in (found.drawn, features.render(found.f.ws, found.f)):
+        assert (pixels_in_f.int() - drawn).abs().float().mean() < 3
     ws_hat = found.f.ws + 0.3
     edited = to_uint8(chain.draw(expected, expected.ws_f + 0.3)).int()
     assert (features.render(ws_hat, found.f).int() - edited).abs().float().mean() < 3
     assert (edited - drawn).abs().float().mean() > 3
 
 
-def test_what_the_inversion_has_drawn_is_the_unedited_picture_alone(full, pixels):
+def test_what_the_inversion_has_drawn_is_the_unedited_picture_alone(full, tiny_generator, pixels):
     inverter, features, _ = full
-    found = inverter.invert(pixels).f
-    other = replace(found, pixels=255 - found.pixels)
-    features.render(found.ws, other).fill_(0)  # a caller's own
-    assert torch.equal(features.render(found.ws, other), 255 - found.pixels)
-    assert torch.equal(features.render(found.ws + 0.3, other), features.render(found.ws + 0.3, found))
+    found = inverter.invert(pixels)
+    decoder = Decoder(Renderer(tiny_generator, engine="torch"), features)
+    other = replace(found, drawn=255 - found.drawn)
+    decoder.draw(other, "f").fill_(0)  # a caller's own
+    assert torch.equal(decoder.draw(other, "f"), 255 - found.drawn)
+    moved = [decoder.draw(each, "f", lambda ws: ws + 0.3) for each in (other, found)]
+    assert torch.equal(*moved)
+    assert not torch.equal(decoder.draw(other, "w+"), other.drawn)
+
+
+def test_pictures_are_inverted_and_drawn_together_as_alone(full, tiny_generator, pixels):
+    inverter, features, _ = full
+    decoder, both = (
+        Decoder(Renderer(tiny_generator, engine="torch"), features),
+        torch.cat([pixels, 255 - pixels]),
+    )
+    together, alone = inverter.invert(both), inverter.invert(both[1:])
+    for space in ("w", "w+", "f"):
+        drawn = (decoder.draw(found, space, lambda ws: ws * 1.1)[-1:].int() for found in (together, alone))
+        assert (next(drawn) - next(drawn)).abs().max() <= 2
 
 
 def test_without_refiners_there_is_no_f(inverter, pixels):

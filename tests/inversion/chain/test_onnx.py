@@ -9,7 +9,6 @@ import torch
 import yaml
 
 from inversion.__main__ import main
-from inversion.chain.chain import Chain
 from inversion.chain.onnx_graphs import inversion_graphs
 from inversion.networks.checkpoint import load_encoder, load_refiners, save_encoder, save_refiners
 from inversion.networks.refiners import Refiners
@@ -20,6 +19,7 @@ from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.errors import EngineError
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.onnx.files import Graph, write_graphs
+from tests.helpers.plain_chain import PlainChain
 from tests.helpers.refiners import CONFIG, VARIANTS, stirred
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -74,7 +74,7 @@ def framed(config, encoder):
 
 
 def check_chain(folder, generator, encoder, refiners, pictures):
-    chain = Chain(
+    chain = PlainChain(
         synthesis=FoldedSynthesis(generator.synthesis).eval(),
         encoder=encoder,
         refiners=refiners.fold_attention(),

@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inversion.chain.chain import Chain
 from inversion.networks.carry import FeatureCarrier
 from inversion.networks.checkpoint import load_refiners, save_refiners
 from inversion.networks.config import RefinerConfig
+from inversion.networks.feature import build_feature
 from inversion.networks.reference_attention import FoldedReferenceAttention
-from inversion.networks.refiners import FeatureRefiner, Refiners, WPlusRefiner
+from inversion.networks.refiners import Refiners
+from inversion.networks.wplus import build_wplus
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.network.folded import FoldedSynthesis
+from tests.helpers.plain_chain import PlainChain
 from tests.helpers.refiners import CONFIG, VARIANTS, every_variant, heard, levels, stirred
 
 
@@ -20,7 +22,7 @@ from tests.helpers.refiners import CONFIG, VARIANTS, every_variant, heard, level
     ("attention", "styles_matter"), [("tokens", True), ("reference", True), ("none", False)]
 )
 def test_the_code_follows_all_that_the_refiner_looks_at(attention, styles_matter):
-    refiner = stirred(FeatureRefiner(VARIANTS[attention]))
+    refiner = stirred(build_feature(VARIANTS[attention]))
     img, drawn, ws, seen = (
         torch.randn(2, 3, 32, 32),
         torch.randn(2, 3, 32, 32),
@@ -41,7 +43,7 @@ def test_the_code_follows_all_that_the_refiner_looks_at(attention, styles_matter
 def test_only_tokens_tell_the_styles_of_the_layers_apart():
     img, ws, seen = torch.randn(2, 3, 32, 32), torch.randn(2, 8, 32), levels()
     for attention, differs in (("tokens", True), ("reference", False)):
-        refiner = stirred(FeatureRefiner(VARIANTS[attention]))
+        refiner = stirred(build_feature(VARIANTS[attention]))
         change = (refiner(img, img, seen, ws.flip(1)) - refiner(img, img, seen, ws)).abs().max()
         assert (change > 1e-4) == differs
 
@@ -53,7 +55,7 @@ def test_what_the_feature_map_asks_changes_what_the_attention_hears_of_the_style
     def ask(refiner):
         return [lambda: refiner(img, img, seen, ws), lambda: refiner(img.flip(3), img, seen, ws)]
 
-    tokens, reference = (stirred(FeatureRefiner(VARIANTS[name])) for name in ("tokens", "reference"))
+    tokens, reference = (stirred(build_feature(VARIANTS[name])) for name in ("tokens", "reference"))
     asked, asked_otherwise = heard(tokens.attention.out, ask(tokens))
     assert (asked - asked_otherwise).abs().max() > 1e-4
     (asked, _), (asked_otherwise, _) = heard(reference.attention.multihead_attn, ask(reference))
@@ -65,7 +67,7 @@ def test_what_the_feature_map_asks_changes_what_the_attention_hears_of_the_style
 def test_f_may_enter_at_any_resolution(config, side):
     config = replace(config, f_resolution=side)
     img = torch.randn(1, 3, 32, 32)
-    code = FeatureRefiner(config).eval()(img, img, levels(1), torch.randn(1, 8, 32))
+    code = build_feature(config).eval()(img, img, levels(1), torch.randn(1, 8, 32))
     assert code.shape == (1, 8, side, side)
 
 
@@ -169,8 +171,8 @@ def test_a_carrier_refuses_wrong_shapes():
 @every_variant
 def test_refiners_refuse_wrong_shapes(config):
     with pytest.raises(ShapeError, match=r"w: expected \[N, 32\]"):
-        WPlusRefiner(config)(torch.zeros(1, 31), levels(1))
-    feature, img = FeatureRefiner(config), torch.zeros(1, 3, 32, 32)
+        build_wplus(config)(torch.zeros(1, 31), levels(1))
+    feature, img = build_feature(config), torch.zeros(1, 3, 32, 32)
     with pytest.raises(ShapeError, match=r"img: expected \[N, 3, 32, 32\]"):
         feature(img[..., :16], img, levels(1), torch.zeros(1, 8, 32))
     with pytest.raises(ShapeError, match=r"drawn: expected \[1, 3, 32, 32\]"):
@@ -204,7 +206,7 @@ def test_impossible_refiners_are_refused(change, message):
 def chain(request, tiny_generator, tiny_encoder):
     refiners = Refiners(VARIANTS[request.param])
     refiners.frame(tiny_encoder.w_avg, tiny_encoder.w_std)
-    return Chain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=stirred(refiners))
+    return PlainChain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=stirred(refiners))
 
 
 def test_the_chain_draws_f_and_edits_it(chain):

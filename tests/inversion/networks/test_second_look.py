@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from inversion.chain.steps import Styles
 from inversion.networks.config import RefinerConfig
-from inversion.networks.refiners import Refiners, Styles
+from inversion.networks.refiners import Refiners
 from inversion.networks.second_look import SecondLook
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.ops.upfirdn2d import upsample2d

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from inversion.chain.feature_synthesis import FeatureSynthesis
+from inversion.chain.steps import FeatureSynthesis
 from inversion.optimise.code import optimise_code
 from inversion.optimise.latents import OptimiseConfig
 from inversion.optimise.search import SearchConfig

@@ -6,9 +6,9 @@ import cv2
 import pytest
 import torch
 
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import FeatureRenderer
 from inversion.chain.inverter import Inverter
-from inversion.optimise.inversion import refine_inversion
+from inversion.optimise.inversion import optimise_inversion
 from inversion.optimise.latents import LatentSearch, OptimiseConfig
 from inversion.optimise.search import SearchConfig, search
 from inversion.published import PublishedInverter, load_published
@@ -77,14 +77,14 @@ def test_no_space_ever_falls_below_its_start(open_subject, kind):
     pixels = to_uint8(subject.generator.synthesis(subject.generator.broadcast(w)))
     start = subject.inverter.invert(pixels)
     told = []
-    whole = subject.inverter.refine(pixels, start, STEPS, progress=lambda news: told.append(news) or True)
+    whole = subject.inverter.optimise(pixels, start, STEPS, progress=lambda news: told.append(news) or True)
     spaces = ["f", "w", "w+"] if start.f is not None else ["w", "w+"]
     assert [space for space, _ in groupby(told, key=lambda news: news.space)] == spaces
     assert whole.steps == len(told)
-    results = {"whole": whole, "twice": subject.inverter.refine(pixels, whole, 3)}
+    results = {"whole": whole, "twice": subject.inverter.optimise(pixels, whole, 3)}
     for last in (1, 3, STEPS + 1, STEPS + 5, *((2 * STEPS + 3,) if start.f is not None else ())):
         count = iter(range(last - 1))
-        stopped = subject.inverter.refine(
+        stopped = subject.inverter.optimise(
             pixels, start, STEPS, progress=lambda news, count=count: next(count, None) is not None
         )
         assert stopped.stopped
@@ -105,7 +105,7 @@ def test_no_space_ever_falls_below_its_start(open_subject, kind):
 def test_what_is_stopped_at_once_is_what_it_was(open_subject, pixels):
     subject = open_subject("refiners")
     start = subject.inverter.invert(pixels)
-    found = subject.inverter.refine(pixels, start, 5, progress=lambda news: False)
+    found = subject.inverter.optimise(pixels, start, 5, progress=lambda news: False)
     assert found.f is start.f  # with the picture that came with it
     assert torch.equal(found.w, start.w)
     assert torch.equal(found.ws, start.ws)
@@ -114,7 +114,7 @@ def test_what_is_stopped_at_once_is_what_it_was(open_subject, pixels):
 def test_steps_are_told_and_counted_by_space(open_subject, pixels):
     subject, told = open_subject("refiners"), []
     start = subject.inverter.invert(pixels)
-    found = subject.inverter.refine(pixels, start, 8, progress=lambda news: told.append(news) or True)
+    found = subject.inverter.optimise(pixels, start, 8, progress=lambda news: told.append(news) or True)
     for _, group in groupby(told, key=lambda news: news.space):
         news = list(group)
         assert [each.step for each in news] == list(range(1, 9))
@@ -126,10 +126,10 @@ def test_steps_are_told_and_counted_by_space(open_subject, pixels):
 def test_f_is_refined_on_the_styles_that_it_has(open_subject, pixels):
     subject = open_subject("refiners")
     start = subject.inverter.invert(pixels)
-    found = subject.inverter.refine(pixels, start, 20)
+    found = subject.inverter.optimise(pixels, start, 20)
     assert torch.equal(found.f.ws, start.f.ws)
     assert torch.equal(found.f.a, start.f.a)
-    assert found.f.pixels is None  # those of the code before
+    assert found.drawn is None  # those of the code before
     before, after = (subject.psnr(each, pixels)["f"] for each in (start, found))
     assert after > before + 1
 
@@ -139,7 +139,7 @@ def test_an_invented_face_gets_its_f(open_subject, tiny_generator):
     ws = tiny_generator.broadcast(tiny_generator.sample_w(1, seed=5)).contiguous()
     pixels = to_uint8(tiny_generator.synthesis(ws))
     perfect = replace(subject.inverter.invert(pixels), w=ws[:, 0], ws=ws, f=None)
-    found = subject.inverter.refine(pixels, perfect, 2)
+    found = subject.inverter.optimise(pixels, perfect, 2)
     assert torch.equal(found.ws, ws)
     assert torch.equal(found.f.ws, ws)
 
@@ -149,25 +149,21 @@ def test_w_that_was_not_found_is_not_offered(open_subject):
     pixels = to_uint8(subject.generator.synthesis(subject.generator.broadcast(subject.generator.w_avg[None])))
     start = subject.inverter.invert(pixels)
     assert not start.has_w
-    assert not subject.inverter.refine(pixels, start, 5, progress=lambda news: False).has_w
+    assert not subject.inverter.optimise(pixels, start, 5, progress=lambda news: False).has_w
 
 
 def test_pixels_of_another_size_are_refused(open_subject, pixels):
     subject = open_subject("refiners")
     start = subject.inverter.invert(pixels)
     with pytest.raises(ShapeError, match="target: expected"):
-        refine_inversion(subject.generator, torch.zeros(1, 3, 16, 16), start, 2, space=tiny_space(subject))
-
-
-def tiny_space(subject):
-    return subject.inverter._path.refiners
+        optimise_inversion(subject.generator, torch.zeros(1, 3, 16, 16), start, 2)
 
 
 def test_w_plus_starts_without_fitted_colours_and_ends_with_them(open_subject, pixels):
     subject = open_subject("refiners")
     start = subject.inverter.invert(pixels)
     assert torch.equal(start.plain_ws, start.f.ws)
-    found = subject.inverter.refine(pixels, start, 20)
+    found = subject.inverter.optimise(pixels, start, 20)
     assert not torch.equal(found.plain_ws, start.plain_ws)
     moved = (found.ws - found.plain_ws).abs().amax((0, 2)).gt(1e-6).tolist()
     assert moved == 5 * [False] + [True, False, True]
@@ -177,7 +173,7 @@ def test_w_plus_goes_on_from_the_better_of_its_own_and_w(open_subject, tiny_gene
     subject = open_subject("encoder")
     w = tiny_generator.sample_w(1, seed=5)
     start = replace(subject.inverter.invert(pixels), ws=tiny_generator.broadcast(w + 3), w=w)
-    found = subject.inverter.refine(pixels, start, 2)
+    found = subject.inverter.optimise(pixels, start, 2)
     assert torch.equal(found.ws, tiny_generator.broadcast(w))
 
 
@@ -185,7 +181,7 @@ def test_w_plus_goes_on_from_the_better_of_its_own_and_w(open_subject, tiny_gene
 def test_impossible_step_counts_are_refused(open_subject, pixels, steps):
     inverter = open_subject("encoder").inverter
     with pytest.raises(ConfigError, match=f"steps: {steps}; must be from 1 to 2000"):
-        inverter.refine(pixels, inverter.invert(pixels), steps)
+        inverter.optimise(pixels, inverter.invert(pixels), steps)
 
 
 def test_latents_of_other_shapes_are_refused(tiny_generator):

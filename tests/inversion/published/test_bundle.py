@@ -95,7 +95,7 @@ def test_a_published_file_is_opened_and_edits_a_photo(kind, spaces, words, sourc
         torch.testing.assert_close(session.inversion.w, session.inversion.ws.mean(1))
         with pytest.raises(DirectionError, match=r"no space 'w'; have: w\+"):
             editor.enter(session, "w")
-    refined = editor.refine(session, 4)
+    refined = editor.optimise(session, 4)
     assert refined.inversion.steps == (12 if kind == "clcae" else 8)
     assert editor.spaces(refined) == (("w", "w+", "f") if kind == "clcae" else ("w", "w+"))
     assert editor.render(editor.enter(refined, spaces[-1])).shape == (32, 32, 3)
@@ -111,7 +111,7 @@ def test_an_edit_in_f_is_the_formulas(sources, astronaut):
     torch.testing.assert_close(found.f.a, a, atol=1e-4, rtol=1e-3)
     img = synthesis.upper(found.f.code + a_hat - a, below, ws_hat, shown=a_hat)
     wanted = ((img.clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
-    drawn = editor.features.render(ws_hat, found.f)
+    drawn = editor.decoder.features.render(ws_hat, found.f)
     assert (drawn.float() - wanted).abs().max() <= 1
 
 
@@ -119,7 +119,7 @@ def test_an_invented_face_gets_its_f_when_it_is_refined(sources, generator):
     editor = open_editor(sources["clcae"], engine="torch")
     sample = editor.sample(3)
     assert editor.spaces(sample) == ("w", "w+")
-    assert editor.spaces(editor.refine(sample, 2)) == ("w", "w+", "f")
+    assert editor.spaces(editor.optimise(sample, 2)) == ("w", "w+", "f")
     editor.detector.close()
     model = load_published(sources["clcae"], generator)
     plain = PublishedInverter(model, generator, engine="torch")
@@ -128,7 +128,7 @@ def test_an_invented_face_gets_its_f_when_it_is_refined(sources, generator):
     pixels = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
     assert plain.invert(pixels).f is None  # nothing here could draw it
     start = Inversion(w=generator.w_avg[None], ws=generator.broadcast(generator.w_avg[None]))
-    assert plain.refine(pixels, start, 1).steps == 2
+    assert plain.optimise(pixels, start, 1).steps == 2
     with pytest.raises(ShapeError, match="pixels"):
         plain.invert(pixels[:, :16])
 

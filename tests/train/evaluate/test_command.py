@@ -64,6 +64,7 @@ def settings(model):
         "edit_faces": 2,
         "retention_faces": 2,
         "device": "cpu",
+        "engine": "torch",
     }
 
 
@@ -81,7 +82,7 @@ def test_the_shipped_settings_are_the_defaults_and_print_the_readme():
     config = read_settings(RECIPE, EvaluateConfig)
     assert settings_from_dict(settings_to_dict(config), EvaluateConfig) == config
     paths = {"bundle": DEFAULT_BUNDLE, "metrics_dir": DEFAULT_METRICS}
-    standard = EvaluateConfig(data="../shared/data/faces256/heldout.tar", fast=True)
+    standard = EvaluateConfig(data="../shared/data/faces256/heldout.tar")
     assert replace(config, **paths) == standard
     meant = {name: path.resolve() for name, path in paths.items()}
     assert {name: (ROOT / getattr(config, name)).resolve() for name in paths} == meant
@@ -95,7 +96,7 @@ def test_without_a_file_flags_are_as_they_were():
     found = config_of(
         *("--data", "faces", "--bundle", "b", "--encoder", "e", "--aligner", "a", "--refiners", "r"),
         *("--directions", "d", "--edit-faces", 0, "--retention-faces", 3, "--limit", 4, "--metrics-dir", "m"),
-        *("--device", "cpu", "--grid", "g.PNG", "--no-alignment", "--no-colours", "--fast"),
+        *("--device", "cpu", "--grid", "g.PNG", "--no-alignment", "--no-colours", "--engine", "torch"),
     )
     assert found == EvaluateConfig(
         data="faces",
@@ -112,18 +113,18 @@ def test_without_a_file_flags_are_as_they_were():
         grid=Path("g.PNG"),
         alignment=False,
         colours=False,
-        fast=True,
+        engine="torch",
     )
 
 
 def test_flags_override_set_and_set_overrides_the_file(tmp_path):
-    file = written({"data": "faces", "limit": 5, "fast": True, "edit_faces": 1}, tmp_path)
-    base = EvaluateConfig(data="faces", limit=5, fast=True, edit_faces=1)
+    file = written({"data": "faces", "limit": 5, "alignment": False, "edit_faces": 1}, tmp_path)
+    base = EvaluateConfig(data="faces", limit=5, alignment=False, edit_faces=1)
     assert config_of("--config", file) == base
-    changes = ("--set", "limit=6", "--set", "edit_faces=2", "--set", "fast=false")
-    assert config_of("--config", file, *changes) == replace(base, limit=6, edit_faces=2, fast=False)
+    changes = ("--set", "limit=6", "--set", "edit_faces=2", "--set", "alignment=true")
+    assert config_of("--config", file, *changes) == replace(base, limit=6, edit_faces=2, alignment=True)
     found = config_of("--config", file, *changes, "--limit", 7, "--no-colours")
-    assert found == replace(base, limit=7, edit_faces=2, fast=False, colours=False)
+    assert found == replace(base, limit=7, edit_faces=2, alignment=True, colours=False)
 
 
 @pytest.mark.parametrize("name", ["a: b #c.tar", "x-{0..3}.tar", '"quoted"', "é ☺ 🙂.tar", "null", "7"])
@@ -139,7 +140,7 @@ def test_a_flag_takes_any_file_name_and_gives_what_the_file_lacks(tmp_path, name
         ({"retention_faces": -2}, "retention_faces: -2; must be at least 0"),
         ({"data": " "}, "data: ' '; must name shards or a folder"),
         ({"grid": "a.gif"}, r"grid: a\.gif; must end in one of \.jpg, \.jpeg, \.png"),
-        ({"fast": 1}, "fast: 1; expected true or false"),
+        ({"colours": 1}, "colours: 1; expected true or false"),
         ({"faces": 3}, "faces: unknown key; known:"),
     ],
 )

@@ -15,6 +15,7 @@ from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.errors import ShapeError
 from stylegan2.image import from_uint8
+from tests.helpers.opened import Oracle, known_model
 from tests.helpers.pictures import write_shard
 from train.__main__ import main
 from train.data.pairs import UNSEEN_PAIRS
@@ -124,19 +125,20 @@ def test_pictures_that_do_not_fit_are_refused(call):
         call()
 
 
-def test_a_perfect_and_a_grey_reconstruction_are_measured_as_such():
+def test_a_perfect_and_a_black_reconstruction_are_measured_as_such():
     batches = list(torch.split(pixels(5)[0], 2))
     perfect = summarise(measure(lambda img: img, batches, MetricNetworks(), CPU), {"identity": "no file"})
     assert (perfect["l2_median"], perfect["ssim_median"], perfect["count"]) == (0, 1, 5)
     assert perfect["psnr_median"] is None  # infinite, which JSON cannot say
     assert (perfect["identity_median"], perfect["identity_reason"]) == ("n/a", "no file")
-    grey = summarise(measure(torch.zeros_like, batches, MetricNetworks(), CPU), {})
-    squares = from_uint8(torch.cat(batches)).square().mean((1, 2, 3))
-    assert grey["l2_mean"] == pytest.approx(squares.mean().item(), abs=1e-5)
+    black = summarise(measure(torch.zeros_like, batches, MetricNetworks(), CPU), {})
+    squares = (from_uint8(torch.cat(batches)) + 1).square().mean((1, 2, 3))
+    assert black["l2_mean"] == pytest.approx(squares.mean().item(), abs=1e-5)
 
 
 def evaluated(capsys, *arguments):
-    assert main(["evaluate", "--json", "--edit-faces", "2", *map(str, arguments)]) == 0
+    engine = () if "--engine" in arguments else ("--engine", "torch")
+    assert main(["evaluate", "--json", "--edit-faces", "2", *map(str, (*engine, *arguments))]) == 0
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
@@ -152,9 +154,7 @@ def test_the_last_line_is_json_with_the_protocol_and_the_w_space(bundle, faces, 
     assert "download" in w["lpips_reason"]
     assert "mobilefacenet_id.onnx: no such file" in w["identity_reason"]
     assert result["protocol"]["noise_mode"] == "const"
-    assert all(
-        word in result["protocol"]["ms_per_face"] for word in ("second look", "refiners", "colour fit")
-    )
+    assert "the whole inversion" in result["protocol"]["ms_per_face"]
     assert result["protocol"]["resolution"] == 32
     assert result["protocol"]["identity_also_training_loss"] is True
     assert result["protocol"]["perceptual_also_training_loss"] is False
@@ -243,6 +243,7 @@ SIZES = {"width": 8, "heads": 2, "f_width": 8, "f_blocks": 1, "f_hidden": 8, "co
 
 
 def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CLCAE_CACHE_DIR", str(tmp_path / "cache"))
     torch.manual_seed(3)
     refiners = Refiners(
         RefinerConfig(
@@ -273,41 +274,31 @@ def test_refiners_add_their_spaces_and_edits(bundle, faces, tmp_path, capsys, mo
     assert [each["protocol"]["colours_fitted"] for each in (found, unfitted)] == [True, False]
     assert unfitted["spaces"]["w+"]["psnr_median"] < found["spaces"]["w+"]["psnr_median"]
     assert unfitted["spaces"]["f"]["psnr_median"] == found["spaces"]["f"]["psnr_median"]
-    # Compiling is torch's business and takes a minute; what is around it is looked at here.
-    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     grid = tmp_path / "grid.png"
-    added = ("--refiners", tmp_path / "refiners.safetensors", "--fast", "--grid", grid)
-    fast = evaluated(capsys, *arguments, *added)
+    added = ("--refiners", tmp_path / "refiners.safetensors", "--engine", "openvino", "--grid", grid)
+    product = evaluated(capsys, *arguments, *added)
     picture = np.array(Image.open(grid))
     assert picture.shape == (20 + 8 * 32, 96 + 6 * 32, 3)
     assert picture[20:, 96:].std() > 5
-    assert fast["protocol"]["edits_drawn_in"] in {"bfloat16", "float32"}
-    assert fast["spaces"]["f"]["psnr_median"] == found["spaces"]["f"]["psnr_median"]
+    assert product["protocol"]["engine"].startswith("OpenVINO cpu")
+    assert (found["protocol"]["engine"], found["protocol"]["reference"]) == ("torch cpu float32", "n/a")
     for space in ("w", "w+", "f"):
+        exact = found["spaces"][space]["psnr_median"]
+        assert product["reference"][space]["psnr_median"] == exact  # beside it
+        assert product["spaces"][space]["psnr_median"] == pytest.approx(exact, abs=0.5)
         expected = found["edits"][space]["psnr_median"]
-        assert fast["edits"][space]["psnr_median"] == pytest.approx(expected, abs=0.5)
+        assert product["edits"][space]["psnr_median"] == pytest.approx(expected, abs=0.5)
 
 
 def test_a_perfect_inversion_has_no_error_under_any_edit(tiny_generator, tiny_directions):
     """An oracle in the encoder's place, which knows w, draws the truth itself."""
     w = tiny_generator.sample_w(3, seed=UNSEEN_PAIRS, truncation_psi=0.8)
 
-    class Oracle(torch.nn.Module):
-        config = EncoderConfig(in_resolution=32, w_dim=32)
-
-        def forward(self, img):
-            return w[: len(img)]
-
     edits = truth_edits(tiny_generator, tiny_directions)
     assert set(edits) == {
         f"{name}{sign}" for name in ("smile", "age", *(f"component{i}" for i in range(4))) for sign in "+-"
     }
-    subject = Subject(
-        generator=tiny_generator,
-        synthesis=tiny_generator.synthesis,
-        encoder=Oracle(),
-        directions=tiny_directions,
-    )
+    subject = Subject(model=known_model(tiny_generator, Oracle(w)), directions=tiny_directions)
     counts = []
     found = measure_edits(subject, None, faces=3, count=counts.append)
     assert sum(counts) == 3

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 import yaml
 from safetensors.torch import save_file
 
-from inversion.chain.chain import Chain
 from inversion.directions.bank import DIRECTIONS_ROOT, DirectionBank, find_directions
 from inversion.networks.checkpoint import save_encoder
 from inversion.networks.config import EncoderConfig
@@ -20,7 +19,9 @@ from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, EngineError
 from stylegan2.image import from_uint8, to_uint8
 from tests.helpers import training
+from tests.helpers.opened import Oracle, known_model, tiny_model
 from tests.helpers.pictures import write_shard
+from tests.helpers.plain_chain import PlainChain
 from tests.helpers.refiners import tiny_refiners
 from train.__main__ import main
 from train.data.pairs import UNSEEN_PAIRS
@@ -55,39 +56,19 @@ class Embedder(torch.nn.Module):
         return F.normalize(F.avg_pool2d(img, 8).flatten(1), dim=1)
 
 
-class Oracle(torch.nn.Module):
-    """An encoder that knows the latents of the pictures it is shown, in their order; shrunk towards w_avg."""
-
-    config = EncoderConfig(in_resolution=32, w_dim=32)
-
-    def __init__(self, w, offset=0.0):
-        super().__init__()
-        self.w, self.offset = w, offset
-
-    def forward(self, img):
-        return self.w[: len(img)] + self.offset
-
-
 def known_faces(generator, count):
     w = generator.sample_w(count, seed=UNSEEN_PAIRS, truncation_psi=retention.PSI)
     return w, to_uint8(generator.synthesis(generator.broadcast(w)))
 
 
-def measured(generator, encoder, directions, pixels, **options):
+def measured(model, directions, pixels, **options):
     options = {"measure_face": colours, "identity": Embedder(), "faces": 3} | options
-    subject = Subject(
-        generator=generator,
-        synthesis=generator.synthesis,
-        encoder=encoder,
-        chain=options.pop("chain", None),
-        directions=directions,
-    )
-    return measure_retention(subject, pixels, **options)
+    return measure_retention(Subject(model=model, directions=directions), pixels, **options)
 
 
 def test_a_perfect_inversion_retains_everything(tiny_generator, directions):
     w, pixels = known_faces(tiny_generator, 3)
-    found = measured(tiny_generator, Oracle(w), directions, pixels)
+    found = measured(known_model(tiny_generator, Oracle(w)), directions, pixels)
     space, generated = found["w"], found["generated"]
     assert (space["retention_median"], space["retention_min"]) == (1, 1)
     assert {name: edit["attribute"] for name, edit in space["by_edit"].items()} == {
@@ -124,7 +105,7 @@ def test_changes_and_identities_are_those_of_edits_drawn_by_hand(tiny_generator,
         who = Embedder()(from_uint8(reference))
         return torch.cat([(Embedder()(from_uint8(end)) * who).sum(1) for end in ends(w + offset)])
 
-    found = measured(tiny_generator, Oracle(w, offset), directions, pixels)
+    found = measured(known_model(tiny_generator, Oracle(w, offset)), directions, pixels)
     edit = found["w"]["by_edit"]["age"]
     assert found["generated"]["by_edit"]["age"]["change"] == pytest.approx(change(w), abs=1e-5)
     assert edit["retention"] == pytest.approx(change(w + offset) / change(w), abs=1e-5)
@@ -144,8 +125,8 @@ def test_a_chain_adds_its_spaces(tiny_generator, tiny_encoder, directions, monke
     monkeypatch.setattr(retention, "BATCH", 1)  # what follows draws all faces at once
     _, pixels = known_faces(tiny_generator, 4)
     refiners = tiny_refiners(tiny_encoder)
-    chain = Chain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=refiners)
-    found = measured(tiny_generator, tiny_encoder, directions, pixels, chain=chain, faces=2)
+    chain = PlainChain(synthesis=tiny_generator.synthesis, encoder=tiny_encoder, refiners=refiners)
+    found = measured(tiny_model(tiny_generator, tiny_encoder, refiners), directions, pixels, faces=2)
     assert set(found) == {"protocol", "generated", "w", "w+", "f"}
     assert len({found[space]["retention_median"] for space in ("w", "w+", "f")}) == 3
     assert len({found[space]["identity_median"] for space in ("w", "w+", "f")}) == 3
@@ -172,7 +153,7 @@ def test_faces_that_are_lost_at_one_end_do_not_count(tiny_generator, directions)
         seen.append(picture)
         return None if len(seen) % 4 == 0 and len(seen) <= 12 else colours(picture)
 
-    found = measured(tiny_generator, Oracle(w), directions, pixels, measure_face=measure_face)
+    found = measured(known_model(tiny_generator, Oracle(w)), directions, pixels, measure_face=measure_face)
     low, high = (
         np.array([colours(p)["red"] for p in seen[:3]]),
         np.array([colours(p)["red"] for p in seen[3:6]]),
@@ -188,7 +169,7 @@ def test_faces_that_are_lost_at_one_end_do_not_count(tiny_generator, directions)
 def test_without_any_face_there_is_no_number(tiny_generator, directions):
     w, pixels = known_faces(tiny_generator, 2)
     found = measured(
-        tiny_generator, Oracle(w), directions, pixels, measure_face=lambda _: None, identity=None
+        known_model(tiny_generator, Oracle(w)), directions, pixels, measure_face=lambda _: None, identity=None
     )
     assert (found["w"]["retention_median"], found["w"]["retention_min"]) == (None, None)
     smile = found["w"]["by_edit"]["smile"]
@@ -221,7 +202,7 @@ def test_the_bundled_directions_change_their_own_attribute_most():
 def test_directions_without_effects_are_left_out_by_name(tiny_generator, directions, tiny_directions):
     w, pixels = known_faces(tiny_generator, 2)
     bank = DirectionBank({"smile": directions["smile"], "age": tiny_directions["age"]})
-    found = measured(tiny_generator, Oracle(w), bank, pixels)
+    found = measured(known_model(tiny_generator, Oracle(w)), bank, pixels)
     assert set(found["w"]["by_edit"]) == {"smile"}
     assert found["protocol"]["left_out"] == ["age"]
 
@@ -236,12 +217,7 @@ def test_a_missing_instrument_is_a_reason_and_no_crash(
         yield
 
     monkeypatch.setattr(retention, "open_instruments", refuse)
-    subject = Subject(
-        generator=tiny_generator,
-        synthesis=tiny_generator.synthesis,
-        encoder=tiny_encoder,
-        directions=directions,
-    )
+    subject = Subject(model=tiny_model(tiny_generator, tiny_encoder), directions=directions)
     found = report_retention(
         subject,
         torch.zeros(1, 32, 32, 3, dtype=torch.uint8),

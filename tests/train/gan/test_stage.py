@@ -346,7 +346,7 @@ def test_validation_pictures_are_none_of_the_training(settings):
     assert not seen["training"] & seen["validation"]
     fed = set()  # by the stream, which leaves the same share out
     for _ in range(8):
-        fed |= {p.numpy().tobytes() for p in stage._real.next()}
+        fed |= {p.numpy().tobytes() for p in to_uint8(stage._real.next())}
     assert not fed & seen["validation"]
     assert fed & seen["training"]
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from inversion.chain.chain import Chain
 from inversion.directions.bank import DirectionBank
 from inversion.directions.components import principal_components
 from inversion.directions.linear import apply_direction
@@ -16,6 +15,7 @@ from inversion.networks.w_encoder import WEncoder
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict
 from tests.helpers.pictures import write_shard
+from tests.helpers.plain_chain import PlainChain
 from tests.helpers.training import (
     TINY_REFINERS,
     assert_equal,
@@ -329,8 +329,8 @@ def test_a_second_look_is_added_to_trained_refiners(settings, tmp_path):
     assert refiners.look is not None
     encoder, synthesis = stage._networks.encoder, stage._networks.generator.synthesis
     img = torch.rand(2, 3, 32, 32) * 2 - 1
-    before = Chain(synthesis=synthesis, encoder=encoder, refiners=trained).invert(img)
-    after = Chain(synthesis=synthesis, encoder=encoder, refiners=refiners).invert(img)
+    before = PlainChain(synthesis=synthesis, encoder=encoder, refiners=trained).invert(img)
+    after = PlainChain(synthesis=synthesis, encoder=encoder, refiners=refiners).invert(img)
     torch.testing.assert_close(after.w, before.w)
     with pytest.raises(ConfigError, match="must be RefinerConfig"):
         inherit_refiners(refiners, trained.config, file)

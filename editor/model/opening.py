@@ -1,0 +1,99 @@
+"""Open what a model consists of: what draws, what inverts, and its edits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inversion.chain.decoder import Decoder, FeatureRenderer
+from inversion.chain.inversion import Space
+from inversion.chain.inverter import Inverter, InvertsPictures
+from inversion.chain.steps import FeatureSpace
+from inversion.networks.checkpoint import load_encoder, load_refiners
+from inversion.published import PublishedInverter, load_published
+from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.folder import ModelBundle
+from stylegan2.engines.renderer import Renderer
+from stylegan2.errors import CheckpointError
+from stylegan2.network.generator import Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedModel:
+    """A model that runs; its parts share one folded synthesis."""
+
+    generator: Generator
+    inverter: InvertsPictures
+    decoder: Decoder
+    spaces: tuple[Space, ...]  # that photos are inverted into at once; none where there is no encoder
+    encoder: str = ""  # whose it is, where it is another project's
+
+    @property
+    def engines(self) -> list[str]:
+        """Names of what inverts and draws at the moment."""
+        inverts = self.inverter.engine
+        return [*(() if inverts is None else (inverts.name,)), *self.decoder.engines]
+
+    def prepare(self) -> None:
+        """Start building faster engines in the background."""
+        self.decoder.prepare()
+        self.inverter.prepare()
+
+    def wait(self) -> None:
+        """Return when every faster engine is built, or has refused."""
+        self.decoder.wait()
+        self.inverter.wait()
+
+
+def open_model(
+    model: ModelBundle, *, device: str = "auto", engine: str = "auto", cache: Path | None = None
+) -> OpenedModel:
+    """Load a bundle's generator and what inverts photos for it: our networks, another project's, or none.
+
+    Args:
+        model: Its description.
+        device: "auto", "cpu", "cuda" or "mps".
+        engine: "auto", "torch" or "openvino".
+        cache: Folder for converted graphs; None for the user's cache folder.
+
+    Raises:
+        CheckpointError: Damaged weights, or some that do not fit the generator.
+        EngineError: A device or engine that cannot be used.
+    """
+    generator = load_generator(model.generator_path)
+    if generator.img_resolution != model.resolution:
+        raise CheckpointError(
+            f"{model.generator_path}: draws {generator.img_resolution} px, "
+            f"the bundle says {model.resolution} px"
+        )
+    renderer = Renderer(generator, device=device, engine=engine, cache=cache)
+    synthesis = renderer.synthesis
+
+    def open_features(space: FeatureSpace) -> FeatureRenderer:
+        return FeatureRenderer(
+            generator, space, synthesis=synthesis, device=device, engine=engine, cache=cache
+        )
+
+    if model.encoder_path is None and model.inverter_path is not None:
+        published = load_published(model.inverter_path, generator)
+        features = open_features(published) if published.has_f else None
+        theirs = PublishedInverter(
+            published, generator, features=features, synthesis=synthesis, device=device, engine=engine
+        )
+        return OpenedModel(
+            generator=generator,
+            inverter=theirs,
+            decoder=Decoder(renderer, features),
+            spaces=published.spaces,
+            encoder=published.name,
+        )
+    encoder = None if model.encoder_path is None else load_encoder(model.encoder_path)
+    refiners = None
+    if encoder is not None and model.refiners_path is not None:
+        refiners = load_refiners(model.refiners_path).fold_attention()
+    features = None if refiners is None else open_features(refiners)
+    inverter = Inverter(
+        generator, encoder, refiners=refiners, synthesis=synthesis, device=device, engine=engine, cache=cache
+    )
+    spaces: tuple[Space, ...] = () if encoder is None else ("w",) if refiners is None else ("w", "w+", "f")
+    return OpenedModel(
+        generator=generator, inverter=inverter, decoder=Decoder(renderer, features), spaces=spaces
+    )

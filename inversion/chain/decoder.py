@@ -1,0 +1,150 @@
+"""Decoder: latents of any space, edited or not, to pixels."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inversion.chain.inversion import Feature, Inversion, Space
+from inversion.chain.steps import Activation, FeatureSpace, FeatureSynthesis
+from stylegan2.checks import check_shape
+from stylegan2.engines.live import LiveEngine
+from stylegan2.engines.renderer import Renderer
+from stylegan2.image import to_uint8
+from stylegan2.network.folded import FoldedSynthesis
+from stylegan2.network.generator import Generator
+
+Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
+
+
+def unedited(ws: Tensor) -> Tensor:
+    """The edit that changes nothing."""
+    return ws
+
+
+class Decoder:
+    """Inversion and edit -> pixels, in each space by what draws it.
+
+    Args:
+        renderer: Draws styles.
+        features: Draws styles with features; None where the model has no space F.
+    """
+
+    def __init__(self, renderer: Renderer, features: "FeatureRenderer | None" = None) -> None:
+        self.renderer, self.features = renderer, features
+
+    @property
+    def engines(self) -> list[str]:
+        """Names of what draws at the moment."""
+        return [part.engine.name for part in (self.renderer, self.features) if part is not None]
+
+    def prepare(self) -> None:
+        """Start building faster engines in the background."""
+        self.renderer.engine.prepare()
+        if self.features is not None:
+            self.features.engine.prepare()
+
+    def wait(self) -> None:
+        """Return when they are built, or have refused."""
+        self.renderer.engine.wait()
+        if self.features is not None:
+            self.features.engine.wait()
+
+    def styles(self, found: Inversion, space: Space) -> Tensor:
+        """Where edits start in a space [N, num_ws, w_dim]; in F from the styles that the code was found for.
+
+        Without f, those of W+.
+        """
+        if space == "w":
+            return found.w[:, None].expand(-1, self.renderer.num_ws, -1)
+        return found.f.ws if space == "f" and self.features is not None and found.f is not None else found.ws
+
+    def draw(self, found: Inversion, space: Space, edit: Edit = unedited) -> Tensor:
+        """Draw what was found of N pictures, its styles moved by an edit.
+
+        Returns:
+            pixels [N, R, R, 3] uint8, on the CPU.
+        """
+        start = self.styles(found, space)
+        ws_hat = edit(start)
+        if space != "f" or self.features is None or found.f is None:
+            return self.renderer.render(ws_hat)
+        if found.drawn is not None and torch.equal(ws_hat, start):
+            return found.drawn.clone()  # a caller may write on what is drawn
+        return self.features.render(ws_hat, found.f)
+
+    def engine(self, found: Inversion, space: Space) -> LiveEngine:
+        """What draws in this space: F has an engine of its own."""
+        if space == "f" and self.features is not None and found.f is not None:
+            return self.features.engine
+        return self.renderer.engine
+
+
+class _FeaturePixels(FeatureSynthesis):
+    def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
+        return to_uint8(super().forward(ws_hat, code, a))
+
+
+class FeatureRenderer:
+    """Styles and a `Feature` -> pixels: a full decode of the edited styles, with the code carried into it.
+
+    Args:
+        generator: Its shapes are used.
+        space: Its `carrier` is used.
+        synthesis: Of `generator`, as the `Renderer` has it; None folds one more.
+        device: "auto", "cpu", "cuda" or "mps".
+        engine: "auto", "torch" or "openvino" (CPU only).
+        cache: Folder for converted graphs; None for the user's cache folder.
+
+    Raises:
+        EngineError: See `LiveEngine`.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        space: FeatureSpace,
+        *,
+        synthesis: FoldedSynthesis | None = None,
+        device: str = "auto",
+        engine: str = "auto",
+        cache: Path | None = None,
+    ) -> None:
+        self._shape = (generator.num_ws, generator.w_dim)
+        synthesis = synthesis or FoldedSynthesis(generator.synthesis).eval()
+        config = space.config
+        ws = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
+        side = config.f_resolution
+        code = torch.zeros(1, config.code, side, side)
+        a = torch.zeros(1, config.f_channels, side, side)
+        # The activation is computed once a picture and must be that of the edits, so it has their precision.
+        open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
+        self._open_activation = partial(open_engine, Activation(synthesis, side).eval(), (ws,))
+        self.engine = open_engine(_FeaturePixels(synthesis, space).eval(), (ws, code, a))
+
+    @cached_property
+    def _activation(self) -> LiveEngine:
+        """Opened where it is asked for: `Chain` has the activation from what it draws anyway."""
+        engine = self._open_activation()
+        engine.prepare()
+        return engine
+
+    def activation(self, ws: Tensor) -> Tensor:
+        """G_k(ws) of styles [N, num_ws, w_dim]: [N, C, R, R]."""
+        check_shape("ws", ws, "N", *self._shape)
+        return self._activation(ws.detach().to("cpu", torch.float32).contiguous())[0]
+
+    def render(self, ws_hat: Tensor, feature: Feature) -> Tensor:
+        """Render edited or unedited styles [N, num_ws, w_dim] with what F holds of N pictures.
+
+        Returns:
+            pixels [N, R, R, 3] uint8, on the CPU.
+
+        Raises:
+            ShapeError: `ws_hat` has another shape.
+        """
+        check_shape("ws_hat", ws_hat, len(feature.ws), *self._shape)
+        ws_hat = ws_hat.detach().to("cpu", torch.float32).contiguous()
+        return self.engine(ws_hat, feature.code, feature.a)[0]
