@@ -64,10 +64,12 @@ def family_layout(state: Mapping[str, Tensor], opts: Mapping[str, Any]) -> Layou
         if any(name.startswith(part) for name in state):
             return layout
     first = state.get(f"{ENCODER}input_layer.0.weight")
-    if opts.get("input_nc") == _RESTYLE_CHANNELS or (
-        first is not None and first.ndim == 4 and first.shape[1] == _RESTYLE_CHANNELS
-    ):
+    # HyperStyle's options name ReStyle's channels for its W encoder too, which is then made for a photo alone.
+    seen = first.shape[1] if first is not None and first.ndim == 4 else opts.get("input_nc")
+    if seen == _RESTYLE_CHANNELS:
         return "restyle"
+    if opts.get("encoder_type") == "GradualStyleEncoder":  # pSp's, which e4e's code trains too
+        return "psp"
     e4e = "stylegan_size" in opts or str(opts.get("encoder_type")).endswith("Encoder4Editing")
     return "e4e" if e4e else "psp"
 

@@ -34,6 +34,7 @@ class Spelling:
     others: str  # the convolutions above it, numbered from 0
     noise: str  # noise picture, numbered from 0
     leaves: Mapping[str, str]  # of a convolution or ToRGB layer, by our names
+    bgr: bool = False  # whether it draws blue first, as OpenCV reads pictures
 
 
 ROSINALITY = Spelling(
@@ -66,7 +67,7 @@ BASICSR = Spelling(
 )
 MMGEN = Spelling(
     layout="mmgen",
-    const="constant_input.weight",
+    const="constant_input.input",
     mapping="style_mapping.{}",
     matrix="linear.weight_orig",  # the weight before it is scaled, as all `weight_orig` of theirs
     first="conv1",
@@ -78,6 +79,7 @@ MMGEN = Spelling(
         "affine.bias": "conv.style_modulation.bias",
         "noise_strength": "noise_injector.weight",
     },
+    bgr=True,
 )
 SPELLINGS = (ROSINALITY, BASICSR, MMGEN)
 _KERNELS = ("blur.kernel", "upsample.kernel")
@@ -134,7 +136,8 @@ def from_rosinality(
     pictures = count_indices(state, r"to_rgbs\.(\d{1,4})\.")
     layer = re.escape(f"{spelling.mapping}.{spelling.matrix}").replace(r"\{\}", r"(\d{1,4})")
     names = rosinality_names(4 * 2**pictures, max(1, count_indices(state, layer) - 1), spelling)
-    return translate(state, names, _to_ours, w_avg=latent_avg, kernels=_KERNELS)
+    to_ours = _to_ours_from_bgr if spelling.bgr else _to_ours
+    return translate(state, names, to_ours, w_avg=latent_avg, kernels=_KERNELS)
 
 
 def to_rosinality(state: Mapping[str, Tensor], config: GeneratorConfig) -> dict[str, State | Tensor]:
@@ -179,6 +182,11 @@ def _to_ours(ours: str, value: Tensor) -> Tensor:
     while value.ndim > axes and value.shape[0] == 1:
         value = value[0]
     return value
+
+
+def _to_ours_from_bgr(ours: str, value: Tensor) -> Tensor:
+    value = _to_ours(ours, value)
+    return value.flip(0) if ours.endswith((".torgb.weight", ".torgb.bias")) else value
 
 
 def _to_theirs(ours: str, value: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Write a generator in the layouts of other projects, from what is known of their files; as inert trees."""
 
 import re
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -82,7 +83,7 @@ BASICSR = {
     r"\.conv\.": ".modulated_conv.",
 }
 MMGEN = {
-    r"^input.input": "constant_input.weight",
+    r"^input.input": "constant_input.input",
     r"^noises.noise_": "injected_noise_",
     r"^style\.(\d+)\.weight": r"style_mapping.\1.linear.weight_orig",
     r"^style\.": "style_mapping.",
@@ -110,8 +111,11 @@ def basicsr(generator):
 
 
 def mmgen(generator):
-    """The generator of MMGeneration, without the prefix that it has in a file."""
-    return respelled(rosinality(generator), MMGEN)
+    """The generator of MMGeneration, which draws blue first, without the prefix that it has in a file."""
+    state = rosinality(generator)
+    for name in [name for name in state if re.fullmatch(r"to_rgb(1|s\.\d+)\.(conv\.weight|bias)", name)]:
+        state[name] = state[name].flip(1)
+    return respelled(state, MMGEN)
 
 
 def genforce(generator):
@@ -263,5 +267,9 @@ def psp(generator, encoder, *, opts, latent_avg, prefix=""):
     """A checkpoint of the pSp family."""
     state = {f"encoder.{prefix}{name}": value for name, value in encoder.items()}
     state |= {f"decoder.{prefix}{name}": value for name, value in rosinality(generator).items()}
+    state = OrderedDict(state)
+    state._metadata = OrderedDict(
+        {"": {"version": 1}, "decoder": {"version": 1}}
+    )  # as Module.state_dict has it
     tree = {"state_dict": state, "opts": opts}
     return tree if latent_avg is None else {**tree, "latent_avg": latent_avg}

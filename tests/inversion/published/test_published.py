@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from inversion.chain.feature_renderer import FeatureRenderer
+from inversion.chain.decoder import FeatureRenderer
 from inversion.published import PublishedInverter, check_encoder, load_contrastive, load_published
 from inversion.published.config import CARS_SIZE, PublishedConfig
 from inversion.published.encoders import build_encoder
@@ -324,9 +324,10 @@ def test_an_edit_of_clcaes_w_is_followed_as_its_own_code_does(tensors, generator
         ("psp", {"output_size": 32, "encoder_type": "BackboneEncoderUsingLastLayerIntoW"}, True),
         ("e4e", {"stylegan_size": 32, "encoder_type": "SingleStyleCodeEncoder"}, True),
         ("psp", {"output_size": 32, "encoder_type": "WEncoder", "start_from_latent_avg": False}, True),
+        ("psp", {"output_size": 32, "encoder_type": "WEncoder", "input_nc": 6}, True),  # of its hypernetwork
         ("psp", {"output_size": 32, "start_from_latent_avg": False}, False),
     ],
-    ids=["pSp", "e4e", "HyperStyle", "without the mean"],
+    ids=["pSp", "e4e", "HyperStyle", "HyperStyle with its options", "without the mean"],
 )
 def test_an_encoder_of_one_style_runs(generator, layout, opts, adds):
     state = files.filled(files.single_w(files.TOY))
@@ -365,6 +366,16 @@ def test_an_encoder_that_fits_no_class_is_refused_with_a_way_out(generator, odd)
     tree = write.psp(generator, state, opts={"output_size": 32}, latent_avg=generator.w_avg)
     with pytest.raises(CheckpointError, match="convert --generator-only"):
         check_encoder(recognise(write.document(tree)))
+
+
+def test_the_encoders_class_decides_and_not_whose_code_trained_it(generator, tensors):
+    """e4e's code trains pSp's encoder too, whose styles are no offsets from the first."""
+    opts = {"stylegan_size": 32, "encoder_type": "GradualStyleEncoder"}
+    tree = write.psp(generator, tensors["psp"], opts=opts, latent_avg=generator.w_avg.repeat(8, 1))
+    theirs = load_published(recognise(write.document(tree)), generator)
+    img = torch.rand(1, 3, 32, 32) * 2 - 1
+    ours = load_published(found_of("psp", tensors["psp"], generator), generator)
+    assert torch.equal(theirs.invert(img).ws, ours.invert(img).ws)
 
 
 def test_settings_can_take_the_mean_away(tensors, generator):
