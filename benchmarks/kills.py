@@ -62,7 +62,7 @@ def stages(steps: int, faces: Path) -> dict[str, dict[str, Any]]:
         "contrastive": {
             **bundle,
             "pairs": PAIRS,
-            "aligner": ALIGNER,
+            "contrastive": ALIGNER,
             "validation_pairs": 8,
             "phases": [_phase("one", half, pair_batch=8), _phase("two", half, pair_batch=6)],
         },

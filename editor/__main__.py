@@ -76,7 +76,7 @@ def show_progress(progress: Progress) -> bool:
     """One line on a terminal's error stream that overwrites itself; never cancels."""
     if sys.stderr.isatty():
         print(
-            f"\rrefining {progress.space}: {progress.step}/{progress.steps}, {progress.psnr:.1f} dB ",
+            f"\roptimising {progress.space}: {progress.step}/{progress.steps}, {progress.psnr:.1f} dB ",
             end="",
             file=sys.stderr,
         )

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from editor.face.alignment import find_and_align
+from editor.face.crop import find_and_crop
 from editor.face.fit import Fit, FitGauge
 from editor.face.identity import IdentityMeter
 from editor.face.landmarks import FaceDetector
 from editor.model.card import ModelCard, describe_model
 from editor.model.opening import open_model
+from editor.photo.colour import Pixels
 from editor.photo.reading import load_photo
 from editor.session import EditSession
 from inversion.chain.decoder import Decoder
@@ -25,15 +25,14 @@ from inversion.chain.inverter import InvertsPictures
 from inversion.directions.bank import DirectionBank, find_directions
 from inversion.directions.components import discover_directions
 from inversion.directions.errors import DirectionError
-from inversion.networks.checkpoint import load_aligner
+from inversion.networks.checkpoint import load_contrastive_pair
 from inversion.optimise.search import Tell
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.network.generator import Generator
 
 OPTIMISATION_STEPS = 50  # in each space, of a photo's first fit where the model has no encoder
 
-Pixels = NDArray[np.uint8]
 PhotoSource = str | Path | bytes | Image.Image | Pixels
 
 
@@ -48,9 +47,9 @@ class Editor:
         decoder: Draws latents.
         detector: Finds faces in photos.
         directions: Edits of `generator`.
-        gauge: Tells how well a face fits the model; None where the model has no aligner.
+        gauge: Tells how well a face fits the model; None where the model has no contrastive pair.
         identity: Tells whether two faces are the same person; None where no network was named.
-        alignment: Where `generator` expects the face.
+        crop_config: Where `generator` expects the face.
         card: What the model is, for people.
     """
 
@@ -62,7 +61,7 @@ class Editor:
         decoder: Decoder,
         detector: FaceDetector,
         directions: DirectionBank,
-        alignment: AlignmentConfig,
+        crop_config: CropConfig,
         gauge: FitGauge | None = None,
         identity: IdentityMeter | None = None,
         card: ModelCard | None = None,
@@ -72,7 +71,7 @@ class Editor:
         self.decoder = decoder
         self.detector = detector
         self.directions = directions
-        self.alignment = alignment
+        self.crop_config = crop_config
         self.gauge = gauge
         self.identity = identity
         self.card = card or ModelCard(name="a model", text="")
@@ -113,15 +112,15 @@ class Editor:
             FaceError: No face, or one turned too far away.
         """
         start = time.perf_counter()
-        found = find_and_align(self.detector, load_photo(photo), self.alignment, self.resolution)
-        aligned = time.perf_counter()
-        session = self.invert_crop(found.aligned.crop)
-        times = {"align": (aligned - start) * 1e3, **session.milliseconds}
-        aligned_face = found.aligned
+        found = find_and_crop(self.detector, load_photo(photo), self.crop_config, self.resolution)
+        cropped = time.perf_counter()
+        session = self.invert_crop(found.cropped.crop)
+        times = {"crop": (cropped - start) * 1e3, **session.milliseconds}
+        cropped_face = found.cropped
         return replace(
             session,
-            transform=aligned_face.transform,
-            padded=aligned_face.padded,
+            transform=cropped_face.transform,
+            padded=cropped_face.padded,
             notes=found.notes,
             milliseconds=times,
         )
@@ -181,7 +180,7 @@ class Editor:
         start = time.perf_counter()
         crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
         inversion = self.inverter.optimise(crop, session.inversion, steps, progress=progress)
-        times = {**session.milliseconds, "refine": (time.perf_counter() - start) * 1e3}
+        times = {**session.milliseconds, "optimise": (time.perf_counter() - start) * 1e3}
         return replace(session, inversion=inversion, milliseconds=times)
 
     def edit(self, session: EditSession, strengths: Mapping[str, float]) -> EditSession:
@@ -251,19 +250,19 @@ def open_editor(
     generator, decoder = opened.generator, opened.decoder
     detector = detector or FaceDetector(face_model)
     gauge = None
-    if model.aligner_path is not None:
-        gauge = FitGauge(load_aligner(model.aligner_path), generator, decoder.renderer, detector)
+    if model.contrastive_path is not None:
+        gauge = FitGauge(load_contrastive_pair(model.contrastive_path), generator, decoder.renderer, detector)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
     if not len(directions):
         directions = discover_directions(generator)
     return Editor(
         generator=generator,
         gauge=gauge,
-        identity=None if identity is None else IdentityMeter(identity, model.alignment),
+        identity=None if identity is None else IdentityMeter(identity, model.crop_config),
         decoder=decoder,
         inverter=opened.inverter,
         detector=detector,
         directions=directions,
-        alignment=model.alignment,
+        crop_config=model.crop_config,
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )

@@ -22,7 +22,7 @@ class EditSession:
         None  # crop pixels -> photo pixels [3, 3]; None where there is no photo
     )
     padded: float = 0.0  # part of the crop that lies outside the photo, 0..1
-    notes: tuple[str, ...] = ()  # what the alignment had to say, in plain sentences
+    notes: tuple[str, ...] = ()  # what the cropping had to say, in plain sentences
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # time of each stage: align, invert
 
     @property

@@ -8,13 +8,13 @@ from pathlib import Path
 from inversion.published import check_encoder
 from stylegan2.bundle.checkpoint import file_sha256, load_generator
 from stylegan2.bundle.conversion import (
-    ASSUMED_ALIGNMENT,
+    ASSUMED_CROP,
     UNKNOWN_LICENCE,
     bundle_around,
     convert_file,
     runs_here,
 )
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.command import exit_status
 from stylegan2.layouts.loading import check_generator
@@ -83,9 +83,9 @@ def _inspect(options: argparse.Namespace) -> None:
     if found.config is not None:
         home = bundle_around(options.file)
         lines.append(
-            ("alignment", _alignment_words(ASSUMED_ALIGNMENT, "FFHQ's, assumed"))
+            ("crop", _crop_words(ASSUMED_CROP, "FFHQ's, assumed"))
             if home is None
-            else ("alignment", _alignment_words(home.alignment, f"of the bundle {home.name!r}"))
+            else ("crop", _crop_words(home.crop_config, f"of the bundle {home.name!r}"))
         )
     for what, finding in lines:
         print(f"{what + ':':14}{finding}")
@@ -135,8 +135,8 @@ def _export(options: argparse.Namespace) -> None:
         print(f"its activations are kept within {limit} here, which rosinality's code does not do")
 
 
-def _alignment_words(alignment: AlignmentConfig, origin: str) -> str:
-    return f"scale {alignment.scale:g}, center {alignment.center:g} ({origin})"
+def _crop_words(crop_config: CropConfig, origin: str) -> str:
+    return f"scale {crop_config.scale:g}, center {crop_config.center:g} ({origin})"
 
 
 if __name__ == "__main__":

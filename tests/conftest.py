@@ -16,7 +16,7 @@ from inversion.directions.components import discover_directions
 from inversion.directions.linear import EditDirection
 from inversion.networks.config import EncoderConfig
 from inversion.networks.w_encoder import WEncoder
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.engines.renderer import Renderer
 from stylegan2.network.config import GeneratorConfig
 from stylegan2.network.generator import Generator
@@ -114,7 +114,7 @@ def refined_editor(tiny_generator, tiny_encoder, tiny_directions):
             inverter=inverter,
             detector=detector,
             directions=tiny_directions,
-            alignment=AlignmentConfig(scale=0.66, center=0.48),
+            crop_config=CropConfig(scale=0.66, center=0.48),
         )
 
 
@@ -128,7 +128,7 @@ def tiny_editor(tiny_generator, tiny_encoder, tiny_directions):
             inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
             detector=detector,
             directions=tiny_directions,
-            alignment=AlignmentConfig(scale=0.66, center=0.48),
+            crop_config=CropConfig(scale=0.66, center=0.48),
         )
 
 
@@ -142,5 +142,5 @@ def lone_editor(tiny_generator):
             inverter=Inverter(tiny_generator, None, engine="torch"),
             detector=detector,
             directions=discover_directions(tiny_generator),
-            alignment=AlignmentConfig(scale=0.66, center=0.48),
+            crop_config=CropConfig(scale=0.66, center=0.48),
         )

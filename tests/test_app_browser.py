@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import app
-from stylegan2 import AlignmentConfig, Generator, GeneratorConfig
+from stylegan2 import CropConfig, Generator, GeneratorConfig
 from stylegan2.bundle.folder import save_bundle
 from stylegan2.bundle.opening import load_bundle
 from tests.helpers.browser_visitor import (
@@ -303,18 +303,18 @@ def test_a_lost_answer_is_asked_for_again(visit):
     visitor.errors.clear()
 
 
-def test_a_refinement_ends_at_stop_and_with_another_photo(visit):
+def test_an_optimisation_ends_at_stop_and_with_another_photo(visit):
     visitor = visit()
     stop = visitor.page.locator("#stop")
     assert stop.is_disabled()
-    visitor.page.locator("#refine").click()
-    visitor.status("Refining W")
+    visitor.page.locator("#optimise").click()
+    visitor.status("Optimising W")
     stop.click()
     visitor.status("after")
     assert "became" in visitor.page.locator("#status p").text_content()
     visitor.page.wait_for_selector("#stop:disabled")
-    visitor.page.locator("#refine").click()
-    visitor.status("Refining W")
+    visitor.page.locator("#optimise").click()
+    visitor.status("Optimising W")
     visitor.page.locator("#examples button").first.click()  # another photo wins
     visitor.page.wait_for_selector("#stop:disabled")
     visitor.status("Found")
@@ -387,7 +387,7 @@ def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(vis
     generator.mapping.w_avg.copy_(generator.mapping(torch.randn(256, 64)).mean(0).detach())
     folder = tmp_path / "toy"
     digest = save_bundle(
-        folder, generator, name="toy", alignment=AlignmentConfig(scale=0.66, center=0.48), licence="own"
+        folder, generator, name="toy", crop_config=CropConfig(scale=0.66, center=0.48), licence="own"
     )
     visitor = visit()
     page = visitor.page
@@ -415,7 +415,7 @@ def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(vis
     assert visitor.settle(3, "component-1") == visitor.ask_directly({"component-1": 3}) != before
     page.locator("#steps input[type=number]").fill("10")
     visitor.upload(ASTRONAUT)
-    visitor.status("Refined after")
+    visitor.status("Optimised after")
     open_model("bundled")
     visitor.status("Opened faces128.")
     visitor.range().wait_for()
@@ -445,8 +445,8 @@ def test_the_end_of_the_server_deletes_what_an_open_page_uploaded(chromium, tmp_
         visitor.upload(ASTRONAUT)
         visitor.status("Found, aligned and inverted")
         visitor.page.locator("#steps input[type=number]").fill("200")
-        visitor.page.locator("#refine").click()
-        visitor.status("Refining")
+        visitor.page.locator("#optimise").click()
+        visitor.status("Optimising")
         assert files_in(uploads)
     # `running_app` has seen that it ended well, in the middle of the work, with nothing left.
     visitor.context.close()

@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     for name, help_text, run in (
         ("generator", "train a generator from pictures", _generator),
-        ("contrastive", "train the aligner of pictures and W", _contrastive),
+        ("contrastive", "train the contrastive pair of pictures and W", _contrastive),
         ("inversion", "train the encoder img -> w", _inversion),
         ("refiners", "train the refiners of W+ and F", _refiners),
         ("directions", "find edit directions", _directions),

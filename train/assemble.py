@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
 from inversion.networks.backbone import ResidualBlock
-from inversion.networks.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.networks.checkpoint import load_contrastive_pair, load_encoder, load_refiners
 from inversion.networks.config import EncoderConfig, RefinerConfig
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.contrastive import ContrastivePair
 from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
@@ -72,7 +72,7 @@ def build_inversion(config: InversionConfig, *, report: Report = tqdm.write) -> 
     )
     identity = None
     if config.identity_weights is not None and any(p.loss.identity for p in phases):
-        identity = load_identity(config.identity_weights, bundle.alignment).to(device)
+        identity = load_identity(config.identity_weights, bundle.crop_config).to(device)
     networks = Networks(
         generator=generator,
         encoder=encoder,
@@ -92,19 +92,19 @@ def build_contrastive(config: ContrastiveConfig) -> ContrastiveStage:
     """Load everything that `config` names.
 
     Raises:
-        ConfigError: The aligner does not fit the generator.
+        ConfigError: The contrastive pair does not fit the generator.
         CheckpointError: A weights file is missing or damaged.
         EngineError: The device is not there.
     """
     bundle, generator = _open_model(config)
-    _require_width("aligner", config.aligner.w_dim, generator)
-    aligner = ContrastiveAligner(config.aligner)
-    frame_network(aligner, generator, config.pairs.psi, config.seed)
-    aligner.to(generator.w_avg.device)
+    _require_width("contrastive", config.contrastive.w_dim, generator)
+    contrastive = ContrastivePair(config.contrastive)
+    frame_network(contrastive, generator, config.pairs.psi, config.seed)
+    contrastive.to(generator.w_avg.device)
     if config.hardware.channels_last:
-        for network in (generator, aligner):
+        for network in (generator, contrastive):
             to_channels_last(network)
-    return ContrastiveStage(config, generator, aligner, bundle.generator_sha256)
+    return ContrastiveStage(config, generator, contrastive, bundle.generator_sha256)
 
 
 def build_refinement(config: RefinementConfig, *, report: Report = tqdm.write) -> RefinementStage:
@@ -128,7 +128,7 @@ def build_refinement(config: RefinementConfig, *, report: Report = tqdm.write) -
         fit_sketch(refiners.look, generator, config.pairs.psi, config.seed)
     identity = None
     if config.identity_weights is not None:
-        identity = load_identity(config.identity_weights, bundle.alignment).to(device)
+        identity = load_identity(config.identity_weights, bundle.crop_config).to(device)
     networks = RefinementNetworks(
         generator=generator,
         encoder=encoder.to(device),
@@ -205,13 +205,13 @@ def _open_model(
 def _alignment(
     config: InversionConfig | RefinementConfig, bundle: ModelBundle, device: torch.device
 ) -> AlignmentLoss:
-    file = config.aligner or bundle.aligner_path
+    file = config.contrastive or bundle.contrastive_path
     if file is None:
         raise ConfigError(
-            f"aligner: null, and {bundle.folder} has none, but a phase weighs align; "
+            f"contrastive: null, and {bundle.folder} has none, but a phase weighs align; "
             "name one that `python -m train contrastive` made, or set the weight 0"
         )
-    return AlignmentLoss(load_aligner(file).to(device), config.align_against)
+    return AlignmentLoss(load_contrastive_pair(file).to(device), config.align_against)
 
 
 def _require_width(name: str, w_dim: int, generator: Generator) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editor.face.landmarks import FaceDetector
+from editor.photo.colour import Pixels
 from stylegan2.engines.openvino import import_openvino
 from stylegan2.errors import CheckpointError
 
-Pixels = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 # MediaPipe mesh indices.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from editor.face.detail import detail_slopes
 from editor.face.landmarks import FaceDetector
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.contrastive import ContrastivePair
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import from_uint8, shrink
 from stylegan2.network.generator import Generator
@@ -37,11 +37,11 @@ class Fit:
 
 
 class FitGauge:
-    """How well an aligned face fits the model: what the aligner says, times what is known against it.
+    """How well a cropped face fits the model: what the contrastive pair says, times what speaks against it.
 
         share = likeness * sharpness * pixels * room * face, at most 1
 
-    `likeness`: the aligner's score of the picture against its w, as a share of what the model's own faces
+    `likeness`: the contrastive's score of the picture against its w, as a share of what the model's own faces
     score in the median. Alone it also praises blurred pictures, and a flat grey one. `sharpness`: the product
     of min(r, r^(1/4), 2^(1/4)) over the finest octaves, r an octave's `detail_slopes` as a share of what
     three of four of the model's own faces exceed; it rises beyond 1, as the least blur raises the likeness.
@@ -50,16 +50,16 @@ class FitGauge:
     than faces goes without.
 
     Args:
-        aligner: Trained for `generator`.
+        contrastive: Trained for `generator`.
         generator: Invents faces whose w is known.
         renderer: Draws them.
         detector: Tells whether a crop shows a face.
     """
 
     def __init__(
-        self, aligner: ContrastiveAligner, generator: Generator, renderer: Renderer, detector: FaceDetector
+        self, contrastive: ContrastivePair, generator: Generator, renderer: Renderer, detector: FaceDetector
     ) -> None:
-        self._aligner, self._generator, self._renderer = aligner.cpu().eval(), generator, renderer
+        self._contrastive, self._generator, self._renderer = contrastive.cpu().eval(), generator, renderer
         self._detector = detector
 
     def __call__(
@@ -100,8 +100,8 @@ class FitGauge:
 
     @torch.inference_mode()
     def _score(self, pixels: Tensor, w: Tensor) -> Tensor:
-        img = shrink(from_uint8(pixels), self._aligner.config.in_resolution)
-        return self._aligner.score(img, w)
+        img = shrink(from_uint8(pixels), self._contrastive.config.in_resolution)
+        return self._contrastive.score(img, w)
 
 
 def _sharpness(relative: NDArray[np.float64]) -> float:

@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from editor.face.identity_crop import template_in_crop, warp_to_template
-from stylegan2.bundle.folder import AlignmentConfig
+from editor.photo.colour import Pixels
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import CheckpointError
 from stylegan2.image import from_uint8
-
-Pixels = NDArray[np.uint8]
 
 
 class IdentityMeter:
@@ -24,16 +23,16 @@ class IdentityMeter:
     Args:
         file: An ONNX network of the ArcFace family, [1, 3, 112, 112] in [-1, 1] to [1, D], for instance
             MobileFaceNet.
-        alignment: How the faces are cut.
+        crop_config: How the faces are cut.
 
     Raises:
         CheckpointError: The file is missing, or is no such network.
     """
 
-    def __init__(self, file: str | Path, alignment: AlignmentConfig) -> None:
+    def __init__(self, file: str | Path, crop_config: CropConfig) -> None:
         if not Path(file).is_file():
             raise CheckpointError(f"{file}: no such file; name an ONNX network of the ArcFace family")
-        self._to_crop = template_in_crop(alignment).float()
+        self._to_crop = template_in_crop(crop_config).float()
         self._lock = threading.Lock()  # OpenCV's networks keep their input; visitors share this one
         try:
             self._network = cv2.dnn.readNetFromONNX(str(file))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.checks import check_shape
 from stylegan2.image import shrink
 
@@ -15,7 +15,7 @@ TEMPLATE_EYES = ((38.2946, 51.6963), (73.5318, 51.5014))
 TEMPLATE_MOUTH = ((41.5493, 92.3655), (70.7299, 92.2041))
 
 
-def template_in_crop(alignment: AlignmentConfig) -> Tensor:
+def template_in_crop(crop_config: CropConfig) -> Tensor:
     """Similarity from the 112 px template to an aligned crop.
 
     The crop's canonical eyes and mouth are those of the template: the crop's rule, applied to the template's
@@ -37,9 +37,9 @@ def template_in_crop(alignment: AlignmentConfig) -> Tensor:
     e2e = eyes[1] - eyes[0]
     e2m = mouth.mean(0) - eyes.mean(0)
     x = e2e - _rot90(e2m)
-    x = x / x.norm() * torch.maximum(2 * e2e.norm(), 1.8 * e2m.norm()) * alignment.scale
+    x = x / x.norm() * torch.maximum(2 * e2e.norm(), 1.8 * e2m.norm()) * crop_config.scale
     y = _rot90(x)
-    c = eyes.mean(0) + alignment.center * e2m
+    c = eyes.mean(0) + crop_config.center * e2m
     rows = torch.stack([x, y]) / x.square().sum()
     return torch.cat([rows, -(rows @ c)[:, None]], 1)
 

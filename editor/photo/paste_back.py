@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from editor.errors import ImageInputError
-from editor.face.alignment import AlignedFace
+from editor.face.crop import CroppedFace
 from editor.face.warp import Matrix, warp
 from editor.photo.colour import Pixels
 from editor.photo.reading import check_pixels
@@ -16,13 +16,13 @@ from editor.photo.reading import check_pixels
 _BAND_ROWS = 512  # of the photo that are blended at a time, to bound the memory
 
 
-def paste_back(pixels: Pixels, edited_crop: Pixels, aligned: AlignedFace, *, feather: float = 0.15) -> Pixels:
-    """Blend an edited crop into the photo through the inverse of its alignment.
+def paste_back(pixels: Pixels, edited_crop: Pixels, cropped: CroppedFace, *, feather: float = 0.15) -> Pixels:
+    """Blend an edited crop into the photo through the inverse of its transform.
 
     Args:
         pixels: The photo [H, W, 3] uint8 that `aligned` was cut from; not changed.
-        edited_crop: Square picture [S, S, 3] uint8 of any size that shows what `aligned.crop` showed, edited.
-        aligned: The alignment to undo.
+        edited_crop: Square picture [S, S, 3] uint8 of any size that shows what `cropped.crop` showed, edited.
+        cropped: What was cut out, and from where.
         feather: Width of the soft edge in parts of the crop's side, 0..0.5, all of it inside the quad; 0 is a
             hard edge.
 
@@ -39,11 +39,11 @@ def paste_back(pixels: Pixels, edited_crop: Pixels, aligned: AlignedFace, *, fea
         raise ImageInputError(f"edited crop is {edited_crop.shape[1]}x{side} px; it must be square")
     if not 0 <= feather <= 0.5:
         raise ImageInputError(f"feather: got {feather}, allowed are 0..0.5")
-    resize = side / aligned.crop.shape[0]
-    to_crop = np.diag((resize, resize, 1.0)) @ aligned.inverse  # photo -> edited crop, both px
+    resize = side / cropped.crop.shape[0]
+    to_crop = np.diag((resize, resize, 1.0)) @ cropped.inverse  # photo -> edited crop, both px
     height, width = pixels.shape[:2]
-    left, top = (max(0, math.floor(low)) for low in aligned.quad.min(axis=0))
-    right, bottom = (math.ceil(high) for high in aligned.quad.max(axis=0))
+    left, top = (max(0, math.floor(low)) for low in cropped.quad.min(axis=0))
+    right, bottom = (math.ceil(high) for high in cropped.quad.max(axis=0))
     right, bottom = min(width, right), min(height, bottom)
     pasted = pixels.copy()
     if right <= left:

@@ -19,7 +19,8 @@ from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
 
 KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
-REFINEMENT_STEPS = 30  # in each space, where the slider stands at first; more draws closer, and edits noisier
+# In each space, where the slider stands at first; more draws closer, and edits noisier.
+STEPS = 30
 
 
 def _build_photo() -> PhotoInput:
@@ -95,23 +96,23 @@ def _build_edits(editor: Editor) -> None:
     _wire_sliders(sliders, reset)
 
 
-def _build_refinement() -> tuple[gr.Slider, gr.Button, gr.Button]:
+def _build_optimisation() -> tuple[gr.Slider, gr.Button, gr.Button]:
     """Number of steps, the button that starts and the one that stops."""
     with gr.Group(elem_classes="edit-group"):
         steps = gr.Slider(
             10,
             200,
-            value=REFINEMENT_STEPS,
+            value=STEPS,
             step=10,
-            label="Refine",
+            label="Optimise",
             info="steps in each space",
             elem_classes="edit-slider",
             elem_id="steps",
         )
-        with gr.Row(elem_id="refinement"):
-            refine = gr.Button("Refine", elem_id="refine", size="sm", variant="primary", min_width=80)
+        with gr.Row(elem_id="optimisation"):
+            optimise = gr.Button("Optimise", elem_id="optimise", size="sm", variant="primary", min_width=80)
             stop = gr.Button("Stop", elem_id="stop", size="sm", interactive=False, min_width=80)
-    return steps, refine, stop
+    return steps, optimise, stop
 
 
 def _rebuilt(build: Callable[[], None], model: gr.State | None) -> None:
@@ -159,7 +160,7 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
                 stage = build_stage(handlers.draw, handlers.save)
             with gr.Column(scale=7, min_width=320):
                 _rebuilt(lambda: _build_edits(handlers.editor), model)
-                steps, refine, stop = _build_refinement()
+                steps, optimise, stop = _build_optimisation()
         footer = gr.Markdown(_footer(editor), elem_id="footer")
 
         shown = [stage, status]
@@ -169,16 +170,16 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
             "show_progress_on": status,
             "api_visibility": "private",
         }
-        refinement: dict[str, Any] = {
+        optimisation: dict[str, Any] = {
             "inputs": [token, steps],
             "outputs": [*shown, stop],
             "concurrency_limit": 1,
-            "concurrency_id": "refine",
+            "concurrency_id": "optimise",
             "show_progress": "hidden",
             "api_visibility": "private",
         }
 
-        first_fit = {**refinement, "inputs": token}
+        first_fit = {**optimisation, "inputs": token}
         # Past the queue, so that one who waits there can be stopped.
         expected: dict[str, Any] = {
             "inputs": token,
@@ -203,7 +204,7 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
         # Pasting clears the picture first: by default the photo is dropped while that is being answered.
         arrived = photo.input(handlers.open_photo, [photo, token], shown, trigger_mode="always_last", **heavy)
         arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
-        refine.click(handlers.expect_refinement, **expected).then(handlers.refine, **refinement)
+        optimise.click(handlers.expect_optimisation, **expected).then(handlers.optimise, **optimisation)
         stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
         demo.unload(handlers.leave)
         _offer_api(demo, api)

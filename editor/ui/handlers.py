@@ -207,18 +207,18 @@ class Handlers:
         return editor, editor.edit(session, check_strengths(editor, asked.get("strengths")))
 
     def fit_new(self, token: str | None, steps: float = OPTIMISATION_STEPS) -> Iterator[tuple[Any, Any, Any]]:
-        """`refine` for a face that has just arrived and that no encoder inverted; nothing for any other."""
+        """`optimise` for a face that has just arrived and that no encoder inverted; nothing for any other."""
         if self._awaits_fit(token):
-            yield from self.refine(token, steps)
+            yield from self.optimise(token, steps)
         else:
             yield gr.skip(), gr.skip(), gr.skip()
 
     def expect_fit(self, token: str | None) -> tuple[Any, Any]:
-        """`expect_refinement` for a face that `fit_new` will fit; nothing for any other."""
-        return self.expect_refinement(token) if self._awaits_fit(token) else (gr.skip(), gr.skip())
+        """`expect_optimisation` for a face that `fit_new` will fit; nothing for any other."""
+        return self.expect_optimisation(token) if self._awaits_fit(token) else (gr.skip(), gr.skip())
 
-    def expect_refinement(self, token: str | None) -> tuple[Any, Any]:
-        """A refinement was asked for, and may have to wait: from now on it can be stopped.
+    def expect_optimisation(self, token: str | None) -> tuple[Any, Any]:
+        """An optimisation was asked for, and may have to wait: from now on it can be stopped.
 
         Returns:
             Status line and stop button.
@@ -227,17 +227,17 @@ class Handlers:
         if visit is None or visit.session is None:
             return gr.skip(), gr.skip()
         self.store.expect_work(visit)
-        return "Waiting for the refinement to begin.", gr.update(interactive=True)
+        return "Waiting for the optimisation to begin.", gr.update(interactive=True)
 
     def _awaits_fit(self, token: str | None) -> bool:
         visit = self.store.find(token)
         face = None if visit is None else self.store.face(visit)
         return face is not None and face[0].awaits_fit(face[1])
 
-    def refine(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
+    def optimise(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
         """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.
 
-        `expect_refinement` comes first.
+        `expect_optimisation` comes first.
 
         Yields:
             Stage, status line, and the stop button, which is alive while this runs.
@@ -261,30 +261,30 @@ class Handlers:
             with self.long.passing(stop.is_set):
                 return editor.optimise(session, int(steps), report)
 
-        told = run_aside("refinement", work)
+        told = run_aside("optimisation", work)
         while not isinstance(news := told.get(), Outcome):
             if visit.session is session:  # no other photo came meanwhile
-                where = f"Refining {SPACE_LABELS[news.space]}"
+                where = f"Optimising {SPACE_LABELS[news.space]}"
                 status = f"{where}: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
                 yield gr.skip(), status, gr.update(interactive=True)
-        yield *self._refined(visit, made_by, session, news), ended
+        yield *self._optimised(visit, made_by, session, news), ended
 
-    def _refined(
+    def _optimised(
         self, visit: Visit, made_by: InUse, session: EditSession, news: Outcome[EditSession]
     ) -> Updates:
-        """Stage and status line after a refinement of `session`."""
+        """Stage and status line after an optimisation of `session`."""
         if visit.session is not session:
             return gr.skip(), gr.skip()
         if news.result is None:
             error = news.error
             return gr.skip(), STOPPED_EARLY if isinstance(error, GivenUpError | None) else problem(error)
-        done = "Stopped" if news.result.inversion.stopped else "Refined"
+        done = "Stopped" if news.result.inversion.stopped else "Optimised"
         gains = gains_of(made_by[0], session, news.result)
         text = f"{done} after {news.result.inversion.steps} steps in all: {gains}."
         return self._show(visit, made_by, news.result, text, instead_of=session)
 
     def stop(self, token: str | None) -> None:
-        """Cancel a running refinement; the best latents so far are kept."""
+        """Cancel a running optimisation; the best latents so far are kept."""
         visit = self.store.find(token)
         if visit is not None:
             visit.stop.set()

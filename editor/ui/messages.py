@@ -9,7 +9,7 @@ from stylegan2.errors import StyleGANError
 
 VISIT_OVER = "This visit is over: the page begins anew."
 MODEL_CHANGED = "The model was changed: reload the page."
-STOPPED_EARLY = "Stopped before the refinement began."
+STOPPED_EARLY = "Stopped before the optimisation began."
 NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
 
 
@@ -23,7 +23,7 @@ def problem(error: StyleGANError) -> str:
 
 
 def gains_of(editor: Editor, before: EditSession, after: EditSession) -> str:
-    """What a refinement brought, in every space."""
+    """What an optimisation brought, in every space."""
     gains = []
     for space in editor.spaces(before):
         drawn = (editor.reconstruct(editor.enter(each, space)) for each in (before, after))

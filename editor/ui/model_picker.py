@@ -13,7 +13,7 @@ from editor.ui.messages import VISIT_OVER, problem
 from editor.ui.serving.memory import give_memory_back
 
 OpenModel = Callable[[str, Report], Editor]
-Updates = tuple[Any, Any, Any, Any, Any]  # generation, card, footer, stage, status line
+PickerUpdates = tuple[Any, Any, Any, Any, Any]  # generation, card, footer, stage, status line
 
 
 class ModelPicker:
@@ -31,7 +31,7 @@ class ModelPicker:
     def __init__(self, handlers: Handlers, open_model: OpenModel, footer: Callable[[Editor], str]) -> None:
         self._handlers, self._open, self._footer = handlers, open_model, footer
 
-    def choose(self, name: str, token: str | None) -> Iterator[Updates]:
+    def choose(self, name: str, token: str | None) -> Iterator[PickerUpdates]:
         """Open another model, telling how it goes. The old one stays where the new one cannot be had."""
         visit = self._handlers.store.find(token)
         if visit is None:

@@ -24,7 +24,7 @@ class Visit:
     page: str | None = None  # Gradio's name for the page, told again when it closes
     session: EditSession | None = None
     editor: Editor | None = None  # that made the session: another one's latents mean nothing to it
-    stop: threading.Event = field(default_factory=threading.Event)  # set: cancel the running refinement
+    stop: threading.Event = field(default_factory=threading.Event)  # set: cancel the running optimisation
     uploads: set[Path] = field(default_factory=set)
     seen: float = 0.0  # clock reading of the last access
 
@@ -81,7 +81,7 @@ class VisitStore:
     ) -> bool:
         """Give a visit a new session, unless something newer happened while that was made.
 
-        What is being refined for the visit is cancelled.
+        What is being optimised for the visit is cancelled.
 
         Args:
             visit: Whose.
@@ -103,7 +103,7 @@ class VisitStore:
             return True
 
     def expect_work(self, visit: Visit) -> threading.Event:
-        """A fresh signal by which the next refinement of a visit is cancelled, from before it begins."""
+        """A fresh signal by which the next optimisation of a visit is cancelled, from before it begins."""
         with self._lock:
             visit.stop = threading.Event()
             return visit.stop
@@ -128,7 +128,7 @@ class VisitStore:
                 self._forget(visit)
 
     def forget_sessions(self) -> int:
-        """Take the face from every visit, and cancel what is being refined: the model is changed.
+        """Take the face from every visit, and cancel what is being optimised: the model is changed.
 
         Returns:
             The new generation of the models, see `show`.

@@ -24,10 +24,12 @@ RULES = ("offset", "absolute")  # see `apply_direction`; a manifest that says ne
 
 
 class DirectionBank(Mapping[str, EditDirection]):
-    """The edits of one generator, by name, in the manifest's order."""
+    """The edits of one generator, by name, in the manifest's order; aliases are understood and not listed."""
 
     def __init__(self, directions: Mapping[str, EditDirection]) -> None:
         self._directions = dict(directions)
+        aliases = {alias: edit for edit in self._directions.values() for alias in edit.aliases}
+        self._known = {**aliases, **self._directions}
 
     def __getitem__(self, name: str) -> EditDirection:
         """The direction called `name`.
@@ -35,14 +37,14 @@ class DirectionBank(Mapping[str, EditDirection]):
         Raises:
             DirectionError: There is none.
         """
-        if name not in self._directions:
+        if name not in self._known:
             have = ", ".join(sorted(self._directions)) or "none"
             raise DirectionError(f"no direction {name!r}; have: {have}")
-        return self._directions[name]
+        return self._known[name]
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a direction called `name`."""
-        return name in self._directions
+        return name in self._known
 
     def __iter__(self) -> Iterator[str]:
         """Names in the manifest's order."""
@@ -53,13 +55,19 @@ class DirectionBank(Mapping[str, EditDirection]):
         return len(self._directions)
 
     def check(self, strengths: Mapping[str, float]) -> dict[str, float]:
-        """`strengths` by name with every name known and every number in range.
+        """`strengths` by the directions' own names, every name known and every number in range.
 
         Raises:
-            DirectionError: An unknown name.
+            DirectionError: An unknown name, or a direction that is named twice.
             StrengthError: A strength that is not a number in the direction's range.
         """
-        return {name: check_strength(self[name], value) for name, value in strengths.items()}
+        found: dict[str, float] = {}
+        for name, value in strengths.items():
+            edit = self[name]
+            if edit.name in found:
+                raise DirectionError(f"direction {edit.name!r}: named twice, once as an alias")
+            found[edit.name] = check_strength(edit, value)
+        return found
 
     def apply(self, ws: Tensor, strengths: Mapping[str, float], measured: Tensor | None = None) -> Tensor:
         """Move `ws` [N, num_ws, w_dim] along each named direction by its strength, in standard deviations.
@@ -233,4 +241,5 @@ def _read_direction(
         layers=(int(first), int(last)),
         effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+        aliases=tuple(str(alias) for alias in entry.get("aliases", ())),
     )

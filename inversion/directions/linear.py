@@ -31,6 +31,7 @@ class EditDirection:
     # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.
     # None: strength is an offset.
     mean: Tensor | None = None
+    aliases: tuple[str, ...] = ()  # other names that are understood, for example those it had before
 
     def moves_w(self, num_ws: int) -> bool:
         """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from inversion.networks.config import AlignerConfig, EncoderConfig, RefinerConfig
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.config import ContrastivePairConfig, EncoderConfig, RefinerConfig
+from inversion.networks.contrastive import ContrastivePair
 from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
 from stylegan2.bundle.checkpoint import read_safetensors
@@ -21,6 +21,12 @@ from stylegan2.settings import settings_from_dict, settings_to_dict
 
 Network = TypeVar("Network", bound=nn.Module)
 
+# Where a file's metadata keep the architecture: under the first, or as files before it was so called have it.
+_KEYS = {
+    "encoder": ("encoder_config",),
+    "contrastive": ("contrastive_config", "aligner_config"),
+    "refiners": ("refiners_config",),
+}
 # The frame of reference stays exact: every latent is w_avg plus an offset.
 _EXACT = ("w_avg", "w_std")
 
@@ -47,28 +53,28 @@ def load_encoder(path: str | Path) -> WEncoder:
     )
 
 
-def save_aligner(
-    aligner: ContrastiveAligner,
+def save_contrastive_pair(
+    contrastive: ContrastivePair,
     path: str | Path,
     metadata: dict[str, str] | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write the weights as `save_encoder` does."""
-    config = json.dumps(settings_to_dict(aligner.config))
-    _save(aligner, path, {**(metadata or {}), "aligner_config": config}, dtype)
+    config = json.dumps(settings_to_dict(contrastive.config))
+    _save(contrastive, path, {**(metadata or {}), "contrastive_config": config}, dtype)
 
 
-def load_aligner(path: str | Path) -> ContrastiveAligner:
-    """Build the aligner that `path` describes, in float32, in evaluation mode.
+def load_contrastive_pair(path: str | Path) -> ContrastivePair:
+    """Build the contrastive pair that `path` describes, in float32, in evaluation mode.
 
     Raises:
         CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
     return _load(
         path,
-        "aligner",
-        "contrastive aligner",
-        lambda fields: ContrastiveAligner(settings_from_dict(fields, AlignerConfig)),
+        "contrastive",
+        "contrastive pair",
+        lambda fields: ContrastivePair(settings_from_dict(fields, ContrastivePairConfig)),
     )
 
 
@@ -111,7 +117,8 @@ def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Networ
     state = {name: value.float() for name, value in read_safetensors(path).items()}
     try:
         with safe_open(path, "pt") as file:
-            fields = json.loads((file.metadata() or {})[f"{role}_config"])
+            told = file.metadata() or {}
+        fields = json.loads(told[next((key for key in _KEYS[role] if key in told), _KEYS[role][0])])
         network = build(fields)
         check_finite(str(path), state)
         missing, unexpected = network.load_state_dict(state, strict=False)

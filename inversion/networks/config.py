@@ -24,8 +24,8 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignerConfig:
-    """Architecture of a `ContrastiveAligner`."""
+class ContrastivePairConfig:
+    """Architecture of a `ContrastivePair`."""
 
     in_resolution: int = 128  # pixels a side, a multiple of 32
     w_dim: int = 512

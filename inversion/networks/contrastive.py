@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion.networks.backbone import Backbone, residual_stage
-from inversion.networks.config import AlignerConfig
+from inversion.networks.config import ContrastivePairConfig
 from stylegan2.checks import check_shape
 
 INITIAL_LOGIT_SCALE = 1 / 0.07  # as CLIP's (arXiv:2103.00020, section 2.5), and CLCAE's
@@ -48,7 +48,7 @@ class ImageEncoder(nn.Module):
     weights as everything before it.
     """
 
-    def __init__(self, config: AlignerConfig) -> None:
+    def __init__(self, config: ContrastivePairConfig) -> None:
         super().__init__()
         self.backbone = Backbone(config.channels[:4], config.depths[:3])
         self.tail = residual_stage(config.channels[3], config.channels[4], config.depths[3])
@@ -85,7 +85,7 @@ class LatentEncoder(nn.Module):
     MLP. This is that MLP, without the projections that never learn.
     """
 
-    def __init__(self, config: AlignerConfig) -> None:
+    def __init__(self, config: ContrastivePairConfig) -> None:
         super().__init__()
         blocks = [_LatentBlock(config.w_dim, config.latent_hidden) for _ in range(config.latent_blocks)]
         self.blocks = nn.Sequential(*blocks)
@@ -98,7 +98,7 @@ class LatentEncoder(nn.Module):
         return features
 
 
-class ContrastiveAligner(nn.Module):
+class ContrastivePair(nn.Module):
     """(img, w) -> `Alignment`: pairs G(w), w are to lie close, all others far apart (CLCAE section 3.1).
 
     Pictures enter as img - img_avg, latents as (w - w_avg) / w_std. The constants are buffers, so that a
@@ -110,7 +110,7 @@ class ContrastiveAligner(nn.Module):
     w_std: Tensor
     img_avg: Tensor
 
-    def __init__(self, config: AlignerConfig) -> None:
+    def __init__(self, config: ContrastivePairConfig) -> None:
         super().__init__()
         self.config = config
         r = config.in_resolution

@@ -1,4 +1,4 @@
-"""Refine the code of the space F by optimisation."""
+"""Optimise the code of the space F by optimisation."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from inversion.chain.steps import FeatureSynthesis
 from inversion.optimise.latents import OptimiseConfig
-from inversion.optimise.search import Found, Tell, search
+from inversion.optimise.search import SearchResult, Tell, search
 from stylegan2.checks import check_shape
 
 SMALLEST = 0.25  # size that a code moves by at least, for codes that are all but zero
@@ -22,7 +22,7 @@ def optimise_code(
     *,
     progress: Tell | None = None,
     config: OptimiseConfig | None = None,
-) -> Found:
+) -> SearchResult:
     """Minimise the pixel error of G(ws, f), and the way that the code goes, for each picture by itself.
 
     Only the code moves, so that edits start from the same styles as before. Only the part of the generator

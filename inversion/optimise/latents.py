@@ -1,11 +1,11 @@
-"""Refine w and ws by optimisation through the generator."""
+"""Optimise w and ws by optimisation through the generator."""
 
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from inversion.optimise.search import Found, SearchConfig, Tell, psnr, search
+from inversion.optimise.search import SearchConfig, SearchResult, Tell, psnr, search
 from stylegan2.checks import check_shape
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
@@ -47,7 +47,7 @@ class LatentSearch:
         """Where the work happens, and where the answers are."""
         return self._generator.w_avg.device
 
-    def w(self, target: Tensor, start: Tensor, steps: int, *, progress: Tell | None = None) -> Found:
+    def w(self, target: Tensor, start: Tensor, steps: int, *, progress: Tell | None = None) -> SearchResult:
         """Minimise the pixel error of G(w).
 
         Args:
@@ -73,7 +73,7 @@ class LatentSearch:
 
     def ws(
         self, target: Tensor, start: Tensor, w: Tensor, steps: int, *, progress: Tell | None = None
-    ) -> Found:
+    ) -> SearchResult:
         """Minimise the pixel error of G(ws), and its distance from the foundation w [N, w_dim]; as `w`."""
         self._check(target)
         check_shape("ws", start, len(target), self._generator.num_ws, self._generator.w_dim)

@@ -36,7 +36,7 @@ class SearchConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SearchResult:
     """The best of each picture that a search has seen."""
 
     best: Tensor  # [N, ...], as the start
@@ -54,7 +54,7 @@ def search(
     config: SearchConfig,
     penalty: Callable[[Tensor], Tensor] | None = None,
     progress: Tell | None = None,
-) -> Found:
+) -> SearchResult:
     """Minimise `pixel_loss` of what is drawn, and a penalty, for each picture by itself.
 
     Every step draws and compares first, then moves: the first compares the start itself, and the last move is
@@ -106,7 +106,7 @@ def search(
         if progress is not None:
             news = Progress(step=done, steps=steps, psnr=best_psnr.mean().item(), space=space)
             stopped = not progress(news)
-    return Found(best=best, steps=done, stopped=stopped)
+    return SearchResult(best=best, steps=done, stopped=stopped)
 
 
 def pixel_loss(img: Tensor, target: Tensor) -> Tensor:

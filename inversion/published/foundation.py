@@ -27,10 +27,10 @@ class ClcaeFoundation:
             base' = base + offset,  ws_hat = E(base'),  f_hat = f(base') + G_k(ws_hat) - G_k(ws)
 
         The published code edits along directions of W like this; the last two terms are `OffsetCarrier`'s. No
-        trunk is run, only the heads. What refinement has changed of `start` stays as it is.
+        trunk is run, only the heads. What optimisation has changed of `start` stays as it is.
 
         Args:
-            start: The picture's inversion, refined or not.
+            start: The picture's inversion, optimised or not.
             offset: In W [1, w_dim].
 
         Returns:

@@ -12,7 +12,7 @@ import torch
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.bundle.folder import (
     BUNDLE_FILE,
-    AlignmentConfig,
+    CropConfig,
     ModelBundle,
     read_bundle,
     save_bundle,
@@ -28,7 +28,7 @@ from stylegan2.reading.listing import read_listing
 
 UNKNOWN_LICENCE = "unknown: see where the file came from"
 # No layout states how its training pictures were cropped, and published face models follow FFHQ.
-ASSUMED_ALIGNMENT = AlignmentConfig()
+ASSUMED_CROP = CropConfig()
 # Part of the cache's key: raise it when a conversion gives other bundles than before.
 CONVERSION_VERSION = 3
 
@@ -80,7 +80,7 @@ def convert_file(
             folder,
             loaded.generator,
             name=name or path.stem,
-            alignment=ASSUMED_ALIGNMENT,
+            crop_config=ASSUMED_CROP,
             licence=licence,
             dtype=torch.float32,
             source={**loaded.facts, "sha256": file_sha256(path)},

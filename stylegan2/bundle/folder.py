@@ -1,4 +1,4 @@
-"""ModelBundle: a folder with a generator, the networks trained for it, its alignment and its licence."""
+"""ModelBundle: a folder with a generator, the networks trained for it, how it crops and its licence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from stylegan2.reading.listing import read_listing
 BUNDLE_FILE = "bundle.yaml"
 GENERATOR_FILE = "generator.safetensors"
 INVERTER_FILE = "inverter.safetensors"
-MOST_ALIGNMENT = 100.0  # half-sides or eye-to-mouth vectors: a crop beyond holds no face
+MOST_CROP = 100.0  # half-sides or eye-to-mouth vectors: a crop beyond holds no face
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignmentConfig:
+class CropConfig:
     """Where a model expects the face inside its square.
 
     With `x` the FFHQ half-side vector, `ea` the middle of the eyes and `e2m` the way from there to the
@@ -42,14 +42,14 @@ class ModelBundle:
     folder: Path
     name: str
     resolution: int  # pixels a side
-    alignment: AlignmentConfig
+    crop_config: CropConfig
     licence: str
     generator_path: Path
     generator_sha256: str
     encoder_path: Path | None = None
     encoder_sha256: str | None = None
-    aligner_path: Path | None = None
-    aligner_sha256: str | None = None
+    contrastive_path: Path | None = None
+    contrastive_sha256: str | None = None
     refiners_path: Path | None = None
     refiners_sha256: str | None = None
     inverter_path: Path | None = None  # another project's encoder, see `save_inverter`
@@ -70,21 +70,22 @@ def read_bundle(folder: Path) -> ModelBundle:
         data = read_listing(file)
         paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
         encoder = paths.get("encoder", (None, None))
-        aligner = paths.get("aligner", (None, None))
+        # Bundles of before called it aligner, and the crop alignment.
+        contrastive = paths.get("contrastive", paths.get("aligner", (None, None)))
         refiners = paths.get("refiners", (None, None))
         inverter = paths.get("inverter", (None, None))
         return ModelBundle(
             folder=folder,
             name=str(data["name"]),
             resolution=_whole("resolution", data["resolution"]),
-            alignment=_alignment(data["alignment"]),
+            crop_config=_crop_config(data["crop"] if "crop" in data else data["alignment"]),
             licence=str(data["licence"]),
             generator_path=paths["generator"][0],
             generator_sha256=paths["generator"][1],
             encoder_path=encoder[0],
             encoder_sha256=encoder[1],
-            aligner_path=aligner[0],
-            aligner_sha256=aligner[1],
+            contrastive_path=contrastive[0],
+            contrastive_sha256=contrastive[1],
             refiners_path=refiners[0],
             refiners_sha256=refiners[1],
             inverter_path=inverter[0],
@@ -100,7 +101,7 @@ def save_bundle(
     generator: Generator,
     *,
     name: str,
-    alignment: AlignmentConfig,
+    crop_config: CropConfig,
     licence: str,
     dtype: torch.dtype = torch.float16,
     source: Mapping[str, Any] | None = None,
@@ -114,7 +115,7 @@ def save_bundle(
         folder: Made where missing.
         generator: Stored as `dtype`.
         name: What people call the model.
-        alignment: Of the pictures that it was trained on.
+        crop_config: Of the pictures that it was trained on.
         licence: Of the weights.
         dtype: Half precision halves the file; float32 loses nothing.
         source: Where the weights came from, plain values; None for a model of our own.
@@ -135,7 +136,7 @@ def save_bundle(
     description: dict[str, Any] = {
         "name": name,
         "resolution": generator.img_resolution,
-        "alignment": {"scale": alignment.scale, "center": alignment.center},
+        "crop": {"scale": crop_config.scale, "center": crop_config.center},
         "licence": licence,
         "files": files,
     }
@@ -155,12 +156,12 @@ def _whole(name: str, value: object) -> int:
     return value
 
 
-def _alignment(entry: Mapping[str, Any]) -> AlignmentConfig:
-    found = AlignmentConfig(**entry)
+def _crop_config(entry: Mapping[str, Any]) -> CropConfig:
+    found = CropConfig(**entry)
     for name, value in (("scale", found.scale), ("center", found.center)):
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not abs(value) < MOST_ALIGNMENT or (name == "scale" and value <= 0):
-            raise ValueError(f"alignment {name}: {value!r}; must be a number, a scale above zero")
+        if not number or not abs(value) < MOST_CROP or (name == "scale" and value <= 0):
+            raise ValueError(f"crop {name}: {value!r}; must be a number, a scale above zero")
     return found
 
 

@@ -64,7 +64,7 @@ def family_layout(state: Mapping[str, Tensor], opts: Mapping[str, Any]) -> Layou
         if any(name.startswith(part) for name in state):
             return layout
     first = state.get(f"{ENCODER}input_layer.0.weight")
-    # HyperStyle's options name ReStyle's channels for its W encoder too, which is then made for a photo alone.
+    # HyperStyle's options name ReStyle's channels for its W encoder too, which is made for a photo alone.
     seen = first.shape[1] if first is not None and first.ndim == 4 else opts.get("input_nc")
     if seen == _RESTYLE_CHANNELS:
         return "restyle"

@@ -50,13 +50,13 @@ def test_a_sample_inverts_to_itself_by_its_latent(tiny_editor):
     assert np.array_equal(session.crop, tiny_editor.sample(3).crop)
 
 
-def test_refinement_keeps_the_edits(tiny_editor, astronaut):
+def test_optimisation_keeps_the_edits(tiny_editor, astronaut):
     session = tiny_editor.edit(tiny_editor.invert(astronaut), {"smile": 1.0})
-    refined = tiny_editor.optimise(session, 30)
-    assert refined.strengths == {"smile": 1.0}
-    before, after = (cv2.PSNR(s.crop, tiny_editor.reconstruct(s)) for s in (session, refined))
+    optimised = tiny_editor.optimise(session, 30)
+    assert optimised.strengths == {"smile": 1.0}
+    before, after = (cv2.PSNR(s.crop, tiny_editor.reconstruct(s)) for s in (session, optimised))
     assert after > before + 1
-    assert "refine" in refined.milliseconds
+    assert "optimise" in optimised.milliseconds
 
 
 def test_no_face_is_refused(tiny_editor):
@@ -120,7 +120,7 @@ def test_a_bundle_of_another_size_needs_no_code(tiny_generator, tiny_encoder, tm
     manifest = {
         "name": "tiny",
         "resolution": 32,
-        "alignment": {"scale": 1.0},
+        "crop": {"scale": 1.0},
         "licence": "own",
         "files": files,
     }

@@ -6,9 +6,9 @@ import signal
 import torch
 import yaml
 
-from inversion.networks.checkpoint import save_aligner
-from inversion.networks.config import AlignerConfig
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.checkpoint import save_contrastive_pair
+from inversion.networks.config import ContrastivePairConfig
+from inversion.networks.contrastive import ContrastivePair
 from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.settings import settings_to_dict
@@ -40,19 +40,19 @@ def tiny_generator():
     return generator
 
 
-def tiny_aligner():
+def tiny_contrastive_pair():
     """Untrained, but framed as for training: its embeddings differ from picture to picture."""
     torch.manual_seed(1)
     sizes = {"channels": (8, 8, 8, 8, 16), "depths": (1, 1, 1, 1), "latent_hidden": 16, "embedding_dim": 16}
-    aligner = ContrastiveAligner(AlignerConfig(in_resolution=32, w_dim=16, **sizes))
-    frame_network(aligner, tiny_generator(), (0.7, 1.0), 0)
-    return aligner.eval().requires_grad_(False)
+    contrastive = ContrastivePair(ContrastivePairConfig(in_resolution=32, w_dim=16, **sizes))
+    frame_network(contrastive, tiny_generator(), (0.7, 1.0), 0)
+    return contrastive.eval().requires_grad_(False)
 
 
-def write_aligner(folder):
-    """The file of `tiny_aligner` in `folder`."""
-    save_aligner(tiny_aligner(), folder / "aligner.safetensors")
-    return folder / "aligner.safetensors"
+def write_contrastive_pair(folder):
+    """The file of `tiny_contrastive_pair` in `folder`."""
+    save_contrastive_pair(tiny_contrastive_pair(), folder / "contrastive.safetensors")
+    return folder / "contrastive.safetensors"
 
 
 def write_bundle(folder, *, generator, **files):
@@ -62,7 +62,7 @@ def write_bundle(folder, *, generator, **files):
     description = {
         "name": "tiny",
         "resolution": generator.img_resolution,
-        "alignment": {"scale": 0.66, "center": 0.48},
+        "crop": {"scale": 0.66, "center": 0.48},
         "licence": "none",
         "files": {role: {"file": name, "sha256": file_sha256(folder / name)} for role, name in files.items()},
     }

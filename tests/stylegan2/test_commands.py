@@ -8,7 +8,7 @@ import torch
 
 from stylegan2.__main__ import main
 from stylegan2.bundle.checkpoint import file_sha256, load_generator
-from stylegan2.bundle.folder import AlignmentConfig, save_bundle
+from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.rosinality import channel_multiplier
@@ -120,7 +120,7 @@ def test_inspect_says_what_is_in_a_file(file, capsys):
         "w_avg": "not in the file: will be the mean of mapping(z) over 10,000 z of seed 0",
         "encoder": "none",
         "left over": "1: d",
-        "alignment": "scale 1, center 0.1 (FFHQ's, assumed)",
+        "crop": "scale 1, center 0.1 (FFHQ's, assumed)",
     }
 
 
@@ -141,11 +141,11 @@ def test_inspect_names_the_encoder_and_its_options(source, tmp_path, capsys):
     assert "missing:      1: decoder.conv1.activate.bias\n" in out
 
 
-def test_inspect_knows_the_alignment_of_a_bundle(source, tmp_path, capsys):
-    alignment = AlignmentConfig(scale=0.7, center=0.3)
-    save_bundle(tmp_path / "own", source, name="own", alignment=alignment, licence="own")
+def test_inspect_knows_how_a_bundle_crops(source, tmp_path, capsys):
+    crop_config = CropConfig(scale=0.7, center=0.3)
+    save_bundle(tmp_path / "own", source, name="own", crop_config=crop_config, licence="own")
     assert main(["inspect", str(tmp_path / "own" / "generator.safetensors")]) == 0
-    assert "alignment:    scale 0.7, center 0.3 (of the bundle 'own')" in capsys.readouterr().out
+    assert "crop:         scale 0.7, center 0.3 (of the bundle 'own')" in capsys.readouterr().out
 
 
 def test_convert_then_export_gives_the_same_pictures(source, file, tmp_path, capsys):

@@ -314,11 +314,11 @@ def slow(tiny_editor):
     return Slow(tiny_editor)
 
 
-def test_a_photo_that_comes_while_a_refinement_is_drawn_wins(slow, tmp_path):
+def test_a_photo_that_comes_while_an_optimisation_is_drawn_wins(slow, tmp_path):
     handlers = Handlers(slow, make_examples(slow))
     token, file = enter(handlers)[0], copied(tmp_path / "photo.jpg")
-    handlers.expect_refinement(token)
-    answers = slow.hold(lambda: list(handlers.refine(token, 1)))
+    handlers.expect_optimisation(token)
+    answers = slow.hold(lambda: list(handlers.optimise(token, 1)))
     opening = threading.Thread(target=handlers.open_photo, args=(file, token))
     opening.start()
     opening.join(1)  # it may have to wait for the drawing
@@ -380,7 +380,7 @@ def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path
     assert handlers.expect_fit(token)[1]["interactive"]
     *_, (stage, status, _) = handlers.fit_new(token, 20)
     assert json.loads(stage)["token"] == token
-    assert status.startswith("Refined after 40 steps in all: ")
+    assert status.startswith("Optimised after 40 steps in all: ")
     assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
     photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
     api = EditAPI(lambda: lone_editor, handlers.light, handlers.long)

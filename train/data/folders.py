@@ -11,7 +11,7 @@ from train.errors import DatasetError
 
 
 @dataclass
-class Found:
+class FolderFiles:
     """What lies in a folder."""
 
     pictures: list[Path] = field(default_factory=list)
@@ -19,7 +19,7 @@ class Found:
     left_out: Census = field(default_factory=Census)
 
 
-def search(folder: Path) -> Found:
+def search(folder: Path) -> FolderFiles:
     """Look for pictures, by their suffixes, and .tar shards, in a folder and all below it, in sorted order.
 
     Links to folders are followed, into each folder once, by its own name where it has one below `folder`.
@@ -28,7 +28,7 @@ def search(folder: Path) -> Found:
     Raises:
         DatasetError: A folder cannot be looked into.
     """
-    found, seen = Found(), set[str]()
+    found, seen = FolderFiles(), set[str]()
     own, linked = deque([folder]), deque[Path]()
     while own or linked:
         current = own.popleft() if own else linked.popleft()
@@ -51,7 +51,7 @@ def search(folder: Path) -> Found:
     return found
 
 
-def _take(found: Found, path: Path) -> None:
+def _take(found: FolderFiles, path: Path) -> None:
     if path.suffix.lower() in SUFFIXES:
         found.pictures.append(path)
     elif is_shard(path.name):

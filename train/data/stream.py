@@ -19,7 +19,7 @@ from train.errors import DatasetError
 
 
 @dataclass(frozen=True)
-class Position:
+class ReaderPosition:
     """How far one worker has read: whole passes, and pictures of the pass after them."""
 
     epoch: int = 0
@@ -57,7 +57,7 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
         validation_fraction: float,
         buffer: int,
         seed: int,
-        positions: list[Position],
+        positions: list[ReaderPosition],
         delivered: int,
         process: tuple[int, int] = (0, 1),
     ) -> None:
@@ -83,7 +83,7 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
                 yield torch.from_numpy(np.stack(batch)), worker, position.epoch, position.offset
                 batch = []
 
-    def _samples(self, worker: int) -> Iterator[tuple[str, bytes, Position]]:
+    def _samples(self, worker: int) -> Iterator[tuple[str, bytes, ReaderPosition]]:
         epoch, skip = self.positions[worker].epoch, self.positions[worker].offset
         reader = self._first + worker
         share, part = _share(self.source.files, reader, self._readers)
@@ -96,7 +96,7 @@ class ImageStream(IterableDataset[tuple[Tensor, int, int, int]]):
                     continue
                 offset += 1
                 if offset > skip:
-                    yield key, encoded, Position(epoch, offset)
+                    yield key, encoded, ReaderPosition(epoch, offset)
             if not offset:
                 raise DatasetError(
                     f"{self.source.name}: no training pictures in the share of worker {reader}"
@@ -131,7 +131,7 @@ class RealImages:
         self._source, self._size, self._batch_size = source, size, batch_size
         self._validation_fraction = validation_fraction
         self._buffer, self._seed, self._workers = buffer, seed, workers
-        self._positions = [Position()] * max(1, workers)
+        self._positions = [ReaderPosition()] * max(1, workers)
         self._delivered = 0
         self._batches: Iterator[tuple[Tensor, int, int, int]] | None = None
 
@@ -144,12 +144,12 @@ class RealImages:
         if self._batches is None:
             self._batches = self._open()
         pixels, worker, epoch, offset = next(self._batches)
-        self._positions[worker] = Position(epoch, offset)
+        self._positions[worker] = ReaderPosition(epoch, offset)
         self._delivered += 1
         return pixels
 
     def state_dict(self) -> dict[str, object]:
-        """Position of every worker, as plain values."""
+        """ReaderPosition of every worker, as plain values."""
         return {"delivered": self._delivered, "positions": [[p.epoch, p.offset] for p in self._positions]}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
@@ -167,7 +167,7 @@ class RealImages:
             raise DatasetError(
                 f"data position {state}: not one of {len(self._positions)} workers; keep their number"
             )
-        self._positions = [Position(epoch, offset) for epoch, offset in positions]
+        self._positions = [ReaderPosition(epoch, offset) for epoch, offset in positions]
         self._delivered, self._batches = delivered, None
 
     def _open(self) -> Iterator[tuple[Tensor, int, int, int]]:

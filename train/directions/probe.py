@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from editor.photo.colour import Pixels
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import from_uint8
 from train.directions.choice import Change
 from train.losses.identity import IdentityEmbedder
 
 Array = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 MeasureFace = Callable[[Pixels], Mapping[str, float] | None]  # None without a face
 
 BATCH = 16  # pictures embedded at once

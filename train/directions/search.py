@@ -15,6 +15,7 @@ from torch import Tensor
 
 from editor.face.attributes import load_networks, measure
 from editor.face.landmarks import FaceDetector
+from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST
 from stylegan2 import Generator
 from stylegan2.bundle.checkpoint import load_generator
@@ -28,7 +29,7 @@ from train.directions.choice import FOUND_SHARE, Change, MeasureStep, gentlest_s
 from train.directions.config import DirectionsConfig
 from train.directions.fit import partial_directions, sparing_directions
 from train.directions.identity_gradients import identity_gradients
-from train.directions.probe import Pixels, StepProbe, draw, measure_faces
+from train.directions.probe import StepProbe, draw, measure_faces
 from train.errors import DatasetError
 from train.losses.identity import IdentityEmbedder, load_identity
 
@@ -46,7 +47,7 @@ UNIT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edit:
+class Goal:
     """How one measured attribute becomes a slider."""
 
     attribute: str
@@ -54,19 +55,37 @@ class Edit:
     group: str
     low: str
     high: str
+    aliases: tuple[str, ...] = ()  # names that the edit had before
 
 
 EDITS = {
-    "smile": Edit(attribute="smile", label="Smile", group="Expression", low="serious", high="smiling"),
-    "mouth_open": Edit(attribute="mouth_open", label="Mouth", group="Expression", low="closed", high="open"),
-    "eyes": Edit(attribute="eyes_open", label="Eyes", group="Expression", low="narrow", high="wide"),
-    "age": Edit(attribute="age", label="Age", group="Person", low="younger", high="older"),
-    "gender": Edit(attribute="masculine", label="Gender", group="Person", low="feminine", high="masculine"),
-    "yaw": Edit(
-        attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right"
+    "smile": Goal(attribute="smile", label="Smile", group="Expression", low="serious", high="smiling"),
+    "mouth": Goal(
+        attribute="mouth_open",
+        label="Mouth",
+        group="Expression",
+        low="closed",
+        high="open",
+        aliases=("mouth_open",),
     ),
-    "lighting": Edit(
-        attribute="light", label="Light", group="Pose and light", low="from the left", high="from the right"
+    "eyes": Goal(attribute="eyes_open", label="Eyes", group="Expression", low="narrow", high="wide"),
+    "age": Goal(attribute="age", label="Age", group="Person", low="younger", high="older"),
+    "gender": Goal(attribute="masculine", label="Gender", group="Person", low="feminine", high="masculine"),
+    "turn": Goal(
+        attribute="yaw",
+        label="Turn",
+        group="Pose and light",
+        low="to the left",
+        high="to the right",
+        aliases=("yaw",),
+    ),
+    "light": Goal(
+        attribute="light",
+        label="Light",
+        group="Pose and light",
+        low="from the left",
+        high="from the right",
+        aliases=("lighting",),
     ),
 }
 # Measured only to be regressed out: no slider may change the colour of a person's skin.
@@ -124,7 +143,7 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
     device, embed = choose_device(config.device), None
     generator = load_generator(bundle.generator_path).to(device)
     if config.identity_weights is not None:
-        embed = load_identity(config.identity_weights, bundle.alignment).to(device)
+        embed = load_identity(config.identity_weights, bundle.crop_config).to(device)
     renderer = Renderer(generator, device=config.device)
     renderer.engine.prepare()
     renderer.engine.wait()
@@ -163,6 +182,7 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
             weight, steps[name] = gentlest_step(probe, way, others, k, controls)
             reach, change = find_range(probe, steps[name])
             entries[name] = {
+                **({"aliases": list(edit.aliases)} if edit.aliases else {}),
                 "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
                 "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
                 "identity_weight": weight,

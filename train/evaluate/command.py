@@ -31,7 +31,9 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--bundle", type=Path, help=f"model bundle [{standard.bundle}]")
     parser.add_argument("--encoder", type=Path, help="encoder file instead of the bundle's")
-    parser.add_argument("--aligner", type=Path, help="aligner file instead of the bundle's, if it has one")
+    parser.add_argument(
+        "--contrastive", type=Path, help="contrastive file instead of the bundle's, if it has one"
+    )
     parser.add_argument("--refiners", type=Path, help="refiners file instead of the bundle's")
     parser.add_argument("--directions", type=Path, help="folder of edit directions instead of directions/")
     faces = f"generated faces to edit, 0 for none [{standard.edit_faces}]"
@@ -45,7 +47,11 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--device", help=f"auto, cpu, cuda or mps [{standard.device}]")
     parser.add_argument("--grid", type=Path, help="save invented faces, inversions and edits as a picture")
     parser.add_argument(
-        "--no-alignment", dest="alignment", action="store_false", default=absent, help="leave the aligner out"
+        "--no-retrieval",
+        dest="retrieval",
+        action="store_false",
+        default=absent,
+        help="leave the contrastive pair out",
     )
     parser.add_argument(
         "--no-colours",

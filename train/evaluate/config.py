@@ -22,7 +22,7 @@ class EvaluateConfig:
     data: str  # aligned faces, see `train.data.images.find_images`; shrunk by area to the model's resolution
     bundle: Path = DEFAULT_BUNDLE
     encoder: Path | None = None  # encoder.safetensors; null: the bundle's
-    aligner: Path | None = None  # aligner.safetensors; null: the bundle's, if it has one
+    contrastive: Path | None = None  # contrastive.safetensors; null: the bundle's, if it has one
     refiners: Path | None = None  # refiners.safetensors, of W+ and F; null: the bundle's, if it has some
     directions: Path | None = None  # folder with a manifest.yaml; null: those below directions/
     edit_faces: int = EDIT_FACES  # generated faces whose edits are measured; 0: none
@@ -33,7 +33,7 @@ class EvaluateConfig:
     device: str = "auto"  # auto, cpu, cuda or mps
     engine: str = "auto"  # auto, as the product; torch or openvino
     grid: Path | None = None  # JPEG or PNG to write, see `train.evaluate.edit_grid.edit_grid`; null: none
-    alignment: bool = True  # measure the aligner, if there is one
+    retrieval: bool = True  # measure the contrastive pair, if there is one
     colours: bool = True  # fit the colours of W+, as the product does; else its answer is the refiners'
 
     def __post_init__(self) -> None:

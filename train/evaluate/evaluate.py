@@ -12,16 +12,16 @@ from torch import Tensor
 
 from editor.model.opening import open_model
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions, load_directions
-from inversion.networks.checkpoint import load_aligner, load_encoder
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.checkpoint import load_contrastive_pair, load_encoder
+from inversion.networks.contrastive import ContrastivePair
 from inversion.networks.w_encoder import WEncoder
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
 from train.core.model_facts import facts_for_model
 from train.data.images import find_images, read_images
-from train.evaluate.alignment_report import report_alignment
 from train.evaluate.config import EvaluateConfig
+from train.evaluate.contrastive_report import report_contrastive
 from train.evaluate.edit_truth import measure_edits
 from train.evaluate.measure import (
     BATCH,
@@ -56,8 +56,8 @@ def evaluate(
     Returns:
         {"protocol": {...}, "spaces": {name: {...}}, "edits": {name: {...}}, "retention": {...}}, ready for
         JSON; the edits as `train.evaluate.edit_truth.measure_edits` gives them, the retention as
-        `train.evaluate.retention.report_retention`; with an aligner also "alignment", as
-        `train.evaluate.alignment_report.report_alignment` gives it.
+        `train.evaluate.retention.report_retention`; with a contrastive pair also "retrieval", as
+        `train.evaluate.contrastive_report.report_contrastive` gives it.
 
     Raises:
         CheckpointError: Weights are missing, damaged, or of another generator.
@@ -98,7 +98,7 @@ class _Opened:
     bundle: ModelBundle
     device: torch.device
     encoder: WEncoder
-    aligner: ContrastiveAligner | None
+    contrastive: ContrastivePair | None
     files: dict[str, str]
     losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
 
@@ -136,8 +136,8 @@ class _Parts:
             parts.append(_Part("edits", config.edit_faces, self._edits))
         if config.retention_faces:
             parts.append(_Part("retention", 1, self._retention))
-        if config.alignment and opened.aligner is not None:
-            parts.append(_Part("alignment", 1, partial(self._alignment, opened.aligner)))
+        if config.retrieval and opened.contrastive is not None:
+            parts.append(_Part("retrieval", 1, partial(self._retrieval, opened.contrastive)))
         return parts
 
     def _spaces(self, subject: Subject, count: Count) -> dict[str, Any]:
@@ -167,9 +167,9 @@ class _Parts:
             faces=self.config.retention_faces,
         )
 
-    def _alignment(self, aligner: ContrastiveAligner, count: Count) -> dict[str, Any]:
+    def _retrieval(self, contrastive: ContrastivePair, count: Count) -> dict[str, Any]:
         generator = self.opened.subject.generator
-        return report_alignment(aligner, generator, self.opened.encoder, torch.cat(self.batches))
+        return report_contrastive(contrastive, generator, self.opened.encoder, torch.cat(self.batches))
 
 
 def _counted(reconstruct: Reconstruct, count: Count) -> Reconstruct:
@@ -182,12 +182,12 @@ def _counted(reconstruct: Reconstruct, count: Count) -> Reconstruct:
 
 
 def _open(bundle: ModelBundle, config: EvaluateConfig) -> _Opened:
-    named = {"encoder": config.encoder, "aligner": config.aligner, "refiners": config.refiners}
+    named = {"encoder": config.encoder, "contrastive": config.contrastive, "refiners": config.refiners}
     files = {role: file for role in named if (file := named[role] or getattr(bundle, f"{role}_path"))}
     if "encoder" not in files:
         raise CheckpointError(f"{bundle.folder}: the bundle has no encoder; name one with --encoder")
     facts = {role: facts_for_model(file, role, bundle) for role, file in files.items()}
-    losses = [facts[role].get("losses") for role in files if role != "aligner"]
+    losses = [facts[role].get("losses") for role in files if role != "contrastive"]
     measured = replace(bundle, encoder_path=files["encoder"], refiners_path=files.get("refiners"))
     model = open_model(measured, device=config.device, engine=config.engine)
     model.prepare()
@@ -213,7 +213,9 @@ def _open(bundle: ModelBundle, config: EvaluateConfig) -> _Opened:
         bundle=bundle,
         device=device,
         encoder=load_encoder(files["encoder"]).to(device),
-        aligner=load_aligner(files["aligner"]).to(device) if "aligner" in files else None,
+        contrastive=load_contrastive_pair(files["contrastive"]).to(device)
+        if "contrastive" in files
+        else None,
         files={name: str(file) for name, file in told.items()},
         losses=None if None in losses else {name for names in losses for name in names or ()},
     )

@@ -101,7 +101,7 @@ def load_metric_networks(folder: Path, bundle: ModelBundle, device: torch.device
     missing = {}
     identity, perceptual = None, None
     try:
-        identity = load_identity(folder / IDENTITY_FILE, bundle.alignment).to(device)
+        identity = load_identity(folder / IDENTITY_FILE, bundle.crop_config).to(device)
     except CheckpointError as error:
         missing["identity"] = str(error)
     try:

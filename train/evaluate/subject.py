@@ -14,9 +14,8 @@ from stylegan2 import Generator
 from stylegan2.image import to_uint8
 from stylegan2.network.synthesis import draw_styles
 
-Pixels = Tensor  # [N, R, R, 3] uint8, on the CPU
-Reconstruct = Callable[[Pixels], Pixels]
-Redraw = Callable[[Edit], Pixels]
+Reconstruct = Callable[[Tensor], Tensor]  # pixels [N, R, R, 3] uint8 on the CPU -> the same
+Redraw = Callable[[Edit], Tensor]  # edit -> such pixels
 SPACES: tuple[Space, ...] = ("w", "w+", "f")
 
 
@@ -35,7 +34,7 @@ class Subject:
         return self.model.generator
 
     @torch.no_grad()
-    def truth(self, ws: Tensor) -> Pixels:
+    def truth(self, ws: Tensor) -> Tensor:
         """G(ws) by torch in float32: what inversions and edits of invented faces are compared with."""
         return to_uint8(draw_styles(self.model.decoder.renderer.synthesis, ws)).cpu()
 
@@ -51,7 +50,7 @@ class Subject:
 
         return {space: reconstruct(space) for space in self.measured_spaces()}
 
-    def variants(self, pixels: Pixels) -> dict[str, Redraw]:
+    def variants(self, pixels: Tensor) -> dict[str, Redraw]:
         """What draws inverted pictures under an edit, in each of `spaces`; beside them "none": the pictures.
 
         Args:
@@ -65,7 +64,7 @@ class Subject:
         variants: dict[str, Redraw] = {"none": lambda edit: pixels}
         return variants | {space: redraw(space) for space in self.measured_spaces()}
 
-    def _invert(self, pixels: Pixels) -> Inversion:
+    def _invert(self, pixels: Tensor) -> Inversion:
         found = self.model.inverter.invert(pixels)
         if self.fit_colours or found.plain_ws is None:
             return found

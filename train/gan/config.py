@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import ConfigError
 from stylegan2.network.config import GeneratorConfig
 from train.core.config import DataConfig, HardwareConfig, RunConfig, ScheduleConfig, check_names
@@ -95,7 +95,7 @@ class ModelConfig:
 
     name: str
     licence: str
-    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)  # of the training pictures
+    crop: CropConfig = field(default_factory=CropConfig)  # of the training pictures
 
     def __post_init__(self) -> None:
         for key in ("name", "licence"):

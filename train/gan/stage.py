@@ -141,7 +141,7 @@ class GeneratorStage:
             folder / BUNDLE_FOLDER,
             self._average,
             name=model.name,
-            alignment=model.alignment,
+            crop_config=model.crop,
             licence=model.licence,
         )
         facts = {"steps": steps, "images": self._images, "generator_sha256": digest}

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from editor.face.identity_crop import template_in_crop, warp_to_template
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from train.losses.onnx_module import OnnxModule, load_onnx
 
 
@@ -15,15 +15,15 @@ class IdentityEmbedder(nn.Module):
 
     Args:
         network: [N, 3, 112, 112] in [-1, 1] to embeddings [N, D].
-        alignment: How the pictures were cut.
+        crop_config: How the pictures were cut.
     """
 
     to_crop: Tensor
 
-    def __init__(self, network: OnnxModule, alignment: AlignmentConfig) -> None:
+    def __init__(self, network: OnnxModule, crop_config: CropConfig) -> None:
         super().__init__()
         self.network = network.eval()
-        self.register_buffer("to_crop", template_in_crop(alignment).float())
+        self.register_buffer("to_crop", template_in_crop(crop_config).float())
 
     def forward(self, img: Tensor) -> Tensor:
         """Embed aligned faces.
@@ -40,14 +40,14 @@ class IdentityEmbedder(nn.Module):
         return F.normalize(self.network(warp_to_template(img, self.to_crop)), dim=1)
 
 
-def load_identity(path: Path, alignment: AlignmentConfig) -> IdentityEmbedder:
+def load_identity(path: Path, crop_config: CropConfig) -> IdentityEmbedder:
     """Load MobileFaceNet (`mobilefacenet_id.onnx`).
 
     Args:
         path: The ONNX file.
-        alignment: How the pictures were cut, from the model's bundle.
+        crop_config: How the pictures were cut, from the model's bundle.
 
     Raises:
         CheckpointError: The file is missing, damaged, or has operators beyond `train.losses.onnx_module`.
     """
-    return IdentityEmbedder(load_onnx(path), alignment)
+    return IdentityEmbedder(load_onnx(path), crop_config)

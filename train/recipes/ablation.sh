@@ -5,7 +5,7 @@
 #   STEPS                  of each training (80)
 #   FACES, EDIT_FACES      held-out faces, and generated ones whose edits are measured (64 and 8)
 #   HELDOUT, METRICS       where they and the networks are
-#   ALIGNER, CONFIG        aligner.safetensors, and the settings that the variants change
+#   ALIGNER, CONFIG        contrastive.safetensors, and the settings that the variants change
 #   PYTHON                 .venv/bin/python
 # Relative paths are relative to the repository.
 set -euo pipefail
@@ -19,7 +19,7 @@ fi
 changes=("$@")
 python=${PYTHON:-.venv/bin/python}
 config=${CONFIG:-train/configs/ablation.yaml}
-aligner=${ALIGNER:-weights/faces128/aligner.safetensors}
+contrastive=${CONTRASTIVE:-weights/faces128/contrastive.safetensors}
 metrics=${METRICS:-../shared/models/metrics}
 phase=phases.0
 paper="{l2: 1.0, perceptual: 0.2, identity: 0.1}" # CLCAE's weights of what compares pictures
@@ -35,12 +35,12 @@ variant() { # NAME SETTINGS...
         return
     fi
     echo "$name: starts"
-    "$python" -m train refiners --config "$config" --resume --set "run.folder=$folder" --set "aligner=$aligner" \
+    "$python" -m train refiners --config "$config" --resume --set "run.folder=$folder" --set "contrastive=$contrastive" \
         --set "$phase.max_steps=${STEPS:-80}" ${settings[@]+"${settings[@]}"} ${changes[@]+"${changes[@]}"}
     "$python" -m train evaluate --data "${HELDOUT:-../shared/data/faces256/heldout.tar}" --limit "${FACES:-64}" \
         --edit-faces "${EDIT_FACES:-8}" --retention-faces 0 --metrics-dir "$metrics" \
         --bundle "${BUNDLE:-weights/faces128}" --encoder "$folder/encoder.safetensors" \
-        --refiners "$folder/refiners.safetensors" --no-alignment --out "$folder/evaluation.partial" >/dev/null
+        --refiners "$folder/refiners.safetensors" --no-retrieval --out "$folder/evaluation.partial" >/dev/null
     mv "$folder/evaluation.partial" "$folder/evaluation.json"
 }
 

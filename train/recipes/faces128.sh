@@ -52,7 +52,7 @@ fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
 contrastive=(--set "phases.0.max_minutes=$(scaled $aligning)")
-inversion=(--set "aligner=$runs/contrastive/aligner.safetensors"
+inversion=(--set "contrastive=$runs/contrastive/contrastive.safetensors"
     --set "data.images=$data" --set "phases.0.max_minutes=$(scaled $latents)"
     --set "phases.1.max_minutes=$(scaled $pixels)")
 refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refining)"
@@ -60,7 +60,7 @@ refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refini
 second_look=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $looking)"
     --set "phases.1.max_minutes=$(scaled $features)" --set "phases.2.max_minutes=$(scaled $finishing)"
     --set "encoder=$runs/inversion/encoder.safetensors"
-    --set "start_from=$runs/refiners/refiners.safetensors" --set "aligner=$runs/contrastive/aligner.safetensors"
+    --set "start_from=$runs/refiners/refiners.safetensors" --set "contrastive=$runs/contrastive/contrastive.safetensors"
     --set pairs.refresh=0.05)
 if [[ $device == cuda ]]; then
     every+=(--set run.validate_every=1000 --set run.checkpoint_every=1000)
@@ -167,12 +167,12 @@ one_step() { # NAME COMMAND ARGUMENTS...
 compile_ahead() {
     trap 'stop 143' TERM # a subshell has none of the traps above
     one_step contrastive contrastive "${contrastive[@]}" --set hardware.compile=false
-    one_step inversion inversion "${inversion[@]}" --set "aligner=$runs/ahead/contrastive/aligner.safetensors" \
+    one_step inversion inversion "${inversion[@]}" --set "contrastive=$runs/ahead/contrastive/contrastive.safetensors" \
         --set phases.1.max_steps=1
     one_step refiners refiners "${refiners[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors"
     one_step second_look refiners "${second_look[@]}" --set "encoder=$runs/ahead/inversion/encoder.safetensors" \
         --set "start_from=$runs/ahead/refiners/refiners.safetensors" \
-        --set "aligner=$runs/ahead/contrastive/aligner.safetensors" --set phases.1.max_steps=1 \
+        --set "contrastive=$runs/ahead/contrastive/contrastive.safetensors" --set phases.1.max_steps=1 \
         --set phases.2.max_steps=1
 }
 
@@ -228,7 +228,7 @@ else
     echo "evaluation: starts"
     run "$python" -m train evaluate --data "$heldout" --limit "$(count 10000)" --edit-faces "$(count 200)" \
         --bundle "$bundle" --metrics-dir "$metrics" --encoder "$runs/inversion/encoder.safetensors" \
-        --aligner "$runs/contrastive/aligner.safetensors" --refiners "$runs/second_look/refiners.safetensors" \
+        --contrastive "$runs/contrastive/contrastive.safetensors" --refiners "$runs/second_look/refiners.safetensors" \
         ${evaluation[@]+"${evaluation[@]}"} --out "$runs/evaluation.partial"
     mv "$runs/evaluation.partial" "$runs/evaluation.json"
 fi

@@ -161,7 +161,7 @@ class RefinementConfig:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     perceptual_weights: Path | None = None
     identity_weights: Path | None = None
-    aligner: Path | None = None  # aligner.safetensors of the stage `contrastive`; null: the bundle's
+    contrastive: Path | None = None  # contrastive.safetensors of the stage `contrastive`; null: the bundle's
     align_against: Against = "input"  # the picture that w has to fit; reconstruction: G(w), for comparison
     pool_factor: int = 4
     identity_share: float = 1.0  # of a batch's pictures that the identity network looks at: it is slow

@@ -46,7 +46,7 @@ class Served:
             give_memory_back()
 
     def close(self) -> None:
-        """Take no more requests, cancel what is being refined, and delete what visitors uploaded."""
+        """Take no more requests, cancel what is being optimised, and delete what visitors uploaded."""
         self.handlers.store.close()
         self.demo.close(verbose=False)
         # Once more: a visit may have opened while the server ended.

@@ -9,16 +9,16 @@ import pytest
 import skimage.data
 import torch
 
-from editor.face.alignment import align_face
+from editor.face.crop import crop_face
 from editor.face.detail import OCTAVES, detail_slopes
 from editor.face.fit import Fit, FitGauge
 from editor.pipeline import open_editor
-from inversion.networks.config import AlignerConfig
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.config import ContrastivePairConfig
+from inversion.networks.contrastive import ContrastivePair
 from stylegan2.engines.renderer import Renderer
 
 
-class Scores(ContrastiveAligner):
+class Scores(ContrastivePair):
     """Scores as told: 0.8 for the model's own faces, and `now` for the next picture alone."""
 
     now = 0.4
@@ -37,18 +37,18 @@ class Certain:
         return self.now
 
 
-CONFIG = AlignerConfig(in_resolution=32, w_dim=32, channels=(8, 8, 8, 8, 8), depths=(1, 1, 1, 1))
+CONFIG = ContrastivePairConfig(in_resolution=32, w_dim=32, channels=(8, 8, 8, 8, 8), depths=(1, 1, 1, 1))
 W = torch.zeros(1, 32)
 
 
 @pytest.fixture
-def aligner():
+def contrastive():
     return Scores(CONFIG)
 
 
 @pytest.fixture
-def gauge(tiny_generator, aligner):
-    return FitGauge(aligner, tiny_generator, Renderer(tiny_generator, engine="torch"), Certain())
+def gauge(tiny_generator, contrastive):
+    return FitGauge(contrastive, tiny_generator, Renderer(tiny_generator, engine="torch"), Certain())
 
 
 @pytest.fixture
@@ -58,19 +58,19 @@ def sharp(tiny_generator):
     return Renderer(tiny_generator, engine="torch").render(ws)[0].numpy()
 
 
-def test_the_share_follows_the_aligners_score(gauge, aligner, sharp):
+def test_the_share_follows_the_contrastive_pairs_score(gauge, contrastive, sharp):
     shares = []
-    for aligner.now in (-0.3, 0.1, 0.2, 0.4):
+    for contrastive.now in (-0.3, 0.1, 0.2, 0.4):
         shares.append(gauge(sharp, W).share)
     assert shares[0] == 0
     assert shares[2] == pytest.approx(2 * shares[1])
     assert shares[3] == pytest.approx(4 * shares[1])
-    aligner.now = 0.95
+    contrastive.now = 0.95
     assert gauge(sharp, W).share == 1
     assert gauge(sharp, W).reason == ""
 
 
-def test_enlargement_padding_and_doubt_each_lower_it_and_are_named(tiny_generator, gauge, aligner, sharp):
+def test_enlargement_padding_and_doubt_each_lower_it_and_are_named(tiny_generator, gauge, contrastive, sharp):
     whole = gauge(sharp, W).share
     enlarged = [gauge(sharp, W, enlargement=times) for times in (1.0, 1.5, 2.0, 4.0)]
     padded = [gauge(sharp, W, padded=part) for part in (0.0, 0.1, 0.3, 0.6, 1.0)]
@@ -78,9 +78,9 @@ def test_enlargement_padding_and_doubt_each_lower_it_and_are_named(tiny_generato
         assert fits[0].share == whole
         assert all(b.share < a.share for a, b in pairwise(fits))
     assert padded[-1].share == 0
-    aligner.now = 0.8
+    contrastive.now = 0.8
     detector = Certain()
-    other = FitGauge(aligner, tiny_generator, Renderer(tiny_generator, engine="torch"), detector)
+    other = FitGauge(contrastive, tiny_generator, Renderer(tiny_generator, engine="torch"), detector)
     assert other(sharp, W).share > 0.9  # its own faces are seen by now
     detector.now = 0.0
     doubtful = other(sharp, W)
@@ -89,17 +89,17 @@ def test_enlargement_padding_and_doubt_each_lower_it_and_are_named(tiny_generato
     assert gauge(sharp, W, enlargement=4).reason == "few pixels"
     assert gauge(sharp, W, padded=0.5).reason == "outside the photo"
     assert gauge(np.full((32, 32, 3), 90, np.uint8), W) == Fit(0.0, "blurred")
-    aligner.now = 0.3
+    contrastive.now = 0.3
     assert gauge(sharp, W).reason == "unlike the model's faces"
     assert gauge(sharp, W, enlargement=0.2) == gauge(sharp, W)  # more photo pixels than needed gain nothing
 
 
-def test_a_real_aligner_is_asked_about_picture_and_latent(tiny_generator, sharp):
+def test_a_real_contrastive_pair_is_asked_about_picture_and_latent(tiny_generator, sharp):
     renderer = Renderer(tiny_generator, engine="torch")
-    aligner = ContrastiveAligner(CONFIG)
+    contrastive = ContrastivePair(CONFIG)
     w = tiny_generator.sample_w(8, seed=3)
-    aligner.w_std.fill_(0.1)
-    gauge = FitGauge(aligner, tiny_generator, renderer, Certain())
+    contrastive.w_std.fill_(0.1)
+    gauge = FitGauge(contrastive, tiny_generator, renderer, Certain())
     shares = {gauge(crop, each[None]).share for crop in (sharp, sharp[::-1].copy()) for each in w}
     assert all(0 <= share <= 1 for share in shares)
     assert len(shares) > 2
@@ -156,9 +156,9 @@ def test_it_falls_as_one_photo_is_enlarged(editor):
     (face,) = editor.detector.detect(photo)
     for times in (1, 2, 4, 8):
         small = cv2.resize(photo, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
-        aligned = align_face(small, replace(face, points=face.points / times), editor.alignment, 128)
-        session = editor.invert_crop(aligned.crop)
-        session = replace(session, transform=aligned.transform, padded=aligned.padded)
+        cropped = crop_face(small, replace(face, points=face.points / times), editor.crop_config, 128)
+        session = editor.invert_crop(cropped.crop)
+        session = replace(session, transform=cropped.transform, padded=cropped.padded)
         found.append(editor.fit(session))
         assert session.enlargement == pytest.approx(1.1055 * times, rel=1e-3)
     assert all(b.share < a.share for a, b in pairwise(found))
@@ -177,13 +177,13 @@ def test_it_falls_as_one_photo_is_enlarged(editor):
 def test_it_falls_as_more_of_one_photo_is_missing(editor):
     photo = skimage.data.astronaut()
     (face,) = editor.detector.detect(photo)
-    quad = align_face(photo, face, editor.alignment, 128).quad
+    quad = crop_face(photo, face, editor.crop_config, 128).quad
     top, bottom, found = quad[:, 1].min(), quad[:, 1].max(), []
     for part in (0, 0.1, 0.2, 0.4, 0.6):
         cut = np.ascontiguousarray(photo[: round(bottom - part * (bottom - top))])
-        aligned = align_face(cut, face, editor.alignment, 128)
-        session = editor.invert_crop(aligned.crop)
-        found.append(editor.fit(replace(session, transform=aligned.transform, padded=aligned.padded)))
+        cropped = crop_face(cut, face, editor.crop_config, 128)
+        session = editor.invert_crop(cropped.crop)
+        found.append(editor.fit(replace(session, transform=cropped.transform, padded=cropped.padded)))
     assert all(b.share < a.share for a, b in pairwise(found))
     assert found[-1].share < 0.2
 
@@ -216,9 +216,9 @@ def test_a_photo_passes_its_facts_on_to_the_gauge(editor):
     assert judged == [{"enlargement": session.enlargement, "padded": session.padded}]
 
 
-def test_a_model_of_something_else_than_faces_is_not_asked_for_one(tiny_generator, aligner, sharp):
-    aligner.now = 0.8
+def test_a_model_of_something_else_than_faces_is_not_asked_for_one(tiny_generator, contrastive, sharp):
+    contrastive.now = 0.8
     renderer = Renderer(tiny_generator, engine="torch")
-    never, always = (FitGauge(aligner, tiny_generator, renderer, Certain(sure)) for sure in (0.0, 1.0))
+    never, always = (FitGauge(contrastive, tiny_generator, renderer, Certain(sure)) for sure in (0.0, 1.0))
     assert never(sharp, W) == always(sharp, W)
     assert never(sharp, W).share > 0.9

@@ -6,11 +6,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from editor.face.identity import IdentityMeter
 from editor.face.identity_crop import template_in_crop, warp_to_template
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import CheckpointError
 from stylegan2.image import from_uint8
 
-ALIGNMENT = AlignmentConfig(scale=0.66, center=0.48)
+CROP = CropConfig(scale=0.66, center=0.48)
 
 
 def write_network(file, *, rank=2):
@@ -38,9 +38,9 @@ def write_network(file, *, rank=2):
 
 def test_likeness_is_the_cosine_of_the_embeddings(tmp_path):
     weights = write_network(tmp_path / "toy.onnx")
-    meter = IdentityMeter(tmp_path / "toy.onnx", ALIGNMENT)
+    meter = IdentityMeter(tmp_path / "toy.onnx", CROP)
     faces = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    warped = warp_to_template(from_uint8(torch.from_numpy(faces)), template_in_crop(ALIGNMENT).float())
+    warped = warp_to_template(from_uint8(torch.from_numpy(faces)), template_in_crop(CROP).float())
     expected = torch.nn.functional.avg_pool2d(warped, 16).flatten(1).numpy() @ weights
     a, b = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     assert meter(faces[0], faces[1]) == pytest.approx(a @ b, abs=1e-4)
@@ -51,15 +51,15 @@ def test_likeness_is_the_cosine_of_the_embeddings(tmp_path):
 def test_what_is_no_network_is_refused(tmp_path, content):
     (tmp_path / "bad.onnx").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"bad.onnx: not a network that OpenCV can run"):
-        IdentityMeter(tmp_path / "bad.onnx", ALIGNMENT)
+        IdentityMeter(tmp_path / "bad.onnx", CROP)
 
 
 def test_a_network_that_answers_with_pictures_is_refused(tmp_path):
     write_network(tmp_path / "pictures.onnx", rank=4)
     with pytest.raises(CheckpointError, match=r"answers with shape \[1, 3, 7, 7\]; must be \[1, D\]"):
-        IdentityMeter(tmp_path / "pictures.onnx", ALIGNMENT)
+        IdentityMeter(tmp_path / "pictures.onnx", CROP)
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(CheckpointError, match=r"nobody.onnx: no such file; name an ONNX network"):
-        IdentityMeter("nobody.onnx", ALIGNMENT)
+        IdentityMeter("nobody.onnx", CROP)

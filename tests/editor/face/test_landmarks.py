@@ -14,14 +14,14 @@ import pytest
 import skimage.data
 
 from editor.errors import ImageInputError
-from editor.face.alignment import find_and_align
+from editor.face.crop import find_and_crop
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import estimate_yaw
 from editor.face.model import BUNDLED_MODEL, MODEL_VARIABLE, FaceModels, find_face_model
 from editor.face.search import find_faces, search_upright
 from editor.face.tiles import Box, distinct, overlap, same_face, tile_starts
 from stylegan2.bundle.checkpoint import load_generator
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import CheckpointError
@@ -169,10 +169,10 @@ def test_a_face_that_fills_the_photo_is_found_on_its_side_and_head(detector, fil
 
 @pytest.mark.weights
 def test_a_face_in_a_photo_on_its_head_is_cut_out_upright(detector, filling_faces):
-    alignment = AlignmentConfig(scale=0.66, center=0.48)
+    crop_config = CropConfig(scale=0.66, center=0.48)
     for face in filling_faces[:4]:
         crops = [
-            find_and_align(detector, np.ascontiguousarray(np.rot90(face, turns)), alignment, 64).aligned.crop
+            find_and_crop(detector, np.ascontiguousarray(np.rot90(face, turns)), crop_config, 64).cropped.crop
             for turns in (0, 2)
         ]
         assert np.abs(crops[0].astype(int) - crops[1]).mean() < 2

@@ -14,7 +14,7 @@ from inversion.networks.checkpoint import load_encoder, load_refiners, save_enco
 from inversion.networks.refiners import Refiners
 from stylegan2.__main__ import main as generator_main
 from stylegan2.bundle.checkpoint import file_sha256, load_generator
-from stylegan2.bundle.folder import AlignmentConfig, save_bundle
+from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.errors import EngineError
 from stylegan2.network.folded import FoldedSynthesis
@@ -38,9 +38,7 @@ img, moved = np.load("img.npy"), np.load("moved.npy")
 
 
 def write_model(folder, generator, encoder, refiners=None):
-    save_bundle(
-        folder, generator, name="Tiny", alignment=AlignmentConfig(), licence="none", dtype=torch.float32
-    )
+    save_bundle(folder, generator, name="Tiny", crop_config=CropConfig(), licence="none", dtype=torch.float32)
     listing = yaml.safe_load((folder / "bundle.yaml").read_text())
     save_encoder(encoder, folder / "encoder.safetensors", dtype=torch.float32)
     roles = ["encoder"]
@@ -136,7 +134,7 @@ def test_a_generator_draws_the_same(tiny_generator, tmp_path, capsys):
         tmp_path / "m",
         tiny_generator,
         name="Tiny",
-        alignment=AlignmentConfig(),
+        crop_config=CropConfig(),
         licence="none",
         dtype=torch.float32,
     )
@@ -164,7 +162,7 @@ def test_a_generator_draws_the_same(tiny_generator, tmp_path, capsys):
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_named(tiny_generator, tmp_path, monkeypatch, capsys, package):
-    save_bundle(tmp_path / "m", tiny_generator, name="Tiny", alignment=AlignmentConfig(), licence="none")
+    save_bundle(tmp_path / "m", tiny_generator, name="Tiny", crop_config=CropConfig(), licence="none")
     monkeypatch.setitem(sys.modules, package, None)
     assert generator_main(["export", str(tmp_path / "m"), "--to", "onnx", "--out", str(tmp_path / "o")]) == 2
     printed = capsys.readouterr()
@@ -174,7 +172,7 @@ def test_a_missing_package_is_named(tiny_generator, tmp_path, monkeypatch, capsy
 
 
 def test_a_model_without_encoder_is_refused(tiny_generator, tmp_path, capsys):
-    save_bundle(tmp_path / "m", tiny_generator, name="Tiny", alignment=AlignmentConfig(), licence="none")
+    save_bundle(tmp_path / "m", tiny_generator, name="Tiny", crop_config=CropConfig(), licence="none")
     assert main(["export", str(tmp_path / "m"), "--out", str(tmp_path / "o")]) == 2
     assert "no encoder in it; python -m stylegan2 export" in capsys.readouterr().err
 

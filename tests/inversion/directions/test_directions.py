@@ -150,7 +150,7 @@ def test_directions_are_found_by_the_generator(tmp_path):
 @pytest.mark.weights
 def test_the_bundled_directions_belong_to_the_bundled_generator():
     bank = find_directions(load_bundle().generator_sha256, 512, 12, DIRECTIONS_ROOT)
-    assert {"smile", "mouth_open", "eyes", "age", "gender", "yaw", "lighting"} <= set(bank)
+    assert {"smile", "mouth", "eyes", "age", "gender", "turn", "light"} <= set(bank)
     assert not any("ethnic" in name or "race" in name or "skin" in name for name in bank)
 
 

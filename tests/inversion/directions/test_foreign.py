@@ -16,7 +16,7 @@ from inversion.directions.linear import apply_direction
 from inversion.directions.target import DirectionTarget
 from inversion.directions.writing import save_directions
 from stylegan2.bundle.checkpoint import file_sha256
-from stylegan2.bundle.folder import AlignmentConfig, save_bundle
+from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError
 
@@ -332,7 +332,7 @@ def test_banks_are_merged_and_equal_names_told_apart(target, tmp_path):
 @pytest.fixture
 def model(tiny_generator, tmp_path, monkeypatch):
     monkeypatch.setenv("CLCAE_CACHE_DIR", str(tmp_path / "cache"))
-    save_bundle(tmp_path / "m", tiny_generator, name="Tiny", alignment=AlignmentConfig(), licence="none")
+    save_bundle(tmp_path / "m", tiny_generator, name="Tiny", crop_config=CropConfig(), licence="none")
     return tmp_path / "m"
 
 

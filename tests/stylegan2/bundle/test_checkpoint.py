@@ -66,7 +66,7 @@ def write_bundle(folder, generator, **changes):
     save_generator(generator, folder / "g.safetensors")
     entry = {"file": "g.safetensors", "sha256": file_sha256(folder / "g.safetensors")}
     data = {
-        "name": "tiny", "resolution": 32, "alignment": {"scale": 1.0, "center": 0.1}, "licence": "own",
+        "name": "tiny", "resolution": 32, "crop": {"scale": 1.0, "center": 0.1}, "licence": "own",
         "files": {"generator": entry},
     }  # fmt: skip
     (folder / "bundle.yaml").write_text(yaml.safe_dump(data | changes))
@@ -110,10 +110,10 @@ def test_a_path_out_of_the_bundle_is_refused(tiny_generator, tmp_path):
         {"files": []},
         {"files": {"generator": {"file": "g" * 300, "sha256": "0"}}},
         {"files": {"generator": {"file": 7, "sha256": "0"}}},
-        {"alignment": {"zoom": 1}},
-        {"alignment": {"scale": float("nan")}},
-        {"alignment": {"scale": -1.0}},
-        {"alignment": {"center": "low"}},
+        {"crop": {"zoom": 1}},
+        {"crop": {"scale": float("nan")}},
+        {"crop": {"scale": -1.0}},
+        {"crop": {"center": "low"}},
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 
 from stylegan2.bundle import conversion
 from stylegan2.bundle.checkpoint import file_sha256, load_generator, save_generator
-from stylegan2.bundle.folder import AlignmentConfig, save_bundle
+from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.loading import load_any_generator
@@ -55,7 +55,7 @@ def test_a_weights_file_is_a_bundle(source, rosinality_file, cache):
     bundle = load_bundle(rosinality_file)
     assert (bundle.name, bundle.resolution, bundle.encoder_path) == ("face", 32, None)
     assert bundle.source_sha256 == file_sha256(rosinality_file)
-    assert bundle.alignment == AlignmentConfig(scale=1.0, center=0.1)
+    assert bundle.crop_config == CropConfig(scale=1.0, center=0.1)
     assert bundle.licence == "unknown: see where the file came from"
     assert bundle.folder == cache / f"{file_sha256(rosinality_file)}-{conversion.CONVERSION_VERSION}"
     assert {value.dtype for value in load_file(bundle.generator_path).values()} == {torch.float32}
@@ -121,16 +121,16 @@ def test_a_cache_that_cannot_be_written_is_named(rosinality_file, tmp_path, monk
 
 
 def test_the_generator_of_a_bundle_is_that_bundle(source, tmp_path, cache):
-    alignment = AlignmentConfig(scale=0.7, center=0.3)
-    save_bundle(tmp_path / "own", source, name="own", alignment=alignment, licence="own")
+    crop_config = CropConfig(scale=0.7, center=0.3)
+    save_bundle(tmp_path / "own", source, name="own", crop_config=crop_config, licence="own")
     save_generator(source, tmp_path / "own" / "another.safetensors")
     assert load_bundle(tmp_path / "own" / "generator.safetensors") == load_bundle(tmp_path / "own")
-    assert load_bundle(tmp_path / "own" / "another.safetensors").alignment == AlignmentConfig()
+    assert load_bundle(tmp_path / "own" / "another.safetensors").crop_config == CropConfig()
     assert len(list(cache.iterdir())) == 1
 
 
 def test_a_bundle_of_our_own_stays_in_half_precision(source, tmp_path):
-    save_bundle(tmp_path / "own", source, name="own", alignment=AlignmentConfig(), licence="own")
+    save_bundle(tmp_path / "own", source, name="own", crop_config=CropConfig(), licence="own")
     stored = load_file(tmp_path / "own" / "generator.safetensors")
     assert {value.dtype for name, value in stored.items() if name != "mapping.w_avg"} == {torch.float16}
     assert "source" not in yaml.safe_load((tmp_path / "own" / "bundle.yaml").read_text())

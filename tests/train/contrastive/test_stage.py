@@ -8,8 +8,8 @@ import torch
 import yaml
 from PIL import Image
 
-from inversion.networks.checkpoint import load_aligner
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.checkpoint import load_contrastive_pair
+from inversion.networks.contrastive import ContrastivePair
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
@@ -46,7 +46,7 @@ def settings(bundle, tmp_path):
     return {
         "bundle": str(bundle),
         "run": {"folder": str(tmp_path / "run"), "log_every": 2, "validate_every": 5},
-        "aligner": ALIGNER,
+        "contrastive": ALIGNER,
         "pairs": {"pool": 32, "block": 8, "refresh": 0.5, "cache": str(tmp_path / "pool")},
         "validation_pairs": 20,
         "phases": [PHASE, {**PHASE, "name": "more", "max_steps": 4}],
@@ -100,21 +100,21 @@ def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, 
     resumed, finished = run(config, resume=True)
     assert (finished.stopped_by, finished.position.total) == (None, 10)
     assert_equal(resumed.state_dict(), whole.state_dict())
-    files = [tmp_path / name / "aligner.safetensors" for name in ("whole", "broken")]
-    assert_equal(load_aligner(files[0]).state_dict(), load_aligner(files[1]).state_dict())
+    files = [tmp_path / name / "contrastive.safetensors" for name in ("whole", "broken")]
+    assert_equal(load_contrastive_pair(files[0]).state_dict(), load_contrastive_pair(files[1]).state_dict())
 
 
-def test_the_run_folder_holds_the_aligner_and_what_it_was_trained_on(settings, tmp_path):
+def test_the_run_folder_holds_the_contrastive_pair_and_what_it_was_trained_on(settings, tmp_path):
     config = configured(settings)
     stage, _ = run(config)
-    file = tmp_path / "run" / "aligner.safetensors"
+    file = tmp_path / "run" / "contrastive.safetensors"
     assert training_facts(file) == {
         "steps": 10,
         "generator_sha256": load_bundle(config.bundle).generator_sha256,
         "losses": ["info_nce"],
         "psi": [0.7, 1.0],
     }
-    loaded = load_aligner(file)
+    loaded = load_contrastive_pair(file)
     expected = stage._optimiser.average.latent_projection.out.weight.half().float()
     assert torch.equal(loaded.latent_projection.out.weight, expected)
     assert torch.equal(loaded.w_avg, tiny_generator().w_avg)
@@ -154,7 +154,7 @@ def test_a_temperature_pushed_beyond_its_bound_comes_back(settings):
     stage = build_contrastive(configured(settings, optim=optim))
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    for network in (stage._aligner, stage._average):
+    for network in (stage._contrastive, stage._average):
         network.log_logit_scale.data.fill_(10.0)
     scales = [stage.step(step, 0.0)["logit_scale"].item() for step in range(12)]
     assert scales[0] == 100
@@ -171,32 +171,32 @@ def test_the_weight_of_the_ways_changes_the_loss(settings):
     assert losses[1] == pytest.approx((losses[0] + losses[2]) / 2)
 
 
-def test_a_smaller_aligner_sees_shrunk_pictures(settings):
+def test_a_smaller_contrastive_pair_sees_shrunk_pictures(settings):
     stage = build_contrastive(configured(settings))
     assert stage._seen(torch.zeros(1, 3, 64, 64)).shape == (1, 3, 32, 32)
 
 
-def test_the_aligner_starts_in_the_generators_frame(settings):
+def test_the_contrastive_pair_starts_in_the_generators_frame(settings):
     config, generator = configured(settings), tiny_generator()
-    aligner = ContrastiveAligner(config.aligner)
-    frame_network(aligner, generator, (1.0, 1.0), 0)
+    contrastive = ContrastivePair(config.contrastive)
+    frame_network(contrastive, generator, (1.0, 1.0), 0)
     w = generator.mapping(torch.randn(4000, 16))
-    assert torch.equal(aligner.w_avg, generator.w_avg)
+    assert torch.equal(contrastive.w_avg, generator.w_avg)
     spread = (w - generator.w_avg).square().mean().sqrt().item()
-    assert aligner.w_std.item() == pytest.approx(spread, rel=0.03)
+    assert contrastive.w_std.item() == pytest.approx(spread, rel=0.03)
     mean = generator.synthesis(generator.broadcast(generator.w_avg[None]))
-    torch.testing.assert_close(aligner.img_avg, mean[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(contrastive.img_avg, mean[0], atol=1e-5, rtol=0)
 
 
-def test_an_aligner_of_another_width_is_refused(settings):
-    with pytest.raises(ConfigError, match=r"aligner\.w_dim: 8; the generator has 16"):
-        build_contrastive(configured(settings, aligner={**ALIGNER, "w_dim": 8}))
+def test_a_contrastive_pair_of_another_width_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"contrastive\.w_dim: 8; the generator has 16"):
+        build_contrastive(configured(settings, contrastive={**ALIGNER, "w_dim": 8}))
 
 
-def test_states_of_another_aligner_are_refused(settings):
+def test_states_of_another_contrastive_pair_are_refused(settings):
     run(configured(settings))
     with pytest.raises(CheckpointError, match="does not fit these settings"):
-        run(configured(settings, aligner={**ALIGNER, "latent_hidden": 64}), resume=True)
+        run(configured(settings, contrastive={**ALIGNER, "latent_hidden": 64}), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_states_of_another_aligner_are_refused(settings):
         ({"phases": [{**PHASE, "accumulate": 2}]}, r"phases\.0\.accumulate: unknown key"),
         ({"validation_pairs": 0}, r"validation_pairs: 0; must be at least 1"),
         ({"weight_image": 1.5}, r"weight_image: 1\.5; must be in \[0, 1\]"),
-        ({"aligner": {**ALIGNER, "in_resolution": 40}}, r"aligner\.in_resolution: 40"),
+        ({"contrastive": {**ALIGNER, "in_resolution": 40}}, r"contrastive\.in_resolution: 40"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, changes, message):
@@ -227,7 +227,7 @@ def test_the_recipe_reads_and_shares_its_pool_with_the_inversion():
     assert [type(phase) for phase in config.phases] == [ScheduleConfig]
     inversion = read_settings(CONFIGS / "inversion.yaml", InversionConfig)
     assert (config.pairs, config.seed) == (inversion.pairs, inversion.seed)
-    assert sum(p.numel() for p in ContrastiveAligner(config.aligner).parameters()) <= 4_300_000
+    assert sum(p.numel() for p in ContrastivePair(config.contrastive).parameters()) <= 4_300_000
     assert "heldout" not in RECIPE.read_text(encoding="utf-8")
 
 

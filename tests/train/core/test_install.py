@@ -10,10 +10,10 @@ import torch
 import yaml
 
 from inversion.networks.checkpoint import (
-    load_aligner,
+    load_contrastive_pair,
     load_encoder,
     load_refiners,
-    save_aligner,
+    save_contrastive_pair,
     save_encoder,
     save_refiners,
 )
@@ -27,7 +27,13 @@ from stylegan2.image import to_uint8
 from stylegan2.settings import settings_from_dict
 from tests.helpers.pictures import write_shard
 from tests.helpers.refiners import CONFIG
-from tests.helpers.training import TINY_REFINERS, interrupting, tiny_aligner, tiny_generator, write_bundle
+from tests.helpers.training import (
+    TINY_REFINERS,
+    interrupting,
+    tiny_contrastive_pair,
+    tiny_generator,
+    write_bundle,
+)
 from train import __main__ as commands
 from train.__main__ import main
 from train.assemble import build_contrastive
@@ -40,7 +46,7 @@ WIDTHS = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 16, 16], "dept
 PHASE = {"name": "all", "max_steps": 1, "pair_batch": 4}
 STAGES = {
     "contrastive": {
-        "aligner": {**WIDTHS, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8},
+        "contrastive": {**WIDTHS, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8},
         "validation_pairs": 4,
         "phases": [PHASE],
     },
@@ -79,8 +85,8 @@ def trained(folder, role, bundle=None, seed=0):
             in_resolution=32, w_dim=16, channels=(8,) * 5, depths=(1,) * 4, hidden=8 + 8 * seed
         )
         save_encoder(WEncoder(config).eval(), file, facts)
-    elif role == "aligner":
-        save_aligner(tiny_aligner(), file, facts)
+    elif role == "contrastive":
+        save_contrastive_pair(tiny_contrastive_pair(), file, facts)
     else:
         save_refiners(Refiners(CONFIG), file, facts)
     return file
@@ -94,16 +100,22 @@ def roles(bundle):
     return list(yaml.safe_load((bundle / "bundle.yaml").read_text())["files"])
 
 
-def test_encoder_and_aligner_are_installed_one_after_the_other(bundle, tmp_path):
-    encoder, aligner = trained(tmp_path / "a", "encoder", bundle), trained(tmp_path / "b", "aligner", bundle)
+def test_encoder_and_contrastive_pair_are_installed_one_after_the_other(bundle, tmp_path):
+    encoder, contrastive = (
+        trained(tmp_path / "a", "encoder", bundle),
+        trained(tmp_path / "b", "contrastive", bundle),
+    )
     before = yaml.safe_load((bundle / "bundle.yaml").read_text())
     assert put(bundle, encoder=encoder) == f"{bundle}: encoder installed"
-    assert put(bundle, aligner=aligner) == f"{bundle}: aligner installed"
+    assert put(bundle, contrastive=contrastive) == f"{bundle}: contrastive pair installed"
     found = load_bundle(bundle)
-    assert (found.encoder_sha256, found.aligner_sha256) == (file_sha256(encoder), file_sha256(aligner))
-    assert (found.encoder_path.parent, found.aligner_path.parent) == (bundle, bundle)
+    assert (found.encoder_sha256, found.contrastive_sha256) == (
+        file_sha256(encoder),
+        file_sha256(contrastive),
+    )
+    assert (found.encoder_path.parent, found.contrastive_path.parent) == (bundle, bundle)
     load_encoder(found.encoder_path)
-    load_aligner(found.aligner_path)
+    load_contrastive_pair(found.contrastive_path)
     after = yaml.safe_load((bundle / "bundle.yaml").read_text())
     assert after.pop("files").pop("generator") == before.pop("files")["generator"]
     assert after == before
@@ -148,16 +160,16 @@ def test_another_encoder_takes_the_refiners_out_and_the_same_one_does_not(bundle
     assert "its refiners are taken out" in put(bundle, encoder=second)
     assert roles(bundle) == ["generator", "encoder"]
     put(bundle, refiners=refiners)
-    put(bundle, aligner=trained(tmp_path / "a", "aligner", bundle))
-    assert roles(bundle) == ["generator", "encoder", "refiners", "aligner"]
+    put(bundle, contrastive=trained(tmp_path / "a", "contrastive", bundle))
+    assert roles(bundle) == ["generator", "encoder", "refiners", "contrastive"]
 
 
 def test_what_was_trained_for_another_generator_is_refused_and_changes_nothing(bundle, tmp_path):
     before = {file.name: file.read_bytes() for file in bundle.iterdir()}
     fitting = trained(tmp_path / "fitting", "encoder", bundle)
-    foreign = trained(tmp_path / "foreign", "aligner")
+    foreign = trained(tmp_path / "foreign", "contrastive")
     with pytest.raises(CheckpointError, match=f"{foreign}: trained for another generator than that of"):
-        put(bundle, encoder=fitting, aligner=foreign)
+        put(bundle, encoder=fitting, contrastive=foreign)
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file; expected an encoder"):
         put(bundle, encoder=tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match=r"no bundle\.yaml there"):
@@ -185,7 +197,7 @@ def plan(stage, bundle, tmp_path, **changes):
 
 
 def test_each_stage_installs_what_it_exports(bundle, tmp_path):
-    for stage, role in (("contrastive", "aligner"), ("inversion", "encoder"), ("refiners", "refiners")):
+    for stage, role in (("contrastive", "contrastive"), ("inversion", "encoder"), ("refiners", "refiners")):
         files = {role: tmp_path / stage / f"{role}.safetensors"}
         assert plan(stage, bundle, tmp_path) == Installation(bundle=bundle, files=files)
     refiners = {"refiners": tmp_path / "refiners" / "refiners.safetensors"}
@@ -231,7 +243,11 @@ def test_three_commands_complete_a_bundle(bundle, tmp_path, capsys):
         assert main([stage, "--config", str(file), "--set", "run.install=true"]) == 0
         assert f"{bundle}: " in capsys.readouterr().out
     found = load_bundle(bundle)
-    for role, load in (("aligner", load_aligner), ("encoder", load_encoder), ("refiners", load_refiners)):
+    for role, load in (
+        ("contrastive", load_contrastive_pair),
+        ("encoder", load_encoder),
+        ("refiners", load_refiners),
+    ):
         load(getattr(found, f"{role}_path"))
     shutil.copytree(bundle, tmp_path / "moved")
     assert load_bundle(tmp_path / "moved").refiners_path == tmp_path / "moved" / "refiners.safetensors"
@@ -257,4 +273,4 @@ def test_a_stopped_training_installs_nothing_and_a_finished_one_can_later(bundle
     assert main([*asked, "--resume", "--set", "run.install=false"]) == 0
     assert roles(bundle) == ["generator"]
     assert main([*asked, "--resume"]) == 0
-    assert roles(bundle) == ["generator", "aligner"]
+    assert roles(bundle) == ["generator", "contrastive"]

@@ -191,7 +191,7 @@ def test_a_pool_that_cannot_be_written_is_named(tmp_path, capsys):
     settings = {
         "bundle": str(tmp_path),
         "run": {"folder": str(tmp_path / "run")},
-        "aligner": {"in_resolution": 32, "w_dim": 16},
+        "contrastive": {"in_resolution": 32, "w_dim": 16},
         "pairs": {"pool": 16, "cache": str(tmp_path / "taken" / "pool")},
         "phases": [{"name": "a", "max_steps": 1, "pair_batch": 4}],
         "hardware": {"device": "cpu"},

@@ -21,8 +21,8 @@ from tests.helpers.training import (
     interrupting,
     run_stage,
     tiny_generator,
-    write_aligner,
     write_bundle,
+    write_contrastive_pair,
 )
 from train.__main__ import main
 from train.assemble import build_inversion, deepen, frame_network
@@ -104,10 +104,10 @@ def in_folder(settings, name, tmp_path):
 
 def test_the_alignment_with_the_input_is_one_of_the_terms(settings, tmp_path):
     phase = {**settings["phases"][1], "loss": {**PIXELS, "align": 0.1}}
-    aligner = str(write_aligner(tmp_path))
+    contrastive = str(write_contrastive_pair(tmp_path))
     found = {}
     for against in ("input", "reconstruction"):
-        config = configured(settings, phases=[phase], aligner=aligner, align_against=against)
+        config = configured(settings, phases=[phase], contrastive=contrastive, align_against=against)
         stage = build_inversion(config)
         stage.enter_phase(0)
         stage.prepare(lambda done, total: None)

@@ -25,10 +25,10 @@ from stylegan2.errors import ConfigError
 from stylegan2.image import to_uint8
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
 from tests.helpers.pictures import write_shard
-from tests.helpers.training import tiny_generator, write_aligner, write_bundle
+from tests.helpers.training import tiny_generator, write_bundle, write_contrastive_pair
 from train.__main__ import build_parser, main
 from train.core.stop import StopSignal, stopping_at_once
-from train.evaluate import alignment_report
+from train.evaluate import contrastive_report
 from train.evaluate import evaluate as evaluation
 from train.evaluate.command import read_config
 from train.evaluate.config import DEFAULT_METRICS, EvaluateConfig
@@ -36,22 +36,24 @@ from train.evaluate.progress import show_bar
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "train" / "configs" / "evaluate.yaml"
-PARTS = ["spaces", "edits", "retention", "alignment"]
+PARTS = ["spaces", "edits", "retention", "retrieval"]
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    """A bundle with untrained networks, three of its faces, and little to measure of its aligner."""
+    """A bundle with untrained networks, three of its faces, and little to measure of its contrastive pair."""
     generator = tiny_generator()
     config = EncoderConfig(in_resolution=32, w_dim=16, channels=(8,) * 5, depths=(1,) * 4, hidden=8)
     folder = tmp_path / "model"
     folder.mkdir()
     save_encoder(WEncoder(config).eval(), folder / "encoder.safetensors")
-    write_aligner(folder)
-    write_bundle(folder, generator=generator, encoder="encoder.safetensors", aligner="aligner.safetensors")
+    write_contrastive_pair(folder)
+    write_bundle(
+        folder, generator=generator, encoder="encoder.safetensors", contrastive="contrastive.safetensors"
+    )
     write_shard(folder / "faces.tar", to_uint8(generator(torch.randn(3, 16))).numpy())
     for name, value in {"PAIRS": 8, "CANDIDATES": 4, "STEPS": 1, "FACES": 1}.items():
-        monkeypatch.setattr(alignment_report, name, value)
+        monkeypatch.setattr(contrastive_report, name, value)
     return folder
 
 
@@ -94,15 +96,15 @@ def test_the_shipped_settings_are_the_defaults_and_print_the_readme():
 def test_without_a_file_flags_are_as_they_were():
     assert config_of("--data", "faces") == EvaluateConfig(data="faces")
     found = config_of(
-        *("--data", "faces", "--bundle", "b", "--encoder", "e", "--aligner", "a", "--refiners", "r"),
+        *("--data", "faces", "--bundle", "b", "--encoder", "e", "--contrastive", "a", "--refiners", "r"),
         *("--directions", "d", "--edit-faces", 0, "--retention-faces", 3, "--limit", 4, "--metrics-dir", "m"),
-        *("--device", "cpu", "--grid", "g.PNG", "--no-alignment", "--no-colours", "--engine", "torch"),
+        *("--device", "cpu", "--grid", "g.PNG", "--no-retrieval", "--no-colours", "--engine", "torch"),
     )
     assert found == EvaluateConfig(
         data="faces",
         bundle=Path("b"),
         encoder=Path("e"),
-        aligner=Path("a"),
+        contrastive=Path("a"),
         refiners=Path("r"),
         directions=Path("d"),
         edit_faces=0,
@@ -111,20 +113,20 @@ def test_without_a_file_flags_are_as_they_were():
         metrics_dir=Path("m"),
         device="cpu",
         grid=Path("g.PNG"),
-        alignment=False,
+        retrieval=False,
         colours=False,
         engine="torch",
     )
 
 
 def test_flags_override_set_and_set_overrides_the_file(tmp_path):
-    file = written({"data": "faces", "limit": 5, "alignment": False, "edit_faces": 1}, tmp_path)
-    base = EvaluateConfig(data="faces", limit=5, alignment=False, edit_faces=1)
+    file = written({"data": "faces", "limit": 5, "retrieval": False, "edit_faces": 1}, tmp_path)
+    base = EvaluateConfig(data="faces", limit=5, retrieval=False, edit_faces=1)
     assert config_of("--config", file) == base
-    changes = ("--set", "limit=6", "--set", "edit_faces=2", "--set", "alignment=true")
-    assert config_of("--config", file, *changes) == replace(base, limit=6, edit_faces=2, alignment=True)
+    changes = ("--set", "limit=6", "--set", "edit_faces=2", "--set", "retrieval=true")
+    assert config_of("--config", file, *changes) == replace(base, limit=6, edit_faces=2, retrieval=True)
     found = config_of("--config", file, *changes, "--limit", 7, "--no-colours")
-    assert found == replace(base, limit=7, edit_faces=2, alignment=True, colours=False)
+    assert found == replace(base, limit=7, edit_faces=2, retrieval=True, colours=False)
 
 
 @pytest.mark.parametrize("name", ["a: b #c.tar", "x-{0..3}.tar", '"quoted"', "é ☺ 🙂.tar", "null", "7"])
@@ -186,7 +188,7 @@ def test_settings_are_measured_and_progress_is_on_stderr_alone(settings, tmp_pat
 
 def test_one_space_is_measured_alone(settings, tmp_path, capsys):
     file = written(settings, tmp_path)
-    arguments = ["--no-alignment", "--retention-faces", "0", "--json"]
+    arguments = ["--no-retrieval", "--retention-faces", "0", "--json"]
     assert main(["evaluate", "--config", file, "--spaces", "w", *arguments]) == 0
     result = json.loads(capsys.readouterr().out)
     assert list(result["spaces"]) == ["w"]
@@ -235,7 +237,7 @@ def test_a_stopped_evaluation_ends_at_once_and_leaves_its_finished_parts(
     assert f"stopped by {number.name}; finished were spaces, edits, which are in {out}" in captured.err
     result = json.loads(out.read_text())
     assert list(result) == ["protocol", "spaces", "edits"]
-    assert result["protocol"]["missing_parts"] == ["retention", "alignment"]
+    assert result["protocol"]["missing_parts"] == ["retention", "retrieval"]
     assert [file.name for file in tmp_path.glob("measured*")] == ["measured.json"]
 
 
@@ -255,7 +257,7 @@ def test_a_part_that_fails_leaves_those_before_it(settings, tmp_path, capsys, mo
     monkeypatch.setattr(evaluation, "report_retention", failed)
     out = tmp_path / "measured.json"
     assert "retention: broken" in refused(capsys, "--config", written(settings, tmp_path), "--out", out)
-    assert json.loads(out.read_text())["protocol"]["missing_parts"] == ["retention", "alignment"]
+    assert json.loads(out.read_text())["protocol"]["missing_parts"] == ["retention", "retrieval"]
 
 
 def test_a_stop_signal_is_no_exception_that_a_library_would_swallow():
@@ -285,7 +287,7 @@ def write_directions(folder, generator_sha256):
 def test_directions_are_those_of_the_folder_that_is_named(settings, model, tmp_path, capsys):
     folder = tmp_path / "found"
     write_directions(folder, file_sha256(model / "generator.safetensors"))
-    file = written({**settings, "retention_faces": 0, "alignment": False}, tmp_path)
+    file = written({**settings, "retention_faces": 0, "retrieval": False}, tmp_path)
     for arguments, own in (((), []), (("--directions", str(folder)), ["odd"])):
         assert main(["evaluate", "--config", file, "--json", *arguments]) == 0
         result = json.loads(capsys.readouterr().out.splitlines()[-1])

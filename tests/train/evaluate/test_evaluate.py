@@ -56,7 +56,7 @@ def bundle(tmp_path):
     description = {
         "name": "tiny",
         "resolution": 32,
-        "alignment": {"scale": 0.66, "center": 0.48},
+        "crop": {"scale": 0.66, "center": 0.48},
         "licence": "none",
         "files": files,
     }

@@ -6,9 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from inversion.networks.checkpoint import load_aligner, load_encoder, save_aligner, save_encoder
-from inversion.networks.config import AlignerConfig, EncoderConfig
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.checkpoint import (
+    load_contrastive_pair,
+    load_encoder,
+    save_contrastive_pair,
+    save_encoder,
+)
+from inversion.networks.config import ContrastivePairConfig, EncoderConfig
+from inversion.networks.contrastive import ContrastivePair
 from inversion.networks.w_encoder import WEncoder
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.bundle.opening import load_bundle
@@ -19,7 +24,7 @@ from tests.helpers.process_group import contrastive_pairs, gathered_loss
 from tests.helpers.training import tiny_generator, write_bundle
 from train.__main__ import main
 from train.assemble import frame_network
-from train.evaluate import alignment_report
+from train.evaluate import contrastive_report
 from train.evaluate.retrieval import rank, retrieval
 from train.losses.terms import info_nce
 
@@ -178,18 +183,20 @@ def test_shapes_that_do_not_fit_are_refused(call):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A bundle with an untrained aligner, and six faces that its generator can make."""
+    """A bundle with an untrained contrastive pair, and six faces that its generator can make."""
     folder = tmp_path_factory.mktemp("model")
     generator = tiny_generator()
     encoder = WEncoder(
         EncoderConfig(in_resolution=32, w_dim=16, channels=(8,) * 5, depths=(1,) * 4, hidden=8)
     )
-    aligner = ContrastiveAligner(AlignerConfig(**ARCHITECTURE, w_dim=16))
-    for network in (encoder, aligner):
+    contrastive = ContrastivePair(ContrastivePairConfig(**ARCHITECTURE, w_dim=16))
+    for network in (encoder, contrastive):
         frame_network(network, generator, (0.7, 1.0), 0)
     save_encoder(encoder.eval(), folder / "encoder.safetensors")
-    save_aligner(aligner.eval(), folder / "aligner.safetensors")
-    write_bundle(folder, generator=generator, encoder="encoder.safetensors", aligner="aligner.safetensors")
+    save_contrastive_pair(contrastive.eval(), folder / "contrastive.safetensors")
+    write_bundle(
+        folder, generator=generator, encoder="encoder.safetensors", contrastive="contrastive.safetensors"
+    )
     w = generator.sample_w(6, seed=4)
     write_shard(folder / "faces.tar", to_uint8(generator.synthesis(generator.broadcast(w))).numpy())
     return folder
@@ -199,7 +206,7 @@ def model(tmp_path_factory):
 def few(monkeypatch):
     """Few pairs and candidates: the numbers say nothing, but come quickly."""
     for name, value in {"PAIRS": 40, "CANDIDATES": 20, "STEPS": 3, "FACES": 4}.items():
-        monkeypatch.setattr(alignment_report, name, value)
+        monkeypatch.setattr(contrastive_report, name, value)
 
 
 def evaluated(capsys, model, *arguments):
@@ -208,15 +215,15 @@ def evaluated(capsys, model, *arguments):
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-def test_a_bundle_may_name_an_aligner(model, tmp_path):
-    assert load_bundle(model).aligner_path == model / "aligner.safetensors"
-    assert load_bundle(model).aligner_sha256 == file_sha256(model / "aligner.safetensors")
+def test_a_bundle_may_name_a_contrastive_pair(model, tmp_path):
+    assert load_bundle(model).contrastive_path == model / "contrastive.safetensors"
+    assert load_bundle(model).contrastive_sha256 == file_sha256(model / "contrastive.safetensors")
     write_bundle(tmp_path, generator=tiny_generator())
-    assert load_bundle(tmp_path).aligner_path is None
+    assert load_bundle(tmp_path).contrastive_path is None
 
 
-def test_evaluation_reports_the_bundles_aligner(model, few, capsys):
-    found = evaluated(capsys, model)["alignment"]
+def test_evaluation_reports_the_bundles_contrastive_pair(model, few, capsys):
+    found = evaluated(capsys, model)["retrieval"]
     assert set(found) == {"pairs", "psi", "image_to_w", "w_to_image", "real"}
     assert (found["pairs"], found["psi"]) == (40, [0.7, 1.0])
     assert set(found["image_to_w"]) == set(found["w_to_image"]) == {"r1", "r5"}
@@ -224,26 +231,26 @@ def test_evaluation_reports_the_bundles_aligner(model, few, capsys):
     assert (found["real"]["faces"], found["real"]["candidates"]) == (4, 20)
     assert 1 <= found["real"]["mean_rank"] <= 20
     assert 1 <= found["real"]["median_rank"] <= 20
-    assert evaluated(capsys, model, "--limit", 2)["alignment"]["real"]["faces"] == 2
+    assert evaluated(capsys, model, "--limit", 2)["retrieval"]["real"]["faces"] == 2
 
 
-def test_without_an_aligner_nothing_is_said_of_alignment(model, few, tmp_path, capsys):
+def test_without_a_contrastive_pair_nothing_is_said_of_alignment(model, few, tmp_path, capsys):
     save_encoder(load_encoder(model / "encoder.safetensors"), tmp_path / "encoder.safetensors")
     write_bundle(tmp_path, generator=tiny_generator(), encoder="encoder.safetensors")
     arguments = ("--data", str(model / "faces.tar"), "--bundle", str(tmp_path), "--metrics-dir", str(model))
     assert main(["evaluate", *arguments, "--json"]) == 0
-    assert "alignment" not in json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert main(["evaluate", *arguments, "--aligner", str(model / "aligner.safetensors")]) == 0
+    assert "retrieval" not in json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert main(["evaluate", *arguments, "--contrastive", str(model / "contrastive.safetensors")]) == 0
     assert "image_to_w" in capsys.readouterr().out
 
 
-def test_an_aligner_that_does_not_fit_is_refused(model, tmp_path, capsys):
-    arguments = ["evaluate", "--data", str(model / "faces.tar"), "--bundle", str(model), "--aligner"]
+def test_a_contrastive_pair_that_does_not_fit_is_refused(model, tmp_path, capsys):
+    arguments = ["evaluate", "--data", str(model / "faces.tar"), "--bundle", str(model), "--contrastive"]
     assert main([*arguments, str(tmp_path / "none.safetensors")]) == 2
-    assert "no such file; expected an aligner" in capsys.readouterr().err
-    aligner = load_aligner(model / "aligner.safetensors")
+    assert "no such file; expected a contrastive pair" in capsys.readouterr().err
+    contrastive = load_contrastive_pair(model / "contrastive.safetensors")
     foreign = tmp_path / "foreign.safetensors"
-    save_aligner(aligner, foreign, {"training": json.dumps({"generator_sha256": "0"})})
+    save_contrastive_pair(contrastive, foreign, {"training": json.dumps({"generator_sha256": "0"})})
     assert main([*arguments, str(foreign)]) == 2
     assert "trained for another generator" in capsys.readouterr().err
 
@@ -254,7 +261,7 @@ class _Oracle(torch.nn.Module):
     def __init__(self, generator):
         super().__init__()
         self.generator, self.w_avg = generator, generator.w_avg
-        self.config = AlignerConfig(**ARCHITECTURE, w_dim=16)
+        self.config = ContrastivePairConfig(**ARCHITECTURE, w_dim=16)
 
     def image_embedding(self, img):
         small = F.avg_pool2d(img, 8).flatten(1)
@@ -264,14 +271,14 @@ class _Oracle(torch.nn.Module):
         return self.image_embedding(self.generator.synthesis(self.generator.broadcast(w)))
 
 
-def test_an_aligner_that_knows_better_is_ranked_better(model, few, monkeypatch):
+def test_a_contrastive_pair_that_knows_better_is_ranked_better(model, few, monkeypatch):
     generator = tiny_generator()
     encoder = load_encoder(model / "encoder.safetensors")
     pixels = to_uint8(generator.synthesis(generator.broadcast(generator.sample_w(4, seed=4))))
-    monkeypatch.setattr(alignment_report, "STEPS", 60)  # enough to find these faces
-    oracle = alignment_report.report_alignment(_Oracle(generator), generator, encoder, pixels)
-    untrained = load_aligner(model / "aligner.safetensors")
-    chance = alignment_report.report_alignment(untrained, generator, encoder, pixels)
+    monkeypatch.setattr(contrastive_report, "STEPS", 60)  # enough to find these faces
+    oracle = contrastive_report.report_contrastive(_Oracle(generator), generator, encoder, pixels)
+    untrained = load_contrastive_pair(model / "contrastive.safetensors")
+    chance = contrastive_report.report_contrastive(untrained, generator, encoder, pixels)
     assert oracle["image_to_w"]["r1"] > 0.9
     assert chance["image_to_w"]["r1"] < 0.3
     assert oracle["real"]["mean_rank"] < 2

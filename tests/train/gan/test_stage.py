@@ -14,6 +14,7 @@ from stylegan2 import Renderer
 from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
+from stylegan2.image import to_uint8
 from stylegan2.ops.upfirdn2d import downsample2d, upsample2d
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
 from tests.helpers.training import assert_equal, interrupting, run_stage
@@ -53,7 +54,7 @@ def pictures(tmp_path_factory):
 def settings(pictures, tmp_path):
     """Two phases, every penalty due, augmentation on the move."""
     return {
-        "model": {"name": "discs", "licence": "CC0-1.0", "alignment": {"scale": 0.7, "center": 0.2}},
+        "model": {"name": "discs", "licence": "CC0-1.0", "crop": {"scale": 0.7, "center": 0.2}},
         "generator": {"img_resolution": 32, "channels": CHANNELS, **SIZES},
         "run": {"folder": str(tmp_path / "run"), "log_every": 2, "validate_every": 5},
         "phases": [PHASE, {**PHASE, "name": "second", "max_steps": 4, "batch": 4, "accumulate": 2}],
@@ -570,7 +571,7 @@ def test_the_command_line_makes_a_bundle_of_a_folder_of_pictures(settings, tmp_p
     assert "finished: 7 steps" in capsys.readouterr().out
     bundle = load_bundle(tmp_path / "run" / "bundle")
     assert (bundle.name, bundle.resolution, bundle.licence) == ("discs", 32, "CC0-1.0")
-    assert (bundle.alignment.scale, bundle.alignment.center) == (0.7, 0.2)
+    assert (bundle.crop_config.scale, bundle.crop_config.center) == (0.7, 0.2)
     generator = load_generator(bundle.generator_path)
     pixels = Renderer(generator, engine="torch").render(generator.broadcast(generator.sample_w(2, seed=0)))
     assert (pixels.shape, pixels.dtype) == ((2, 32, 32, 3), torch.uint8)
@@ -584,12 +585,12 @@ def test_the_command_line_makes_a_bundle_of_a_folder_of_pictures(settings, tmp_p
 
 def test_the_next_stage_takes_the_bundle(settings, tmp_path):
     run(configured(settings, phases=[{**PHASE, "max_steps": 1}]))
-    aligner = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 8, 8], "depths": [1, 1, 1, 1]}
-    small = {**aligner, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8}
+    contrastive = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 8, 8], "depths": [1, 1, 1, 1]}
+    small = {**contrastive, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8}
     contrastive = {
         "bundle": str(tmp_path / "run" / "bundle"),
-        "run": {"folder": str(tmp_path / "aligner")},
-        "aligner": small,
+        "run": {"folder": str(tmp_path / "contrastive")},
+        "contrastive": small,
         "validation_pairs": 4,
         "phases": [{"name": "alignment", "max_steps": 1, "pair_batch": 4}],
         "hardware": {"device": "cpu"},

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from editor.face.identity_crop import TEMPLATE_EYES, TEMPLATE_MOUTH, template_in_crop, warp_to_template
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import CheckpointError, ShapeError
 from train.losses.identity import IdentityEmbedder, load_identity
 from train.losses.onnx_module import OnnxModule, load_onnx
@@ -20,7 +20,7 @@ from train.losses.onnx_module import OnnxModule, load_onnx
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 NETWORK = SHARED / "models" / "metrics" / "mobilefacenet_id.onnx"
 HELD_OUT = SHARED / "data" / "faces256" / "heldout.tar"
-TIGHT = AlignmentConfig(scale=0.66, center=0.48)
+TIGHT = CropConfig(scale=0.66, center=0.48)
 
 needs_network = pytest.mark.skipif(not NETWORK.is_file(), reason=f"{NETWORK} is not there")
 needs_faces = pytest.mark.skipif(not HELD_OUT.is_file(), reason=f"{HELD_OUT} is not there")
@@ -97,15 +97,15 @@ def test_missing_and_damaged_files_are_refused(tmp_path):
         load_onnx(tmp_path / "relu.onnx")
 
 
-@pytest.mark.parametrize("alignment", [TIGHT, AlignmentConfig(scale=1.0, center=0.1)])
-def test_template_points_land_where_the_crop_rule_puts_them(alignment):
+@pytest.mark.parametrize("crop_config", [TIGHT, CropConfig(scale=1.0, center=0.1)])
+def test_template_points_land_where_the_crop_rule_puts_them(crop_config):
     eyes, mouth = np.array(TEMPLATE_EYES), np.array(TEMPLATE_MOUTH)
     e2e, e2m = eyes[1] - eyes[0], mouth.mean(0) - eyes.mean(0)
     # The template stands almost upright, so its crop does: the side follows from lengths alone.
-    half = alignment.scale * max(2 * np.hypot(*e2e), 1.8 * np.hypot(*e2m))
-    matrix = template_in_crop(alignment).numpy()
+    half = crop_config.scale * max(2 * np.hypot(*e2e), 1.8 * np.hypot(*e2m))
+    matrix = template_in_crop(crop_config).numpy()
     for point in (*eyes, *mouth):
-        expected = (point - eyes.mean(0) - alignment.center * e2m) / half
+        expected = (point - eyes.mean(0) - crop_config.center * e2m) / half
         assert np.abs(matrix @ [*point, 1] - expected).max() < 0.01
     rotation = matrix[:, :2] * half
     assert np.allclose(rotation @ rotation.T, np.eye(2), atol=1e-9)

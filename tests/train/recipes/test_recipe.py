@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from inversion.networks.checkpoint import load_aligner, load_encoder, load_refiners
+from inversion.networks.checkpoint import load_contrastive_pair, load_encoder, load_refiners
 from stylegan2.image import to_uint8
 from stylegan2.settings import read_settings
 from tests.helpers.pictures import write_shard
@@ -39,7 +39,7 @@ NETWORK = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 16, 16], "dep
 COMMON = {"bundle": "set by the recipe", "run": {"folder": "set by the recipe"}}
 SETTINGS = {
     "contrastive": {
-        "aligner": {**NETWORK, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8},
+        "contrastive": {**NETWORK, "latent_hidden": 16, "latent_blocks": 1, "embedding_dim": 8},
         "validation_pairs": 4,
         "phases": [{"name": "alignment", "max_steps": 1000, "pair_batch": 4}],
     },
@@ -167,7 +167,7 @@ def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environm
     assert len((runs / "contrastive" / "sittings.jsonl").read_text().splitlines()) == 1
     sittings = [json.loads(line) for line in (runs / "inversion" / "sittings.jsonl").read_text().splitlines()]
     assert [sitting["from_step"] > 0 for sitting in sittings] == [False, True]
-    load_aligner(runs / "contrastive" / "aligner.safetensors")
+    load_contrastive_pair(runs / "contrastive" / "contrastive.safetensors")
     load_encoder(runs / "inversion" / "encoder.safetensors")
     assert load_refiners(runs / "refiners" / "refiners.safetensors").look is None
     assert load_refiners(runs / "second_look" / "refiners.safetensors").look is not None
@@ -175,7 +175,7 @@ def test_the_recipe_stops_on_request_goes_on_and_skips_what_is_finished(environm
     assert set(result["spaces"]) == {"w", "w+", "f"}
     assert result["protocol"]["encoder"] == str(runs / "inversion" / "encoder.safetensors")
     assert result["protocol"]["refiners"] == str(runs / "second_look" / "refiners.safetensors")
-    assert result["alignment"]["pairs"] > 0
+    assert result["retrieval"]["pairs"] > 0
     assert not {"directions", "edits_drawn_in"} & set(result["protocol"])  # none were found; not compiled
     assert "spaces:" in second
 
@@ -302,7 +302,7 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
     folder = tmp_path / device
     runs = folder / "runs"
     for user in ("inversion", "evaluate"):
-        assert commands[user].aligner == runs / "contrastive" / "aligner.safetensors"
+        assert commands[user].contrastive == runs / "contrastive" / "contrastive.safetensors"
     for user in ("refiners", "second_look", "evaluate"):
         assert commands[user].encoder == runs / "inversion" / "encoder.safetensors"
     assert commands["second_look"].start_from == runs / "refiners" / "refiners.safetensors"
@@ -314,7 +314,7 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
     assert directions.identity_weights == folder / "mobilefacenet_id.onnx"
     assert commands["evaluate"].directions == directions.out
     assert commands["evaluate"].fast
-    assert device == "cuda" or minutes["evaluation"] == 30  # the README's 25 are without the aligner
+    assert device == "cuda" or minutes["evaluation"] == 30  # the README's 25 are without the contrastive pair
 
 
 def test_the_evaluation_compiles_and_has_new_directions_only_where_the_recipe_does(rehearsed):
@@ -352,7 +352,10 @@ def test_a_gpu_gets_larger_batches(rehearsed):
 def test_what_is_compiled_ahead_is_what_a_gpu_trains(rehearsed, tmp_path):
     (_, cuda), (_, cpu) = rehearsed("cuda"), rehearsed("cpu")
     assert not [name for name in cpu if "ahead" in name]
-    assert cuda["ahead inversion"].aligner == tmp_path / "cuda/runs/ahead/contrastive/aligner.safetensors"
+    assert (
+        cuda["ahead inversion"].contrastive
+        == tmp_path / "cuda/runs/ahead/contrastive/contrastive.safetensors"
+    )
     assert cuda["ahead refiners"].encoder == tmp_path / "cuda/runs/ahead/inversion/encoder.safetensors"
     for stage in ("inversion", "refiners", "second_look"):
         short, long = cuda[f"ahead {stage}"], cuda[stage]
@@ -360,9 +363,9 @@ def test_what_is_compiled_ahead_is_what_a_gpu_trains(rehearsed, tmp_path):
         assert short.pairs.cache is None  # the pool of the trainings is the first one's to fill
         same = {"phases": long.phases, "pairs": long.pairs, "run": long.run}
         names = {
-            "inversion": ["aligner"],
+            "inversion": ["contrastive"],
             "refiners": ["encoder"],
-            "second_look": ["encoder", "start_from", "aligner"],
+            "second_look": ["encoder", "start_from", "contrastive"],
         }
         files = {name: getattr(long, name) for name in names[stage]}
         assert replace(short, **same, **files) == long

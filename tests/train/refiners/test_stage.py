@@ -22,8 +22,8 @@ from tests.helpers.training import (
     interrupting,
     run_stage,
     tiny_generator,
-    write_aligner,
     write_bundle,
+    write_contrastive_pair,
 )
 from train.assemble import build_refinement, frame_network, inherit_refiners
 from train.core.checkpoint import training_facts
@@ -136,9 +136,9 @@ def test_f_never_moves_ws(settings):
 
 @pytest.fixture
 def joint(settings, model, tmp_path):
-    """Settings under which the encoder learns too, from G(w) and from an untrained aligner."""
+    """Settings under which the encoder learns too, from G(w) and from an untrained contrastive pair."""
     phase = {**settings["phases"][0], "loss": {**LOSS, "w": {"l2": 2.0}, "align": 0.1}, "encoder_rate": 0.5}
-    return {**settings, "phases": [phase], "aligner": str(write_aligner(tmp_path))}
+    return {**settings, "phases": [phase], "contrastive": str(write_contrastive_pair(tmp_path))}
 
 
 def test_the_encoder_learns_with_the_refiners_from_all_three_spaces(joint):
@@ -336,9 +336,9 @@ def test_a_second_look_is_added_to_trained_refiners(settings, tmp_path):
         inherit_refiners(refiners, trained.config, file)
 
 
-def test_a_weighed_alignment_needs_an_aligner(joint):
-    with pytest.raises(ConfigError, match=r"aligner: null, and .* has none, but a phase weighs align"):
-        build_refinement(configured(joint, aligner=None))
+def test_a_weighed_alignment_needs_a_contrastive_pair(joint):
+    with pytest.raises(ConfigError, match=r"contrastive: null, and .* has none, but a phase weighs align"):
+        build_refinement(configured(joint, contrastive=None))
 
 
 @pytest.mark.parametrize(

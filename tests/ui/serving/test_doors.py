@@ -82,7 +82,7 @@ def test_programs_get_their_pictures_over_http(client):
     assert answer["edited"].startswith("data:image/png;base64,")
     chosen = client.post(RUN, json={"data": [PHOTO, {"smile": -1}, "w", 2]}).json()["data"][0]
     assert chosen["edited"] != answer["edited"]
-    assert chosen["reconstruction"] != answer["reconstruction"]  # two steps of refinement
+    assert chosen["reconstruction"] != answer["reconstruction"]  # two steps of optimisation
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What refinement by optimisation gains: `python -m benchmarks.refine --data FACES.tar --steps 30`."""
+"""What optimisation gains: `python -m benchmarks.optimise --data FACES.tar --steps 30`."""
 
 import argparse
 import statistics
@@ -19,7 +19,7 @@ ROW = "w {:.2f} -> {:.2f} dB, w+ {:.2f} -> {:.2f} dB, f {:.2f} -> {:.2f} dB; {:.
 
 
 def main() -> None:
-    """Refine some faces and print what each step brought."""
+    """Optimise some faces and print what each step brought."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="aligned faces: a shard or a folder")
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)

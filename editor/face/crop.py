@@ -16,7 +16,7 @@ from editor.face.search import MIN_FACE_PART
 from editor.face.warp import Matrix, warp
 from editor.photo.colour import Pixels
 from editor.photo.reading import check_pixels
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import ConfigError
 
 Quad = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ _MOUTH_CORNERS = (61, 291)
 
 
 @dataclass(frozen=True, eq=False)
-class AlignedFace:
+class CroppedFace:
     """A face crop and where it came from; coordinates in px, pixel (i, j) covering [i, i+1] x [j, j+1]."""
 
     crop: Pixels  # [R, R, 3] RGB
@@ -49,16 +49,16 @@ class AlignedFace:
 
 
 @dataclass(frozen=True, eq=False)
-class AlignedPhoto:
+class CroppedPhoto:
     """The chosen face of a photo, cut out, and what else there is to say about the photo."""
 
-    aligned: AlignedFace
+    cropped: CroppedFace
     face: Face  # the one that was cut out
     faces: tuple[Face, ...]  # every face of the photo, largest first
     notes: tuple[str, ...]  # plain sentences for the user; empty when all is well
 
 
-def face_quad(points: npt.NDArray[Any], alignment: AlignmentConfig) -> Quad:
+def face_quad(points: npt.NDArray[Any], crop_config: CropConfig) -> Quad:
     """Place the square that a model expects around a face.
 
     The recipe of CelebA-HQ (Karras et al. 2018, arXiv:1710.10196, appendix C) and FFHQ. With `ea` the middle
@@ -69,7 +69,7 @@ def face_quad(points: npt.NDArray[Any], alignment: AlignmentConfig) -> Quad:
 
     Args:
         points: Face mesh [478, 2], px.
-        alignment: `scale` and `center` of the model; FFHQ itself has 1.0 and 0.1.
+        crop_config: `scale` and `center` of the model; FFHQ itself has 1.0 and 0.1.
 
     Returns:
         Corners [4, 2], px: top left, bottom left, bottom right, top right of an upright face.
@@ -86,20 +86,20 @@ def face_quad(points: npt.NDArray[Any], alignment: AlignmentConfig) -> Quad:
     length = float(np.hypot(*x))
     if not (np.isfinite(length) and length > 1e-3):
         raise FaceError("face: its eyes and mouth fall on one point; expected the points of a face")
-    half = max(2.0 * np.hypot(*eye_to_eye), 1.8 * np.hypot(*eyes_to_mouth)) * alignment.scale
+    half = max(2.0 * np.hypot(*eye_to_eye), 1.8 * np.hypot(*eyes_to_mouth)) * crop_config.scale
     x *= half / length
     y = _rot90(x)
-    center = eyes + alignment.center * eyes_to_mouth
+    center = eyes + crop_config.center * eyes_to_mouth
     return np.stack([center - x - y, center - x + y, center + x + y, center + x - y])
 
 
-def align_face(pixels: Pixels, face: Face, alignment: AlignmentConfig, resolution: int) -> AlignedFace:
+def crop_face(pixels: Pixels, face: Face, crop_config: CropConfig, resolution: int) -> CroppedFace:
     """Cut a face out of a photo, upright and at the size that a model expects.
 
     Args:
         pixels: Photo [H, W, 3] uint8 RGB; not changed.
         face: Where the face is, in pixels of the photo.
-        alignment: `scale` and `center` of the model.
+        crop_config: `scale` and `center` of the model.
         resolution: Side R of the crop, px, 1..2048.
 
     Returns:
@@ -113,7 +113,7 @@ def align_face(pixels: Pixels, face: Face, alignment: AlignmentConfig, resolutio
     check_pixels("photo", pixels)
     if not 1 <= resolution <= MAX_RESOLUTION:
         raise ConfigError(f"resolution: got {resolution}, allowed are 1..{MAX_RESOLUTION} px")
-    quad = face_quad(face.points, alignment)
+    quad = face_quad(face.points, crop_config)
     transform = np.eye(3)
     transform[:2, 0] = (quad[3] - quad[0]) / resolution
     transform[:2, 1] = (quad[1] - quad[0]) / resolution
@@ -121,18 +121,18 @@ def align_face(pixels: Pixels, face: Face, alignment: AlignmentConfig, resolutio
     height, width = pixels.shape[:2]
     crop = fill_outside(warp(pixels, transform, resolution, resolution), transform, width, height)
     padded = _part_outside(quad, width, height)
-    return AlignedFace(crop=crop, quad=quad, transform=transform, padded=padded)
+    return CroppedFace(crop=crop, quad=quad, transform=transform, padded=padded)
 
 
-def find_and_align(
-    detector: FaceDetector, pixels: Pixels, alignment: AlignmentConfig, resolution: int
-) -> AlignedPhoto:
+def find_and_crop(
+    detector: FaceDetector, pixels: Pixels, crop_config: CropConfig, resolution: int
+) -> CroppedPhoto:
     """Find the faces of a photo and cut out the largest.
 
     Args:
         detector: Finds the faces.
         pixels: Photo [H, W, 3] uint8 RGB; not changed.
-        alignment: `scale` and `center` of the model.
+        crop_config: `scale` and `center` of the model.
         resolution: Side of the crop, px.
 
     Returns:
@@ -140,7 +140,7 @@ def find_and_align(
 
     Raises:
         FaceError: No face was found, or the largest is turned to the side by more than `MAX_YAW`.
-        ImageInputError, ConfigError: As `align_face`.
+        ImageInputError, ConfigError: As `crop_face`.
         CheckpointError: The detector's model is missing or damaged.
     """
     faces = tuple(detector.detect(pixels))
@@ -156,8 +156,8 @@ def find_and_align(
             f"the face in the {width}x{height} photo is a profile, turned by {abs(face.yaw):.0f} degrees or "
             f"more; at most {MAX_YAW:.0f} are allowed, with both eyes in view"
         )
-    aligned = align_face(pixels, face, alignment, resolution)
-    return AlignedPhoto(aligned=aligned, face=face, faces=faces, notes=_notes(aligned, face, len(faces)))
+    cropped = crop_face(pixels, face, crop_config, resolution)
+    return CroppedPhoto(cropped=cropped, face=face, faces=faces, notes=_notes(cropped, face, len(faces)))
 
 
 def _rot90(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -173,19 +173,19 @@ def _part_outside(quad: Quad, width: int, height: int) -> float:
     return float(1 - inside.mean())
 
 
-def _notes(aligned: AlignedFace, face: Face, count: int) -> tuple[str, ...]:
+def _notes(cropped: CroppedFace, face: Face, count: int) -> tuple[str, ...]:
     notes = []
     if count > 1:
         notes.append(f"{count} faces found; the largest was taken.")
-    enlarged = aligned.crop.shape[0] / float(np.hypot(*(aligned.quad[3] - aligned.quad[0])))
+    enlarged = cropped.crop.shape[0] / float(np.hypot(*(cropped.quad[3] - cropped.quad[0])))
     if enlarged > _NOTED_ENLARGEMENT:
         notes.append(
             f"The face is only {face.size:.0f} px tall and was enlarged {enlarged:.1f} times; "
             "expect a soft result."
         )
-    if aligned.padded > _NOTED_PADDING:
+    if cropped.padded > _NOTED_PADDING:
         notes.append(
-            f"{aligned.padded:.0%} of the crop lies outside the photo and was filled with blurred colour; "
+            f"{cropped.padded:.0%} of the crop lies outside the photo and was filled with blurred colour; "
             "a photo with more room around the face works better."
         )
     if abs(face.yaw) > _NOTED_YAW:

@@ -11,15 +11,15 @@ import skimage.data
 from PIL import Image
 
 from editor.errors import FaceError, ImageInputError
-from editor.face.alignment import MAX_YAW, align_face, face_quad, find_and_align
+from editor.face.crop import MAX_YAW, crop_face, face_quad, find_and_crop
 from editor.face.fill import fill_outside
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import Face
-from stylegan2.bundle.folder import AlignmentConfig
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import ConfigError
 
-TIGHT = AlignmentConfig(scale=0.66, center=0.48)
-FFHQ = AlignmentConfig(scale=1.0, center=0.1)
+TIGHT = CropConfig(scale=0.66, center=0.48)
+FFHQ = CropConfig(scale=1.0, center=0.1)
 ASTRONAUT = skimage.data.astronaut()
 HELDOUT = Path(__file__).resolve().parents[4] / "shared" / "data" / "faces256" / "heldout.tar"
 EYE_RIGHT, EYE_LEFT, MOUTH = (33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380), (61, 291)
@@ -69,13 +69,13 @@ def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("alignment", [TIGHT, FFHQ])
-def test_quad_equals_the_slow_form(alignment):
+@pytest.mark.parametrize("crop_config", [TIGHT, FFHQ])
+def test_quad_equals_the_slow_form(crop_config):
     rng = np.random.default_rng(1)
     for _ in range(20):
         points = rng.uniform(0, 500, (478, 2))
-        expected = slow_quad(points, alignment.scale, alignment.center)
-        np.testing.assert_allclose(face_quad(points, alignment), expected, atol=1e-9)
+        expected = slow_quad(points, crop_config.scale, crop_config.center)
+        np.testing.assert_allclose(face_quad(points, crop_config), expected, atol=1e-9)
 
 
 def test_quad_of_an_upright_face_in_closed_form():
@@ -95,8 +95,8 @@ def test_quad_turns_grows_and_moves_with_the_face():
 def test_scale_and_center_each_change_the_quad():
     points = face_at(100, 100, 30).points
     base = face_quad(points, FFHQ)
-    assert np.ptp(face_quad(points, AlignmentConfig(scale=0.5, center=0.1)), axis=0)[0] == pytest.approx(60)
-    lower = face_quad(points, AlignmentConfig(scale=1.0, center=0.6))
+    assert np.ptp(face_quad(points, CropConfig(scale=0.5, center=0.1)), axis=0)[0] == pytest.approx(60)
+    lower = face_quad(points, CropConfig(scale=1.0, center=0.6))
     np.testing.assert_allclose(lower - base, [[0, 15]] * 4, atol=1e-4)
 
 
@@ -108,13 +108,13 @@ def test_points_without_a_face_are_an_error():
 
 @pytest.mark.parametrize("angle", [0, 25, -140])
 def test_corners_of_the_crop_are_the_corners_of_the_quad(angle):
-    aligned = align_face(noise(200, 200), face_at(100, 90, 20, angle=angle), TIGHT, 64)
+    cropped = crop_face(noise(200, 200), face_at(100, 90, 20, angle=angle), TIGHT, 64)
     corners = np.array([[0, 0, 1], [0, 64, 1], [64, 64, 1], [64, 0, 1]], float)
-    np.testing.assert_allclose((corners @ aligned.transform.T)[:, :2], aligned.quad, atol=1e-9)
-    np.testing.assert_allclose(aligned.transform @ aligned.inverse, np.eye(3), atol=1e-12)
-    assert aligned.crop.shape == (64, 64, 3)
-    assert aligned.crop.dtype == np.uint8
-    assert aligned.padded == 0
+    np.testing.assert_allclose((corners @ cropped.transform.T)[:, :2], cropped.quad, atol=1e-9)
+    np.testing.assert_allclose(cropped.transform @ cropped.inverse, np.eye(3), atol=1e-12)
+    assert cropped.crop.shape == (64, 64, 3)
+    assert cropped.crop.dtype == np.uint8
+    assert cropped.padded == 0
 
 
 @pytest.mark.parametrize("angle", [0.0, 17.0, 90.0, -120.0])
@@ -124,9 +124,9 @@ def test_a_gradient_stays_the_gradient(resolution, angle):
     y, x = np.mgrid[:128, :128] + 0.5
     coefficients = np.array([(10, 1.0, 0.7), (240, -1.05, -0.63), (100, 1.13, -0.71)])  # red, green, blue
     pixels = np.stack([a + b * x + c * y for a, b, c in coefficients], axis=-1).round().astype(np.uint8)
-    aligned = align_face(pixels, face_at(65.3, 54.7, 20, angle=angle), TIGHT, resolution)
-    px, py = centers(aligned.transform, resolution)
-    difference = aligned.crop - np.stack([a + b * px + c * py for a, b, c in coefficients], axis=-1)
+    cropped = crop_face(pixels, face_at(65.3, 54.7, 20, angle=angle), TIGHT, resolution)
+    px, py = centers(cropped.transform, resolution)
+    difference = cropped.crop - np.stack([a + b * px + c * py for a, b, c in coefficients], axis=-1)
     assert np.abs(difference).max() < 1.2  # two roundings, and OpenCV may count in 1/32 px
     assert np.abs(difference.mean(axis=(0, 1))).max() < 0.2
 
@@ -135,7 +135,7 @@ def test_fine_patterns_do_not_alias():
     checks = np.indices((512, 512)).sum(axis=0) % 2 * 255
     pixels = np.repeat(checks[:, :, None], 3, axis=2).astype(np.uint8)
     for distance, angle in ((30, 7), (77, 0), (90, 33)):
-        crop = align_face(pixels, face_at(256, 230, distance, angle=angle), TIGHT, 32).crop
+        crop = crop_face(pixels, face_at(256, 230, distance, angle=angle), TIGHT, 32).crop
         assert np.abs(crop.astype(float) - 127.5).max() < 12
 
 
@@ -144,8 +144,8 @@ def test_fine_patterns_do_not_alias():
 def test_filling_leaves_what_is_inside_alone_however_far(x, y, distance):
     pixels, room = cv2.GaussianBlur(noise(120, 100), (0, 0), 2), 800
     padded = np.pad(pixels, ((room, room), (room, room), (0, 0)), mode="reflect")
-    found = align_face(pixels, face_at(x, y, distance, angle=20), TIGHT, 48)
-    mirrored = align_face(padded, face_at(x + room, y + room, distance, angle=20), TIGHT, 48)
+    found = crop_face(pixels, face_at(x, y, distance, angle=20), TIGHT, 48)
+    mirrored = crop_face(padded, face_at(x + room, y + room, distance, angle=20), TIGHT, 48)
     px, py = centers(found.transform, 48)
     inside = (px >= 0) & (px <= 100) & (py >= 0) & (py <= 120)
     assert np.abs(found.crop[inside].astype(int) - mirrored.crop[inside]).max(initial=0) <= 2
@@ -166,13 +166,13 @@ def test_no_second_mouth_below_a_photo_that_ends_under_the_mouth(detector, resol
     lips = face.points[[0, 17, *MOUTH]]  # MediaPipe's top, bottom and corners
     edge = int(lips[:, 1].max()) + 3
     cut = np.ascontiguousarray(ASTRONAUT[:edge])
-    crop = align_face(cut, face, TIGHT, resolution).crop
+    crop = crop_face(cut, face, TIGHT, resolution).crop
     x0, x1 = lips[:, 0].min(), lips[:, 0].max()
     y0, y1 = 2 * edge - lips[:, 1].max() + 1, 2 * edge - lips[:, 1].min()  # the mirrored mouth
-    inverse = align_face(cut, face, TIGHT, resolution).inverse
+    inverse = crop_face(cut, face, TIGHT, resolution).inverse
     (left, right), (top, bottom) = ((inverse[:2] @ [[x0, x1], [y0, y1], [1, 1]]).round().astype(int)).tolist()
     padded = np.pad(cut, ((0, 200), (0, 0), (0, 0)), mode="reflect")
-    mirrored = align_face(padded, face, TIGHT, resolution).crop
+    mirrored = crop_face(padded, face, TIGHT, resolution).crop
     assert detail(mirrored[top:bottom, left:right]) > 5  # it was there
     assert detail(crop[top:bottom, left:right]) < 0.15 * detail(mirrored[top:bottom, left:right])
 
@@ -196,16 +196,16 @@ def test_the_filling_goes_on_where_the_photo_ends(part, axis):
 def test_padded_is_the_part_outside():
     pixels = noise(100, 100)
     for x, part in ((50, 0), (0, 0.5), (-200, 1)):  # the quad is 52.8 px wide, centred on x
-        assert align_face(pixels, face_at(x, 40, 20), TIGHT, 32).padded == pytest.approx(part, abs=0.01)
+        assert crop_face(pixels, face_at(x, 40, 20), TIGHT, 32).padded == pytest.approx(part, abs=0.01)
 
 
 def test_a_huge_photo_is_cut_from_a_shrunk_copy_without_a_shift():
     y, x = np.mgrid[:4001, :3001].astype(np.float32)
     pixels = np.repeat((x * 0.03 + y * 0.03)[:, :, None], 3, axis=2).astype(np.uint8)
-    aligned = align_face(pixels, face_at(1500, 1700, 900, angle=10), TIGHT, 64)
-    px, py = centers(aligned.transform, 64)
+    cropped = crop_face(pixels, face_at(1500, 1700, 900, angle=10), TIGHT, 64)
+    px, py = centers(cropped.transform, 64)
     expected = (px - 0.5) * 0.03 + (py - 0.5) * 0.03 - 0.5  # astype above rounds down
-    assert np.abs(aligned.crop[..., 0] - expected).max() < 1.2
+    assert np.abs(cropped.crop[..., 0] - expected).max() < 1.2
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_huge_photo_is_cut_from_a_shrunk_copy_without_a_shift():
 def test_turning_and_scaling_the_photo_leaves_the_crop(detector, angle, scale):
     matrix = cv2.getRotationMatrix2D((226, 124), angle, scale)
     turned = cv2.warpAffine(ASTRONAUT, matrix, (512, 512), flags=cv2.INTER_CUBIC, borderValue=(99, 99, 99))
-    first, second = (find_and_align(detector, pixels, TIGHT, 64).aligned for pixels in (ASTRONAUT, turned))
+    first, second = (find_and_crop(detector, pixels, TIGHT, 64).cropped for pixels in (ASTRONAUT, turned))
     half_pixel = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     exact = half_pixel @ np.vstack([matrix, (0, 0, 1)]) @ np.linalg.inv(half_pixel)
     quad = first.quad @ exact[:2, :2].T + exact[:2, 2]
@@ -226,10 +226,10 @@ def test_turning_and_scaling_the_photo_leaves_the_crop(detector, angle, scale):
 def test_wrong_pixels_and_resolutions_are_refused():
     face = face_at(50, 50, 20)
     with pytest.raises(ImageInputError, match="photo: got an array"):
-        align_face(noise(100, 100)[..., 0], face, TIGHT, 64)
+        crop_face(noise(100, 100)[..., 0], face, TIGHT, 64)
     for resolution in (0, 2049):
         with pytest.raises(ConfigError, match=rf"resolution: got {resolution}, allowed are 1\.\.2048"):
-            align_face(noise(100, 100), face, TIGHT, resolution)
+            crop_face(noise(100, 100), face, TIGHT, resolution)
 
 
 class Finds:
@@ -243,12 +243,12 @@ class Finds:
 
 
 def test_the_face_of_a_photo_is_cut_out_without_notes(detector):
-    photo = find_and_align(detector, ASTRONAUT, TIGHT, 128)
+    photo = find_and_crop(detector, ASTRONAUT, TIGHT, 128)
     assert photo.notes == ()
     assert photo.faces == (photo.face,)
-    again = align_face(ASTRONAUT, photo.face, TIGHT, 128)
-    np.testing.assert_array_equal(photo.aligned.crop, again.crop)
-    (found,) = detector.detect(photo.aligned.crop)
+    again = crop_face(ASTRONAUT, photo.face, TIGHT, 128)
+    np.testing.assert_array_equal(photo.cropped.crop, again.crop)
+    (found,) = detector.detect(photo.cropped.crop)
     eyes = found.points[list(EYE_RIGHT + EYE_LEFT)].mean(axis=0)
     assert abs(eyes[0] - 64) < 3  # upright, and the eyes above the middle
     assert 35 < eyes[1] < 55
@@ -256,26 +256,26 @@ def test_the_face_of_a_photo_is_cut_out_without_notes(detector):
 
 def test_no_face_is_an_error_that_helps(detector):
     with pytest.raises(FaceError, match=r"no face found in the 600x400 photo; .*3% of the .* helps"):
-        find_and_align(detector, skimage.data.coffee(), TIGHT, 128)
+        find_and_crop(detector, skimage.data.coffee(), TIGHT, 128)
 
 
 def test_a_real_profile_is_refused(detector):
     pixels = np.repeat(skimage.data.camera()[:, :, None], 3, axis=2)
     with pytest.raises(FaceError, match=r"the face in the 512x512 photo is a profile, turned by \d\d"):
-        find_and_align(detector, pixels, TIGHT, 128)
+        find_and_crop(detector, pixels, TIGHT, 128)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_limit_of_yaw_is_exact(sign):
     pixels = noise(200, 200)
-    find_and_align(Finds(face_at(100, 90, 30, yaw=sign * MAX_YAW)), pixels, TIGHT, 32)
+    find_and_crop(Finds(face_at(100, 90, 30, yaw=sign * MAX_YAW)), pixels, TIGHT, 32)
     with pytest.raises(FaceError, match=r"at most 45 are allowed, with both eyes in view"):
-        find_and_align(Finds(face_at(100, 90, 30, yaw=sign * (MAX_YAW + 0.1))), pixels, TIGHT, 32)
+        find_and_crop(Finds(face_at(100, 90, 30, yaw=sign * (MAX_YAW + 0.1))), pixels, TIGHT, 32)
 
 
 def test_notes_name_each_thing_that_hurts():
     def notes(*faces):
-        return find_and_align(Finds(*faces), noise(200, 200), TIGHT, 64).notes
+        return find_and_crop(Finds(*faces), noise(200, 200), TIGHT, 64).notes
 
     good = face_at(100, 90, 30)
     assert notes(good) == ()
@@ -292,7 +292,7 @@ def test_the_largest_of_several_is_taken(detector):
     canvas = np.full((520, 900, 3), 120, np.uint8)
     canvas[:260, :280] = ASTRONAUT[:260, 90:370]
     canvas[100:500, 300:731] = cv2.resize(ASTRONAUT[:260, 90:370], (431, 400), interpolation=cv2.INTER_CUBIC)
-    photo = find_and_align(detector, canvas, TIGHT, 64)
+    photo = find_and_crop(detector, canvas, TIGHT, 64)
     assert [face.box[0] > 300 for face in photo.faces] == [True, False]
     assert photo.face is photo.faces[0]
     assert photo.notes == ("2 faces found; the largest was taken.",)
@@ -307,9 +307,9 @@ def test_faces_aligned_elsewhere_by_the_tight_geometry_are_already_in_place(dete
             with Image.open(io.BytesIO(archive.extractfile(member).read())) as image:
                 pixels = np.array(image.convert("RGB"))
             for face in detector.detect(pixels)[:1]:
-                aligned = align_face(pixels, face, TIGHT, 256)
-                shifts.append(aligned.quad.mean(axis=0) - 128)
-                scales.append(np.hypot(*aligned.transform[:2, 0]))
+                cropped = crop_face(pixels, face, TIGHT, 256)
+                shifts.append(cropped.quad.mean(axis=0) - 128)
+                scales.append(np.hypot(*cropped.transform[:2, 0]))
     assert len(shifts) >= 38
     # Found points move by some pixels between two detections; a bias would be an error in the geometry.
     np.testing.assert_allclose(np.median(shifts, axis=0), 0, atol=0.6)

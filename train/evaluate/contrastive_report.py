@@ -1,4 +1,4 @@
-"""Measure how well an aligner tells which latent belongs to which picture."""
+"""Measure how well a contrastive pair tells which latent belongs to which picture."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.networks.contrastive import ContrastiveAligner
+from inversion.networks.contrastive import ContrastivePair
 from inversion.networks.w_encoder import WEncoder
 from inversion.optimise.latents import LatentSearch
 from stylegan2 import Generator
@@ -27,13 +27,13 @@ CPU_DRAWN = 4  # pictures drawn at once on a CPU: 64 at once take twice as long 
 CPU_SOUGHT = 1  # faces sought at once there: 4 take a quarter longer each, and stop together
 
 
-def report_alignment(
-    aligner: ContrastiveAligner, generator: Generator, encoder: WEncoder, pixels: Tensor
+def report_contrastive(
+    contrastive: ContrastivePair, generator: Generator, encoder: WEncoder, pixels: Tensor
 ) -> dict[str, Any]:
     """Retrieval among unseen synthetic pairs, and the rank of real faces' latents among random ones.
 
     Args:
-        aligner: Trained for `generator`, on its device.
+        contrastive: Trained for `generator`, on its device.
         generator: Frozen.
         encoder: Where the search for a real face's w starts, on the same device.
         pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution; the first are used.
@@ -42,24 +42,27 @@ def report_alignment(
         {"pairs", "psi", "image_to_w": {"r1", "r5"}, "w_to_image": {"r1", "r5"}, "real": {"faces",
         "candidates", "mean_rank", "median_rank", "r1"}}, ready for JSON; recalls in [0, 1], rank 1 the best.
     """
-    return {**_synthetic(aligner, generator), "real": _real(aligner, generator, encoder, pixels[:FACES])}
+    return {
+        **_synthetic(contrastive, generator),
+        "real": _real(contrastive, generator, encoder, pixels[:FACES]),
+    }
 
 
 @torch.no_grad()
-def _synthetic(aligner: ContrastiveAligner, generator: Generator) -> dict[str, Any]:
+def _synthetic(contrastive: ContrastivePair, generator: Generator) -> dict[str, Any]:
     w, pixels = unseen_pairs(PairRenderer(generator, PSI, SEED, _drawing(generator)), PAIRS, BATCH)
-    found = retrieval(_image_embedding(aligner, pixels), _latent_embedding(aligner, w))
+    found = retrieval(_image_embedding(contrastive, pixels), _latent_embedding(contrastive, w))
     return {"pairs": PAIRS, "psi": list(PSI), **found}
 
 
 @torch.no_grad()
 def _real(
-    aligner: ContrastiveAligner, generator: Generator, encoder: WEncoder, pixels: Tensor
+    contrastive: ContrastivePair, generator: Generator, encoder: WEncoder, pixels: Tensor
 ) -> dict[str, Any]:
     size = CPU_SOUGHT if generator.w_avg.device.type == "cpu" else len(pixels)
     w = torch.cat([_search(generator, encoder, part) for part in torch.split(pixels, size)])
-    others = _latent_embedding(aligner, generator.sample_w(CANDIDATES - 1, seed=SEED))
-    image_emb, latent_emb = _image_embedding(aligner, pixels), _latent_embedding(aligner, w)
+    others = _latent_embedding(contrastive, generator.sample_w(CANDIDATES - 1, seed=SEED))
+    image_emb, latent_emb = _image_embedding(contrastive, pixels), _latent_embedding(contrastive, w)
     candidates = torch.cat([latent_emb[:, None], others.expand(len(w), -1, -1)], 1)  # [N, CANDIDATES, D]
     scores = (image_emb[:, None] * candidates).sum(2)  # summed alike for all, so that equal ones tie
     ranks = rank(scores, torch.zeros(len(w), dtype=torch.int64))
@@ -90,11 +93,11 @@ def _search(generator: Generator, encoder: WEncoder, pixels: Tensor) -> Tensor:
     return LatentSearch(generator).w(img, start, STEPS).best
 
 
-def _image_embedding(aligner: ContrastiveAligner, pixels: Tensor) -> Tensor:
-    device, side = aligner.w_avg.device, aligner.config.in_resolution
+def _image_embedding(contrastive: ContrastivePair, pixels: Tensor) -> Tensor:
+    device, side = contrastive.w_avg.device, contrastive.config.in_resolution
     parts = [shrink(from_uint8(part).to(device), side) for part in torch.split(pixels, BATCH)]
-    return torch.cat([aligner.image_embedding(img).cpu() for img in parts])
+    return torch.cat([contrastive.image_embedding(img).cpu() for img in parts])
 
 
-def _latent_embedding(aligner: ContrastiveAligner, w: Tensor) -> Tensor:
-    return aligner.latent_embedding(w.to(aligner.w_avg.device)).cpu()
+def _latent_embedding(contrastive: ContrastivePair, w: Tensor) -> Tensor:
+    return contrastive.latent_embedding(w.to(contrastive.w_avg.device)).cpu()

@@ -26,25 +26,25 @@ def token(handlers):
     return handlers.enter(PAGE)[0]
 
 
-def refine(handlers, token, steps):
+def optimise(handlers, token, steps):
     """What a click on the button does: first past the queue, then in its turn."""
-    handlers.expect_refinement(token)
-    return handlers.refine(token, steps)
+    handlers.expect_optimisation(token)
+    return handlers.optimise(token, steps)
 
 
-def test_there_must_be_a_face_to_refine(handlers):
-    ((stage, status, _),) = refine(handlers, handlers.store.open().token, 5)
+def test_there_must_be_a_face_to_optimise(handlers):
+    ((stage, status, _),) = optimise(handlers, handlers.store.open().token, 5)
     assert stage == SKIP
     assert status == NO_FACE_YET
 
 
-def test_refine_tells_its_progress_and_improves_the_picture(handlers, token):
+def test_optimise_tells_its_progress_and_improves_the_picture(handlers, token):
     start = handlers.store.find(token).session
-    *progress, (stage, status, stop) = refine(handlers, token, 12)
-    assert progress[0][1].startswith("Refining W: step 1 of 12, ")
+    *progress, (stage, status, stop) = optimise(handlers, token, 12)
+    assert progress[0][1].startswith("Optimising W: step 1 of 12, ")
     assert all(update[0] == SKIP and update[2]["interactive"] for update in progress)
     assert not stop["interactive"]
-    assert status.startswith("Refined after")
+    assert status.startswith("Optimised after")
     assert json.loads(stage)["token"] == token
     before, after = (
         cv2.PSNR(start.crop, handlers.editor.reconstruct(session))
@@ -59,16 +59,16 @@ def which_came_with_the_inversion(stage):
     return [time.endswith("with inversion") for time in times]
 
 
-def test_what_a_refinement_brought_is_said_for_each_space_it_works_in(refined_editor, tmp_path):
+def test_what_an_optimisation_brought_is_said_for_each_space_it_works_in(refined_editor, tmp_path):
     handlers = Handlers(refined_editor, make_examples(refined_editor))
     token = handlers.enter(PAGE)[0]
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
     stage, _ = handlers.open_photo(str(tmp_path / "photo.jpg"), token)
     assert which_came_with_the_inversion(stage) == [False, False, True]
-    *_, (stage, status, _) = refine(handlers, token, 20)
+    *_, (stage, status, _) = optimise(handlers, token, 20)
     assert which_came_with_the_inversion(stage) == [False, False, False]
     found = re.fullmatch(
-        r"Refined after 60 steps in all: (.+) dB became (.+) dB in W, (.+) dB became (.+) dB in W\+, "
+        r"Optimised after 60 steps in all: (.+) dB became (.+) dB in W, (.+) dB became (.+) dB in W\+, "
         r"(.+) dB became (.+) dB in W\+ & F\.",
         status,
     )
@@ -76,8 +76,8 @@ def test_what_a_refinement_brought_is_said_for_each_space_it_works_in(refined_ed
     assert all(before < after for before, after in zip(dB[::2], dB[1::2], strict=True))
 
 
-def test_stop_ends_a_refinement_and_keeps_what_was_reached(handlers, token):
-    updates = refine(handlers, token, 300)
+def test_stop_ends_an_optimisation_and_keeps_what_was_reached(handlers, token):
+    updates = optimise(handlers, token, 300)
     next(updates)
     handlers.stop(token)
     *_, (_, status, stop) = updates
@@ -87,36 +87,36 @@ def test_stop_ends_a_refinement_and_keeps_what_was_reached(handlers, token):
     assert handlers.store.find(token).session.inversion.stopped
 
 
-def test_a_refinement_can_be_stopped_while_it_waits(handlers, token):
+def test_an_optimisation_can_be_stopped_while_it_waits(handlers, token):
     before = handlers.store.find(token).session
-    status, button = handlers.expect_refinement(token)
+    status, button = handlers.expect_optimisation(token)
     assert "Waiting" in status
     assert button["interactive"]
     handlers.stop(token)
-    ((stage, status, button),) = handlers.refine(token, 300)
+    ((stage, status, button),) = handlers.optimise(token, 300)
     assert (stage, status, button["interactive"]) == (SKIP, STOPPED_EARLY, False)
     assert handlers.store.find(token).session is before
 
 
-def test_a_refinement_can_be_stopped_while_another_holds_the_gate(handlers, token):
+def test_an_optimisation_can_be_stopped_while_another_holds_the_gate(handlers, token):
     with handlers.long.passing():
-        updates = refine(handlers, token, 300)
+        updates = optimise(handlers, token, 300)
         timer = threading.Timer(0.5, handlers.stop, [token])
         timer.start()
         ((_, status, _),) = updates
     assert status == STOPPED_EARLY
 
 
-def test_a_stranger_cannot_stop_or_refine(handlers, token):
-    updates = refine(handlers, token, 3)
+def test_a_stranger_cannot_stop_or_optimise(handlers, token):
+    updates = optimise(handlers, token, 3)
     next(updates)
     handlers.stop("guess")
-    assert list(updates)[-1][1].startswith("Refined")
-    assert [update[1] for update in refine(handlers, "guess", 3)] == [VISIT_OVER]
+    assert list(updates)[-1][1].startswith("Optimised")
+    assert [update[1] for update in optimise(handlers, "guess", 3)] == [VISIT_OVER]
 
 
-def test_a_photo_that_comes_during_a_refinement_wins(handlers, token, tmp_path):
-    updates = refine(handlers, token, 300)
+def test_a_photo_that_comes_during_an_optimisation_wins(handlers, token, tmp_path):
+    updates = optimise(handlers, token, 300)
     next(updates)
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
     handlers.open_photo(str(tmp_path / "photo.jpg"), token)
@@ -127,15 +127,15 @@ def test_a_photo_that_comes_during_a_refinement_wins(handlers, token, tmp_path):
     assert handlers.store.find(token).session is session
 
 
-def test_leaving_cancels_a_refinement(handlers, token):
-    updates = refine(handlers, token, 300)
+def test_leaving_cancels_an_optimisation(handlers, token):
+    updates = optimise(handlers, token, 300)
     next(updates)
     handlers.leave(PAGE)
     list(updates)  # ends
 
 
 @pytest.mark.parametrize("error", [StyleGANError("Out of luck."), RuntimeError("a bug")])
-def test_a_refinement_that_fails_says_so_and_keeps_the_session(handlers, token, monkeypatch, error):
+def test_an_optimisation_that_fails_says_so_and_keeps_the_session(handlers, token, monkeypatch, error):
     before = handlers.store.find(token).session
 
     def fail(*_):
@@ -143,7 +143,7 @@ def test_a_refinement_that_fails_says_so_and_keeps_the_session(handlers, token, 
 
     monkeypatch.setattr(handlers.editor, "optimise", fail)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it would print the bug
-    ((stage, status, stop),) = refine(handlers, token, 5)
+    ((stage, status, stop),) = optimise(handlers, token, 5)
     assert stage == SKIP
     assert status.startswith("⚠")
     assert not stop["interactive"]
