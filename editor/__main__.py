@@ -5,8 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-import cv2
-
+from editor.face.detail import crop_psnr
 from editor.model.source import resolve_model
 from editor.photo.export import save_png
 from editor.pipeline import OPTIMISATION_STEPS, open_editor
@@ -109,7 +108,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "out": str(args.out),
         "space": session.space,
         "strengths": dict(session.strengths),
-        "psnr": round(cv2.PSNR(reconstruction, session.crop), 2),
+        "psnr": round(crop_psnr(session.crop, reconstruction), 2),
         "identity": None if likeness is None else round(likeness, 4),
         "steps": session.inversion.steps,
         "milliseconds": {name: round(value, 1) for name, value in session.milliseconds.items()},

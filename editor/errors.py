@@ -1,6 +1,24 @@
 """Errors of the editor that an app's user can cause and cure."""
 
+import struct
+import zlib
+
 from stylegan2.errors import StyleGANError
+
+# What Pillow's decoders are known to raise on damaged data; it has no common base class of its own.
+DECODER_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 class ImageInputError(StyleGANError, ValueError):

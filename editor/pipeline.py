@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from editor.face.crop import find_and_crop
+from editor.face.choice import find_and_crop
 from editor.face.fit import Fit, FitGauge
 from editor.face.identity import IdentityMeter
 from editor.face.landmarks import FaceDetector

@@ -14,11 +14,12 @@ def check_shape(name: str, tensor: Tensor, *expected: int | str) -> None:
     Args:
         name: What to call the tensor in the message.
         tensor: The tensor to look at.
-        expected: One entry per axis: a size, or a letter that admits any positive size.
+        expected: One entry per axis: a size, or a letter for any positive size, always the same one.
     """
     actual = tuple(tensor.shape)
+    sizes: dict[str, int] = {}
     fits = len(actual) == len(expected) and all(
-        size > 0 if isinstance(want, str) else size == want
+        size > 0 and sizes.setdefault(want, size) == size if isinstance(want, str) else size == want
         for size, want in zip(actual, expected, strict=True)
     )
     if not fits:

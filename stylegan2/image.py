@@ -42,3 +42,27 @@ def _area_weights(size: int, side: int) -> Tensor:
     edge = torch.arange(side + 1, dtype=torch.float64)[:, None] * (size / side)
     inside = torch.minimum(edge[1:], place + 1) - torch.maximum(edge[:-1], place)
     return inside.clamp(min=0) * (side / size)
+
+
+def picture_grid(rows: Tensor) -> Tensor:
+    """One picture of many: rows of columns of pixels [rows, columns, R, R, 3] -> [rows R, columns R, 3]."""
+    return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+
+
+def psnr(found: Tensor, target: Tensor, *, span: float = 255.0) -> Tensor:
+    """Peak signal-to-noise ratio of each picture, 10 log10(span^2 / mean (found - target)^2).
+
+    Args:
+        found: Pictures [N, ...].
+        target: The same shape.
+        span: From the darkest value to the brightest: 255 of pixels, 2 of img.
+
+    Returns:
+        [N] float64 in dB; infinite for equal pictures.
+
+    Raises:
+        ShapeError: The shapes differ.
+    """
+    check_shape("target", target, *found.shape)
+    error = (found.double() - target.double()).square().flatten(1).mean(1)
+    return 10 * torch.log10(span**2 / error)

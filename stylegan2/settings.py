@@ -20,6 +20,12 @@ YamlNode: TypeAlias = Any  # whatever a YAML file may hold
 _PLAIN = {bool: "true or false", int: "an integer", float: "a number", str: "text", Path: "a path"}
 
 
+def require(holds: bool, message: str) -> None:
+    """Raise `ConfigError` with `message` unless a setting holds what it must."""
+    if not holds:
+        raise ConfigError(message)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML keeps the last of two equal keys without a word; here that is an error."""
 

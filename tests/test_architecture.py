@@ -53,7 +53,7 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_are_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editor.face.landmarks import FaceDetector
+from editor.face.mesh import EYES, FACE_SIDES, FOREHEAD_CHIN, LIPS_INNER, LIPS_OUTER, MOUTH_CORNERS, NOSE_TIP
 from editor.photo.colour import Pixels
 from stylegan2.engines.openvino import import_openvino
 from stylegan2.errors import CheckpointError
 
 Points = NDArray[np.float32]
-
-# MediaPipe mesh indices.
-MOUTH_CORNERS = (61, 291)
-LIPS_OUTER = (0, 17)  # middle of the upper and of the lower lip, outside
-LIPS_INNER = (13, 14)  # the same inside
-EYES = (((159, 145), (33, 133)), ((386, 374), (362, 263)))  # (upper, lower lid), (corners), right then left
-FACE_SIDES = (234, 454)  # where the cheek meets the ear
-FOREHEAD_CHIN = (10, 152)
-NOSE_TIP = 1
 
 # The networks' training crop, the FFHQ square's box (0.2, 0.27, 0.8, 0.87), seen from the tight crop of a
 # typical face.

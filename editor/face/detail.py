@@ -1,13 +1,21 @@
-"""How much fine detail a picture holds, octave by octave: what a blur or an enlargement takes away."""
+"""How close two crops are, and how much fine detail one holds, octave by octave."""
 
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from stylegan2.image import psnr
 
 OCTAVES = 4  # of the finest detail that are compared, each with the next coarser
 _CONTRAST = 1.0  # of 255; an octave with less contrast than this is no measure for the one before it
+
+
+def crop_psnr(crop: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> float:
+    """PSNR of a drawn crop [R, R, 3] against the photo's, in dB; infinite where they are equal."""
+    return float(psnr(torch.tensor(drawn)[None], torch.tensor(crop)[None])[0])
 
 
 def detail_slopes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -95,7 +95,7 @@ class FitGauge:
         pixels = self._renderer.render(w)
         slopes = np.percentile([detail_slopes(face) for face in pixels.numpy()], _LEAST_SHARP, axis=0)
         sure = np.median([self._detector.certainty(face) for face in pixels.numpy()[:_LOOKED_AT]])
-        score = float(self._score(pixels, w).median().clamp(min=0.05))
+        score = max(float(np.median(self._score(pixels, w).numpy())), 0.05)
         return score, np.maximum(slopes, 1e-3), bool(sure > _UNSURE)
 
     @torch.inference_mode()

@@ -1,9 +1,11 @@
 """Where the networks that know faces expect them: the ArcFace crop, seen from an aligned picture."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from editor.face.ffhq import ffhq_square
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.checks import check_shape
 from stylegan2.image import shrink
@@ -18,34 +20,17 @@ TEMPLATE_MOUTH = ((41.5493, 92.3655), (70.7299, 92.2041))
 def template_in_crop(crop_config: CropConfig) -> Tensor:
     """Similarity from the 112 px template to an aligned crop.
 
-    The crop's canonical eyes and mouth are those of the template: the crop's rule, applied to the template's
-    own points, gives the square that the crop occupies in the template's frame. With `ea` the middle of the
-    eyes, `e2e` from eye to eye and `e2m` from `ea` to the middle of the mouth, the FFHQ rule is (Karras et
-    al. 2019, arXiv:1812.04948, appendix)
-
-        x = e2e - rot90(e2m), scaled to length max(2 |e2e|, 1.8 |e2m|)
-        y = rot90(x),  rot90((a, b)) = (-b, a)
-
-    and the crop is the square  ea + center * e2m +- scale * x +- scale * y.
+    The crop's canonical eyes and mouth are those of the template: `ffhq_square` of the template's own points
+    is the square that the crop occupies in the template's frame.
 
     Returns:
         Affine matrix [2, 3], float64: template position (x, y, 1) in pixels, integers at pixel centres, to
         crop position (u, v), where -1 and 1 are the crop's outer edges.
     """
-    eyes = torch.tensor(TEMPLATE_EYES, dtype=torch.float64)
-    mouth = torch.tensor(TEMPLATE_MOUTH, dtype=torch.float64)
-    e2e = eyes[1] - eyes[0]
-    e2m = mouth.mean(0) - eyes.mean(0)
-    x = e2e - _rot90(e2m)
-    x = x / x.norm() * torch.maximum(2 * e2e.norm(), 1.8 * e2m.norm()) * crop_config.scale
-    y = _rot90(x)
-    c = eyes.mean(0) + crop_config.center * e2m
-    rows = torch.stack([x, y]) / x.square().sum()
-    return torch.cat([rows, -(rows @ c)[:, None]], 1)
-
-
-def _rot90(vector: Tensor) -> Tensor:
-    return torch.stack([-vector[1], vector[0]])
+    eyes, mouth = np.array(TEMPLATE_EYES), np.array(TEMPLATE_MOUTH).mean(0)
+    square = ffhq_square(eyes[0], eyes[1], mouth, crop_config)
+    rows = np.stack([square.x, square.y]) / np.square(square.x).sum()
+    return torch.from_numpy(np.concatenate([rows, -(rows @ square.middle)[:, None]], 1))
 
 
 def warp_to_template(img: Tensor, to_crop: Tensor) -> Tensor:

@@ -13,7 +13,16 @@ from editor.face.tiles import Box
 
 Points = npt.NDArray[np.float32]
 
-_NOSE_TIP, _CHEEK_RIGHT, _CHEEK_LEFT = 1, 234, 454  # the subject's right and left, at the ears
+# Indices of MediaPipe's mesh. Right and left are the subject's, so the right eye is the one on the left.
+MOUTH_CORNERS = (61, 291)
+LIPS_OUTER = (0, 17)  # middle of the upper and of the lower lip, outside
+LIPS_INNER = (13, 14)  # the same inside
+EYES = (((159, 145), (33, 133)), ((386, 374), (362, 263)))  # (upper, lower lid), (corners), right then left
+FACE_SIDES = (234, 454)  # where the cheek meets the ear
+FOREHEAD_CHIN = (10, 152)
+NOSE_TIP = 1
+RIGHT_EYE = (33, 160, 158, 133, 153, 144)  # contours
+LEFT_EYE = (362, 385, 387, 263, 373, 380)
 # Nose tip in front of the middle between the cheeks, in units of half their distance: the regression of the
 # nose cue on the depth cue over 1969 aligned photographs of faces turned by up to 50 degrees.
 _NOSE_REACH = 1.55
@@ -42,7 +51,7 @@ def estimate_yaw(mesh: npt.NDArray[Any]) -> float:
     Returns:
         Degrees in -90..90; 0 looks into the camera, positive towards the right edge of the picture.
     """
-    right, left, nose = (mesh[index].astype(np.float64) for index in (_CHEEK_RIGHT, _CHEEK_LEFT, _NOSE_TIP))
+    right, left, nose = (mesh[index].astype(np.float64) for index in (*FACE_SIDES, NOSE_TIP))
     across = left - right
     width = max(math.hypot(across[0], across[1]), 1e-6)
     depth_cue = math.atan2(across[2], width)

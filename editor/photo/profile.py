@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from editor.photo.decoding import DECODER_ERRORS
+from editor.errors import DECODER_ERRORS
 
 Table = npt.NDArray[np.uint8]
 

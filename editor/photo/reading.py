@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, features
 
-from editor.errors import ImageInputError
+from editor.errors import DECODER_ERRORS, ImageInputError
 from editor.photo.colour import Pixels, to_rgb
-from editor.photo.decoding import DECODER_ERRORS
 from editor.photo.jpeg_scans import check_scans
 from editor.photo.png_transparency import check_transparency, with_key
 from editor.photo.tiff import check_tiff, describe_unreadable_tiff

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
-from editor.errors import ImageInputError
-from editor.photo.decoding import DECODER_ERRORS
+from editor.errors import DECODER_ERRORS, ImageInputError
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT = 258, 259, 262, 277, 284, 338, 339
 _WHITE_IS_ZERO, _YCBCR = 0, 6  # of _PHOTOMETRIC

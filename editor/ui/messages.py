@@ -1,7 +1,6 @@
 """What the status line says."""
 
-import cv2
-
+from editor.face.detail import crop_psnr
 from editor.pipeline import Editor
 from editor.session import EditSession
 from editor.ui.stage import SPACE_LABELS
@@ -27,6 +26,6 @@ def gains_of(editor: Editor, before: EditSession, after: EditSession) -> str:
     gains = []
     for space in editor.spaces(before):
         drawn = (editor.reconstruct(editor.enter(each, space)) for each in (before, after))
-        old, new = (cv2.PSNR(after.crop, pixels) for pixels in drawn)
+        old, new = (crop_psnr(after.crop, pixels) for pixels in drawn)
         gains.append(f"{old:.1f} dB became {new:.1f} dB in {SPACE_LABELS[space]}")
     return ", ".join(gains)

@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from editor.face.detail import crop_psnr
 from editor.face.fit import Fit
 
 ASSETS = Path(__file__).parent / "assets"
@@ -74,7 +75,7 @@ def face_value(
             "space": view.space,
             "label": SPACE_LABELS[view.space],
             "src": jpeg_uri(view.pixels),
-            "psnr": f"{cv2.PSNR(crop, view.pixels):.1f} dB",
+            "psnr": f"{crop_psnr(crop, view.pixels):.1f} dB",
             "likeness": "" if view.likeness is None else f"identity {view.likeness:.2f}",
             "milliseconds": f"{view.milliseconds:.0f} ms{' with inversion' * view.with_inversion}",
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 from editor.pipeline import Editor
 from editor.session import EditSession
 
-MAX_VISITS = 64  # a visit holds about 0.2 MB at 128 px
+MAX_VISITS = 64  # a visit holds about 1.6 MB at 128 px
 MAX_AGE = 3600.0  # seconds without a sign of life
 
 

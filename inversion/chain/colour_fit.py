@@ -25,7 +25,8 @@ class ColourFit:
 
     so that the best styles are a linear least-squares problem. A row of ws is also the style of the next
     block's first layer. Only what that layer does not see is moved, so that x stays, and the solution is
-    exact: with c_i the picture that the i-th such movement of unit length adds,
+    exact but for colours that are cut off at -1 and 1: with c_i the picture that the i-th such movement of
+    unit length adds,
 
         min_z  |img - G(ws) - sum_i z_i c_i|^2 + restraint |sum_i z_i c_i of other faces|^2
                + PENALTY |z|^2 / w_std^2                                  (means over places, and other faces)

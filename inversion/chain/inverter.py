@@ -16,7 +16,7 @@ from inversion.optimise.inversion import optimise_inversion
 from inversion.optimise.latents import OptimiseConfig
 from inversion.optimise.search import Tell
 from stylegan2.checks import check_shape
-from stylegan2.engines.engine import choose_device
+from stylegan2.engines.engine import engine_device
 from stylegan2.engines.live import LiveEngine
 from stylegan2.image import from_uint8
 from stylegan2.network.folded import FoldedSynthesis
@@ -89,7 +89,7 @@ class Inverter:
         self._chain = None
         if encoder is not None:
             self._chain = Chain(generator, self._synthesis, encoder, refiners, run=run)
-        self._generator = generator.to(choose_device("cpu" if engine == "openvino" else device))
+        self._generator = generator.to(engine_device(engine, device))
 
     @property
     def engine(self) -> LiveEngine | None:

@@ -27,7 +27,7 @@ class SecondLook(nn.Module):
     """One step of feedback, as in ReStyle (arXiv:2104.02699), on the foundation latent.
 
     An encoder answers without seeing what its answer draws. Here it is shown, as far as the generator has
-    drawn it at half its resolution, which takes half the time of a whole picture. From there
+    drawn it at `look_resolution`: of 128 px at 64, which takes half the time of a whole picture. From there
 
         drawn = up(below) + read(a)                               a sketch of G(w), shrunk
         w' = w + w_std * head(missing),  levels' = levels + project(levels of img - drawn)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inversion.optimise.search import SearchConfig, SearchResult, Tell, psnr, search
+from inversion.optimise.search import SearchConfig, SearchResult, Tell, closeness, search
 from stylegan2.checks import check_shape
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
@@ -101,7 +101,7 @@ class LatentSearch:
     @torch.no_grad()
     def psnr(self, target: Tensor, ws: Tensor) -> Tensor:
         """Of G(ws) against `target`, in dB [N]."""
-        return psnr(self.draw(ws.to(self.device)), target.to(self.device))
+        return closeness(self.draw(ws.to(self.device)), target.to(self.device))
 
     def _check(self, target: Tensor) -> None:
         side = self._generator.img_resolution

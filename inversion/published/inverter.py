@@ -14,7 +14,7 @@ from inversion.published.encoders import Look
 from inversion.published.foundation import ClcaeFoundation
 from inversion.published.model import PublishedModel
 from stylegan2.checks import check_shape
-from stylegan2.engines.engine import choose_device
+from stylegan2.engines.engine import engine_device
 from stylegan2.engines.live import LiveEngine
 from stylegan2.image import from_uint8
 from stylegan2.network.folded import FoldedSynthesis
@@ -49,7 +49,7 @@ class PublishedInverter:
         device: str = "auto",
         engine: str = "auto",
     ) -> None:
-        chosen = choose_device("cpu" if engine == "openvino" else device)
+        chosen = engine_device(engine, device)
         self._generator, self._synthesis = generator.to(chosen), synthesis
         self._features = features if model.has_f else None
         model.draw_mean(self._generator)

@@ -40,6 +40,20 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
+def engine_device(engine: str, device: str) -> torch.device:
+    """The device of an engine: OpenVINO knows the CPU alone.
+
+    Raises:
+        EngineError: An unknown name, a device that is not there, or OpenVINO asked for on a GPU.
+    """
+    if engine not in ENGINES:
+        raise EngineError(f"engine: {engine!r}; must be one of {', '.join(ENGINES)}")
+    chosen = choose_device("cpu" if engine == "openvino" and device == "auto" else device)
+    if engine == "openvino" and chosen.type != "cpu":
+        raise EngineError(f"engine: 'openvino' runs on the cpu, not on {chosen.type!r}; use --engine torch")
+    return chosen
+
+
 class TorchEngine:
     """Run the module with torch in float32: the reference, and the engine of GPUs."""
 

@@ -4,10 +4,9 @@ import copy
 import threading
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from stylegan2.engines.engine import ENGINES, Engine, TorchEngine, choose_device
+from stylegan2.engines.engine import Engine, TorchEngine, engine_device
 from stylegan2.engines.openvino import OpenVINOEngine
 from stylegan2.errors import EngineError
 
@@ -43,14 +42,7 @@ class LiveEngine:
         engine: str = "auto",
         cache: Path | None = None,
     ) -> None:
-        if engine not in ENGINES:
-            raise EngineError(f"engine: {engine!r}; must be one of {', '.join(ENGINES)}")
-        chosen = torch.device("cpu") if engine == "openvino" and device == "auto" else choose_device(device)
-        if engine == "openvino" and chosen.type != "cpu":
-            raise EngineError(
-                f"engine: 'openvino' runs on the cpu, not on {chosen.type!r}; use --engine torch"
-            )
-        self.device = chosen
+        self.device = chosen = engine_device(engine, device)
         self.note = ""
         self._module, self._examples, self._cache = module, examples, cache
         self._engine: Engine = TorchEngine(module, chosen)

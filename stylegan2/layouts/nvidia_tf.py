@@ -16,8 +16,8 @@ from stylegan2.layouts.translation import (
     check_settings,
     conv_layers,
     count_indices,
+    our_names,
     positive_number,
-    resolutions_up_to,
     stated_clamp,
     translate,
 )
@@ -111,25 +111,22 @@ def from_nvidia_tf(network: Node, class_number: int | None = None) -> Translatio
 
 def tf_names(resolution: int, mapping_layers: int) -> dict[str, str]:
     """Our name -> theirs, for every tensor of a generator but `mapping.w_avg`."""
-    names = {
-        f"mapping.fc{i}.{leaf}": f"mapping/Dense{i}/{leaf}"
-        for i in range(mapping_layers)
-        for leaf in ("weight", "bias")
+    noises = {
+        f"{layer}.noise_const": f"synthesis/noise{i}" for i, layer in enumerate(conv_layers(resolution))
     }
-    names["synthesis.b4.const"] = "synthesis/4x4/Const/const"
-    for index, ours in enumerate(conv_layers(resolution)):
-        _, block, conv = ours.split(".")
-        r = int(block[1:])
-        layer = "Conv" if r == 4 else {"conv0": "Conv0_up", "conv1": "Conv1"}[conv]
-        names |= {f"{ours}.{leaf}": f"synthesis/{r}x{r}/{layer}/{theirs}" for leaf, theirs in _LEAVES.items()}
-        names[f"{ours}.noise_const"] = f"synthesis/noise{index}"
-    for r in resolutions_up_to(resolution):
-        names |= {
-            f"synthesis.b{r}.torgb.{leaf}": f"synthesis/{r}x{r}/ToRGB/{theirs}"
-            for leaf, theirs in _LEAVES.items()
-            if leaf != "noise_strength"
-        }
-    return names
+    return {ours: noises.get(ours) or _theirs(ours) for ours in our_names(resolution, mapping_layers)}
+
+
+def _theirs(ours: str) -> str:
+    network, part, leaf = ours.split(".", 2)
+    if network == "mapping":
+        return f"mapping/Dense{part.removeprefix('fc')}/{leaf}"
+    r = int(part.removeprefix("b"))
+    if leaf == "const":
+        return f"synthesis/{r}x{r}/Const/const"
+    layer, leaf = leaf.split(".", 1)
+    theirs = {"torgb": "ToRGB", "conv0": "Conv0_up", "conv1": "Conv" if r == 4 else "Conv1"}[layer]
+    return f"synthesis/{r}x{r}/{theirs}/{_LEAVES[leaf]}"
 
 
 def _refuse_others(

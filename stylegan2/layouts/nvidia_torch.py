@@ -12,15 +12,12 @@ from stylegan2.layouts.found import State
 from stylegan2.layouts.strangers import refuse_strangers
 from stylegan2.layouts.translation import (
     CONV_CLAMP,
-    LAYER_LEAVES,
-    TORGB_LEAVES,
     W_AVG,
     Translation,
     check_settings,
-    conv_layers,
     count_indices,
+    our_names,
     positive_number,
-    resolutions_up_to,
     stated_clamp,
     translate,
 )
@@ -109,7 +106,7 @@ def from_nvidia_state(
     refuse_strangers(state, "state dict")
     blocks = [int(m[1]) for name in state if (m := re.match(r"synthesis\.b(\d{1,4})\.", name))]
     depth = max(1, count_indices(state, r"mapping\.fc(\d{1,4})\.weight"))
-    names = nvidia_names(max(blocks, default=4), depth)
+    names = {name: name for name in our_names(max(blocks, default=4), depth)}  # theirs are ours
     own = {name: value for name, value in state.items() if name != W_AVG}
     embed = own.pop(_EMBED, None)
     if embed is not None:
@@ -124,17 +121,6 @@ def from_nvidia_state(
         conv_clamp=conv_clamp,
     )
     return found if embed is None else told_class(found, class_number, embed.shape[-1])
-
-
-def nvidia_names(resolution: int, mapping_layers: int) -> dict[str, str]:
-    """Every tensor of a generator but `mapping.w_avg`: their names are ours."""
-    names = [f"mapping.fc{i}.{leaf}" for i in range(mapping_layers) for leaf in ("weight", "bias")]
-    names.append(CONST)
-    for layer in conv_layers(resolution):
-        names += [f"{layer}.{leaf}" for leaf in (*LAYER_LEAVES, "noise_const")]
-    for r in resolutions_up_to(resolution):
-        names += [f"synthesis.b{r}.torgb.{leaf}" for leaf in TORGB_LEAVES]
-    return {name: name for name in names}
 
 
 def _folded(state: State, embed: Tensor, class_number: int | None) -> State:

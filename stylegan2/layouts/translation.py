@@ -62,6 +62,17 @@ def conv_layers(resolution: int) -> list[str]:
     return ["synthesis.b4.conv1", *above]
 
 
+def our_names(resolution: int, mapping_layers: int) -> list[str]:
+    """Every tensor of a generator but `mapping.w_avg`."""
+    names = [f"mapping.fc{i}.{leaf}" for i in range(mapping_layers) for leaf in ("weight", "bias")]
+    names.append("synthesis.b4.const")
+    for layer in conv_layers(resolution):
+        names += [f"{layer}.{leaf}" for leaf in (*LAYER_LEAVES, "noise_const")]
+    for r in resolutions_up_to(resolution):
+        names += [f"synthesis.b{r}.torgb.{leaf}" for leaf in TORGB_LEAVES]
+    return names
+
+
 def translate(
     state: Mapping[str, Tensor],
     names: Mapping[str, str],

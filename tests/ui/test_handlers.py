@@ -70,7 +70,7 @@ def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
     stage, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
     face = json.loads(stage)
     assert all(view["psnr"].endswith("dB") for view in face["spaces"])
-    assert "align" in face["timing"]
+    assert "crop" in face["timing"]
     assert "invert" in face["timing"]
     assert status.startswith("Found, aligned and inverted")
     assert handlers.store.find(token).session is not before

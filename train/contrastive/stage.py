@@ -11,7 +11,7 @@ from torch import Tensor
 from inversion.networks.checkpoint import save_contrastive_pair
 from inversion.networks.contrastive import Alignment, ContrastivePair
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, shrink
+from stylegan2.image import from_uint8, picture_grid, shrink
 from train.core.checkpoint import write_weights
 from train.core.config import ContrastiveConfig
 from train.core.hardware import autocast, laid_out
@@ -109,7 +109,7 @@ class ContrastiveStage:
         queries = pixels[:GRID_COLUMNS]
         best = (self._image_embedding(queries) @ self._latent_embedding(w).T).argmax(1)
         rows = torch.stack([queries, pixels[best]])  # [2, N, R, R, 3]
-        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+        return picture_grid(rows)
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged pair as `contrastive.safetensors`, with what it was trained on beside it."""

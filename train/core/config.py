@@ -5,14 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from inversion.networks.config import ContrastivePairConfig, EncoderConfig
-from stylegan2.errors import ConfigError
+from stylegan2.settings import require
 
 Against = Literal["input", "reconstruction"]
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +23,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         fraction = self.validation_fraction
-        _require(0 <= fraction < 1, f"validation_fraction: {fraction}; must be at least 0 and below 1")
-        _require(
+        require(0 <= fraction < 1, f"validation_fraction: {fraction}; must be at least 0 and below 1")
+        require(
             self.validation_images >= 1, f"validation_images: {self.validation_images}; must be at least 1"
         )
-        _require(self.shuffle_buffer >= 1, f"shuffle_buffer: {self.shuffle_buffer}; must be at least 1")
-        _require(self.workers >= 0, f"workers: {self.workers}; must be at least 0")
+        require(self.shuffle_buffer >= 1, f"shuffle_buffer: {self.shuffle_buffer}; must be at least 1")
+        require(self.workers >= 0, f"workers: {self.workers}; must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +42,13 @@ class PairsConfig:
     cache: Path | None = None  # folder of the pool; null keeps it in memory
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             0 <= self.psi[0] <= self.psi[1] <= 1.5, f"psi: {list(self.psi)}; must be ordered, in [0, 1.5]"
         )
-        _require(self.block >= 1, f"block: {self.block}; must be at least 1")
+        require(self.block >= 1, f"block: {self.block}; must be at least 1")
         multiple = self.pool >= 0 and self.pool % self.block == 0
-        _require(multiple, f"pool: {self.pool}; must be a multiple of block ({self.block}), or 0")
-        _require(0 <= self.refresh <= 1, f"refresh: {self.refresh}; must be in [0, 1]")
+        require(multiple, f"pool: {self.pool}; must be a multiple of block ({self.block}), or 0")
+        require(0 <= self.refresh <= 1, f"refresh: {self.refresh}; must be in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +57,7 @@ class TermWeights:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            _require(value >= 0, f"{name}: {value}; must be at least 0")
+            require(value >= 0, f"{name}: {value}; must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +94,14 @@ class ScheduleConfig:
     ema: float = 0.99  # decay a step of the averaged weights
 
     def __post_init__(self) -> None:
-        _require(self.max_steps >= 1, f"max_steps: {self.max_steps}; must be at least 1")
+        require(self.max_steps >= 1, f"max_steps: {self.max_steps}; must be at least 1")
         for name in ("pair_batch", "warmup_steps"):
-            _require(getattr(self, name) >= 0, f"{name}: {getattr(self, name)}; must be at least 0")
+            require(getattr(self, name) >= 0, f"{name}: {getattr(self, name)}; must be at least 0")
         minutes = self.max_minutes
-        _require(minutes is None or minutes > 0, f"max_minutes: {minutes}; must be positive or null")
-        _require(self.lr > 0, f"lr: {self.lr}; must be positive")
-        _require(0 <= self.final_lr <= 1, f"final_lr: {self.final_lr}; must be in [0, 1]")
-        _require(0 <= self.ema < 1, f"ema: {self.ema}; must be at least 0 and below 1")
+        require(minutes is None or minutes > 0, f"max_minutes: {minutes}; must be positive or null")
+        require(self.lr > 0, f"lr: {self.lr}; must be positive")
+        require(0 <= self.final_lr <= 1, f"final_lr: {self.final_lr}; must be in [0, 1]")
+        require(0 <= self.ema < 1, f"ema: {self.ema}; must be at least 0 and below 1")
 
     @property
     def images(self) -> int:
@@ -123,9 +118,9 @@ class FacesScheduleConfig(ScheduleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.accumulate >= 1, f"accumulate: {self.accumulate}; must be at least 1")
-        _require(self.real_batch >= 0, f"real_batch: {self.real_batch}; must be at least 0")
-        _require(
+        require(self.accumulate >= 1, f"accumulate: {self.accumulate}; must be at least 1")
+        require(self.real_batch >= 0, f"real_batch: {self.real_batch}; must be at least 0")
+        require(
             self.real_batch + self.pair_batch >= 2, "real_batch + pair_batch: batch norm needs at least 2"
         )
 
@@ -148,13 +143,11 @@ class PhaseConfig(FacesScheduleConfig):
     def _check_terms(self) -> None:
         loss = self.loss
         real, pairs = loss.pixels or loss.prior > 0, loss.latent > 0
-        _require(real or pairs, "loss: every weight is 0; nothing to learn from")
-        _require(not real or self.real_batch > 0, "real_batch: 0, but the loss has a term of real faces")
-        _require(not pairs or self.pair_batch > 0, "pair_batch: 0, but loss.latent is not 0")
-        _require(
-            real or self.real_batch == 0, f"real_batch: {self.real_batch}, but the loss has no such term"
-        )
-        _require(pairs or self.pair_batch == 0, f"pair_batch: {self.pair_batch}, but loss.latent is 0")
+        require(real or pairs, "loss: every weight is 0; nothing to learn from")
+        require(not real or self.real_batch > 0, "real_batch: 0, but the loss has a term of real faces")
+        require(not pairs or self.pair_batch > 0, "pair_batch: 0, but loss.latent is not 0")
+        require(real or self.real_batch == 0, f"real_batch: {self.real_batch}, but the loss has no such term")
+        require(pairs or self.pair_batch == 0, f"pair_batch: {self.pair_batch}, but loss.latent is 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +159,11 @@ class OptimConfig:
     clip: float = 1.0  # largest L2 norm of the whole gradient
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             all(0 <= b < 1 for b in self.betas), f"betas: {list(self.betas)}; must be at least 0 and below 1"
         )
-        _require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay}; must be at least 0")
-        _require(self.clip > 0, f"clip: {self.clip}; must be positive")
+        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay}; must be at least 0")
+        require(self.clip > 0, f"clip: {self.clip}; must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +178,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name in ("log_every", "validate_every", "checkpoint_every"):
-            _require(getattr(self, name) >= 1, f"{name}: {getattr(self, name)}; must be at least 1")
+            require(getattr(self, name) >= 1, f"{name}: {getattr(self, name)}; must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,17 +216,15 @@ class InversionConfig:
 
     def __post_init__(self) -> None:
         check_names(self.phases)
-        _require(self.pool_factor >= 1, f"pool_factor: {self.pool_factor}; must be at least 1")
+        require(self.pool_factor >= 1, f"pool_factor: {self.pool_factor}; must be at least 1")
         share = self.identity_share
-        _require(0 < share <= 1, f"identity_share: {share}; must be above 0 and at most 1")
+        require(0 < share <= 1, f"identity_share: {share}; must be above 0 and at most 1")
         for phase in self.phases:
             wants = f"null, but phase {phase.name!r}"
             real = phase.real_batch == 0 or self.data.images is not None
-            _require(real, f"data.images: {wants} needs real faces")
+            require(real, f"data.images: {wants} needs real faces")
             identity = phase.loss.identity == 0 or self.identity_weights is not None
-            _require(
-                identity, f"identity_weights: {wants} weighs identity; name the file or set the weight 0"
-            )
+            require(identity, f"identity_weights: {wants} weighs identity; name the file or set the weight 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,15 +248,15 @@ class ContrastiveConfig:
     def __post_init__(self) -> None:
         check_names(self.phases)
         count, weight = self.validation_pairs, self.weight_image
-        _require(count >= 1, f"validation_pairs: {count}; must be at least 1")
-        _require(0 <= weight <= 1, f"weight_image: {weight}; must be in [0, 1]")
+        require(count >= 1, f"validation_pairs: {count}; must be at least 1")
+        require(0 <= weight <= 1, f"weight_image: {weight}; must be in [0, 1]")
         for phase in self.phases:
             found = f"pair_batch: {phase.pair_batch} in phase {phase.name!r}"
-            _require(phase.pair_batch >= 2, f"{found}; a pair needs others to differ from, so at least 2")
+            require(phase.pair_batch >= 2, f"{found}; a pair needs others to differ from, so at least 2")
 
 
 def check_names(phases: tuple[ScheduleConfig, ...]) -> None:
     """Refuse an empty list of phases, and names that are used twice."""
-    _require(len(phases) > 0, "phases: empty; at least one is needed")
+    require(len(phases) > 0, "phases: empty; at least one is needed")
     names = [phase.name for phase in phases]
-    _require(len(set(names)) == len(names), f"phases: names {names}; every name may be used once")
+    require(len(set(names)) == len(names), f"phases: names {names}; every name may be used once")

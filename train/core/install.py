@@ -81,7 +81,8 @@ def install(installation: Installation) -> str:
         name = f"{role}.safetensors"
         shutil.copyfile(file, folder / f"{name}.partial")
         entries[role] = {"file": name, "sha256": file_sha256(folder / f"{name}.partial")}
-    kept = {role: entry for role, entry in description["files"].items() if role not in entries}
+    replaced = {*entries, "aligner"} if "contrastive" in entries else set(entries)  # as it was called before
+    kept = {role: entry for role, entry in description["files"].items() if role not in replaced}
     told = f"{folder}: {' and '.join(entries)} installed"
     if "encoder" in entries and entries["encoder"]["sha256"] != model.encoder_sha256 and "refiners" in kept:
         del kept["refiners"]

@@ -12,6 +12,7 @@ from editor.photo.colour import Pixels
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import from_uint8
 from train.directions.choice import Change
+from train.evaluate.metrics import median
 from train.losses.identity import IdentityEmbedder
 
 Array = NDArray[np.float64]
@@ -52,7 +53,7 @@ class StepProbe:
         identity = math.nan
         if self._embed is not None and self._middle is not None:
             ends = _embeddings(self._embed, low + high)
-            identity = float((ends * self._middle.repeat(2, 1)).sum(1).median())
+            identity = float(median((ends * self._middle.repeat(2, 1)).sum(1)))
         return Change(effects=effects, found=share, identity=identity)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from inversion.networks.checkpoint import save_encoder
 from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, shrink, to_uint8
+from stylegan2.image import from_uint8, picture_grid, psnr, shrink, to_uint8
 from train.core.checkpoint import write_weights
 from train.core.config import InversionConfig, LossWeights
 from train.core.hardware import autocast, laid_out
@@ -23,7 +23,7 @@ from train.data.drawing import Drawing
 from train.data.images import ImageSource, in_validation, read_images
 from train.data.pairs import UNSEEN_PAIRS, PairRenderer, Pairs, open_pairs
 from train.data.stream import PhaseImages
-from train.evaluate.metrics import mean_squared_error, psnr
+from train.evaluate.metrics import mean_squared_error, median
 from train.losses.alignment import AlignmentLoss
 from train.losses.identity import IdentityEmbedder
 from train.losses.perceptual import PerceptualDistance
@@ -114,9 +114,9 @@ class InversionStage:
             errors.append(mean_squared_error(out, from_uint8(pixels)))
         ratio, error = torch.cat(ratios), torch.cat(errors)
         return {
-            "psnr_median": float(ratio.median()),
+            "psnr_median": float(median(ratio)),
             "psnr_mean": float(ratio.mean()),
-            "l2_median": float(error.median()),
+            "l2_median": float(median(error)),
         }
 
     @torch.no_grad()
@@ -124,7 +124,7 @@ class InversionStage:
         """Two rows, pixels [2 R, 8 R, 3]: validation pictures and their reconstructions."""
         pixels = self._validation[:GRID_COLUMNS]
         rows = torch.stack([pixels, to_uint8(self._reconstruct(pixels))])  # [2, N, R, R, 3]
-        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+        return picture_grid(rows)
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged encoder as `encoder.safetensors`, with what it was trained on beside it."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inversion.chain.decoder import unedited
+from stylegan2.image import picture_grid
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.edit_truth import PSI, truth_edits
 from train.evaluate.subject import Subject
@@ -47,7 +48,7 @@ def edit_grid(subject: Subject) -> NDArray[np.uint8]:
     rows["true edit"] = subject.truth(each(truth_ws))
     rows |= {f"edited {space}": render(each) for space, render in variants.items()}
     pixels = torch.stack(list(rows.values()))  # [rows, faces, R, R, 3]
-    grid = pixels.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1).numpy()
+    grid = picture_grid(pixels).numpy()
     return _labelled(grid, list(rows), names)
 
 

@@ -13,10 +13,10 @@ from inversion.directions.bank import DirectionBank
 from inversion.directions.components import principal_components
 from inversion.directions.linear import apply_direction
 from stylegan2 import Generator
-from stylegan2.image import from_uint8
+from stylegan2.image import from_uint8, psnr
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.measure import number
-from train.evaluate.metrics import psnr
+from train.evaluate.metrics import median
 from train.evaluate.subject import Subject
 from train.losses.identity import IdentityEmbedder
 from train.refiners.edits import component_rng
@@ -92,9 +92,9 @@ def _summary(by_edit: dict[str, list[Tensor]], identity: list[Tensor] | None) ->
     every = torch.cat(list(each.values()))
     cosine = torch.cat(identity).double() if identity else None
     return {
-        "psnr_median": number(every.median()),
+        "psnr_median": number(median(every)),
         "psnr_mean": number(every.mean()),
-        "identity_median": "n/a" if cosine is None else number(cosine.median()),
+        "identity_median": "n/a" if cosine is None else number(median(cosine)),
         "identity_mean": "n/a" if cosine is None else number(cosine.mean()),
-        "psnr_median_by_edit": {name: number(part.median()) for name, part in each.items()},
+        "psnr_median_by_edit": {name: number(median(part)) for name, part in each.items()},
     }

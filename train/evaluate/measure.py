@@ -10,8 +10,8 @@ from torch import Tensor
 
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.errors import CheckpointError
-from stylegan2.image import from_uint8
-from train.evaluate.metrics import mean_squared_error, psnr, ssim
+from stylegan2.image import from_uint8, psnr
+from train.evaluate.metrics import mean_squared_error, median, ssim
 from train.evaluate.subject import Reconstruct
 from train.losses.identity import IdentityEmbedder, load_identity
 from train.losses.perceptual import PerceptualDistance, load_perceptual
@@ -82,7 +82,7 @@ def summarise(measures: Measures, missing: dict[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in ("psnr", "l2", "ssim", "identity", "perceptual"):
         values: Tensor = getattr(measures, name)
-        out[f"{name}_median"] = number(values.double().median()) if len(values) else "n/a"
+        out[f"{name}_median"] = number(median(values)) if len(values) else "n/a"
         out[f"{name}_mean"] = number(values.double().mean()) if len(values) else "n/a"
         if not len(values):
             out[f"{name}_reason"] = missing.get(name, "not measured")

@@ -10,27 +10,6 @@ from stylegan2.errors import ShapeError
 SSIM_WINDOW = 11  # pixels, the reach of the Gaussian below at its usual cut
 
 
-def psnr(pixels: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of 8-bit pictures.
-
-        10 log10(255^2 / mean (pixels - target)^2)
-
-    Args:
-        pixels: [N, H, W, 3] uint8.
-        target: The same shape, uint8.
-
-    Returns:
-        [N] float64 in dB; infinite for equal pictures.
-
-    Raises:
-        ShapeError: The shapes differ.
-    """
-    check_shape("pixels", pixels, "N", "H", "W", 3)
-    check_shape("target", target, *pixels.shape)
-    mse = (pixels.double() - target.double()).square().mean((1, 2, 3))
-    return 10 * torch.log10(255**2 / mse)
-
-
 def mean_squared_error(img: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference on [-1, 1].
 
@@ -79,3 +58,9 @@ def ssim(pixels: Tensor, target: Tensor) -> Tensor:
         for a, b in zip(pixels.cpu().numpy(), target.cpu().numpy(), strict=True)
     ]
     return torch.tensor(values, dtype=torch.float64)
+
+
+def median(values: Tensor) -> Tensor:
+    """The middle of all values [], of an even count the mean of both middle ones; torch takes the lower."""
+    ordered = values.double().flatten().sort().values
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -20,6 +20,7 @@ from stylegan2.image import from_uint8
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.edit_truth import BATCH
 from train.evaluate.measure import number
+from train.evaluate.metrics import median
 from train.evaluate.subject import Redraw, Subject
 from train.losses.detail import detail_share
 from train.losses.identity import IdentityEmbedder
@@ -296,4 +297,4 @@ def _identities(columns: Iterable[_Column]) -> dict[str, Any]:
 
 def _median(columns: Iterable[_Column], name: str) -> float | str | None:
     parts = [part for column in columns for part in getattr(column, name)]
-    return number(torch.cat(parts).double().median()) if parts else "n/a"
+    return number(median(torch.cat(parts))) if parts else "n/a"

@@ -4,15 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylegan2.bundle.folder import CropConfig
-from stylegan2.errors import ConfigError
 from stylegan2.network.config import GeneratorConfig
+from stylegan2.settings import require
 from train.core.config import DataConfig, HardwareConfig, RunConfig, ScheduleConfig, check_names
 from train.gan.ada import LARGEST_P
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +24,9 @@ class GeneratorPhase(ScheduleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.batch >= 2, f"batch: {self.batch}; must be at least 2")
-        _require(self.accumulate >= 1, f"accumulate: {self.accumulate}; must be at least 1")
-        _require(self.ema_kimg >= 0, f"ema_kimg: {self.ema_kimg}; must be at least 0")
+        require(self.batch >= 2, f"batch: {self.batch}; must be at least 2")
+        require(self.accumulate >= 1, f"accumulate: {self.accumulate}; must be at least 1")
+        require(self.ema_kimg >= 0, f"ema_kimg: {self.ema_kimg}; must be at least 0")
 
     @property
     def images(self) -> int:
@@ -47,7 +42,7 @@ class DiscriminatorConfig:
     group_size: int = 4  # pictures a group of the minibatch standard deviation
 
     def __post_init__(self) -> None:
-        _require(self.group_size >= 1, f"group_size: {self.group_size}; must be at least 1")
+        require(self.group_size >= 1, f"group_size: {self.group_size}; must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +60,11 @@ class RegularisationConfig:
 
     def __post_init__(self) -> None:
         for name in ("r1_gamma", "path_length"):
-            _require(getattr(self, name) >= 0, f"{name}: {getattr(self, name)}; must be at least 0")
+            require(getattr(self, name) >= 0, f"{name}: {getattr(self, name)}; must be at least 0")
         for name in ("r1_every", "path_length_every", "path_length_shrink"):
-            _require(getattr(self, name) >= 1, f"{name}: {getattr(self, name)}; must be at least 1")
+            require(getattr(self, name) >= 1, f"{name}: {getattr(self, name)}; must be at least 1")
         for name in ("path_length_decay", "style_mixing", "w_avg_beta"):
-            _require(0 <= getattr(self, name) <= 1, f"{name}: {getattr(self, name)}; must be in [0, 1]")
+            require(0 <= getattr(self, name) <= 1, f"{name}: {getattr(self, name)}; must be in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +77,11 @@ class AugmentConfig:
     every: int = 4  # steps between two changes of p
 
     def __post_init__(self) -> None:
-        _require(0 <= self.start <= LARGEST_P, f"start: {self.start}; must be in [0, {LARGEST_P}]")
+        require(0 <= self.start <= LARGEST_P, f"start: {self.start}; must be in [0, {LARGEST_P}]")
         target = self.target
-        _require(target is None or 0 <= target <= 1, f"target: {target}; must be in [0, 1] or null")
-        _require(self.kimg > 0, f"kimg: {self.kimg}; must be positive")
-        _require(self.every >= 1, f"every: {self.every}; must be at least 1")
+        require(target is None or 0 <= target <= 1, f"target: {target}; must be in [0, 1] or null")
+        require(self.kimg > 0, f"kimg: {self.kimg}; must be positive")
+        require(self.every >= 1, f"every: {self.every}; must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +94,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for key in ("name", "licence"):
-            _require(bool(getattr(self, key).strip()), f"{key}: {getattr(self, key)!r}; must not be empty")
+            require(bool(getattr(self, key).strip()), f"{key}: {getattr(self, key)!r}; must not be empty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,21 +121,21 @@ class GeneratorTrainingConfig:
 
     def __post_init__(self) -> None:
         check_names(self.phases)
-        _require(self.data.images is not None, "data.images: null, but this stage needs pictures")
-        _require(not self.grow or self.start_from is not None, "start_from: null, but grow needs a bundle")
-        _require(self.fade_images >= 1, f"fade_images: {self.fade_images}; must be at least 1")
+        require(self.data.images is not None, "data.images: null, but this stage needs pictures")
+        require(not self.grow or self.start_from is not None, "start_from: null, but grow needs a bundle")
+        require(self.fade_images >= 1, f"fade_images: {self.fade_images}; must be at least 1")
         multiplier = self.generator.mapping_lr_multiplier
         stored = multiplier == GeneratorConfig.mapping_lr_multiplier
-        _require(
+        require(
             stored,
             f"generator.mapping_lr_multiplier: {multiplier}; a weights file implies "
             f"{GeneratorConfig.mapping_lr_multiplier}",
         )
         count = self.feature_images
-        _require(count == 0 or count >= 2, f"feature_images: {count}; must be 0 or at least 2")
+        require(count == 0 or count >= 2, f"feature_images: {count}; must be 0 or at least 2")
         wanted, found = sorted(self.generator.channels), self.discriminator_channels
         fits = sorted(found) == wanted and min(found.values()) >= 1
-        _require(fits, f"discriminator.channels: {found}; must give a positive width for each of {wanted}")
+        require(fits, f"discriminator.channels: {found}; must give a positive width for each of {wanted}")
 
     @property
     def discriminator_channels(self) -> dict[int, int]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stylegan2 import Generator
-from stylegan2.image import from_uint8, to_uint8
+from stylegan2.image import from_uint8, picture_grid, to_uint8
 from train.core.seeds import Stream, positioned_generator
 from train.data.images import ImageSource, in_validation, read_images
 from train.gan.config import GeneratorTrainingConfig
@@ -107,7 +107,7 @@ def sample_grid(average: Generator, seed: int) -> Tensor:
     z = _fixed_z(average, Stream.GENERATOR_GRID, seed, GRID_ROWS * GRID_COLUMNS)
     pixels = to_uint8(average(z, truncation_psi=GRID_PSI)).cpu()
     rows = torch.unflatten(pixels, 0, (GRID_ROWS, GRID_COLUMNS))  # [4, 8, R, R, 3]
-    return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+    return picture_grid(rows)
 
 
 def _fixed_z(generator: Generator, stream: int, seed: int, count: int) -> Tensor:

@@ -5,7 +5,7 @@
 #   STEPS                  of each training (80)
 #   FACES, EDIT_FACES      held-out faces, and generated ones whose edits are measured (64 and 8)
 #   HELDOUT, METRICS       where they and the networks are
-#   ALIGNER, CONFIG        contrastive.safetensors, and the settings that the variants change
+#   CONTRASTIVE, CONFIG        contrastive.safetensors, and the settings that the variants change
 #   PYTHON                 .venv/bin/python
 # Relative paths are relative to the repository.
 set -euo pipefail

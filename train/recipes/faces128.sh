@@ -91,9 +91,6 @@ if [[ ! -f $metrics/age-v1.onnx || ! -f $metrics/gender-v1.onnx ]]; then
 else
     evaluation+=(--directions "$runs/directions")
 fi
-if [[ $compile == true ]]; then
-    evaluation+=(--fast)
-fi
 
 total=0
 plan() { # NAME MINUTES FILE: the file is there when it is done

@@ -11,12 +11,12 @@ from inversion.chain.steps import FeatureSynthesis
 from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
-from stylegan2.image import to_uint8
+from stylegan2.image import picture_grid, psnr, to_uint8
 from train.core.hardware import autocast
 from train.core.seeds import Stream, positioned_generator
 from train.data.images import ImageSource, in_validation, read_images
 from train.data.pairs import UNSEEN_PAIRS, PairRenderer
-from train.evaluate.metrics import psnr
+from train.evaluate.metrics import median
 from train.refiners.config import RefinementConfig
 from train.refiners.edits import EditSampler, RandomEdits
 
@@ -85,7 +85,7 @@ class RefinementValidation:
         for pixels, truth, edits in zip(*pictures, self._edits, strict=True):
             for name, out in draw(pixels, edits).items():
                 found.setdefault(f"psnr_edit_{name}", []).append(psnr(to_uint8(out), truth))
-        return {name: float(torch.cat(values).median()) for name, values in found.items()}
+        return {name: float(median(torch.cat(values))) for name, values in found.items()}
 
     @torch.no_grad()
     def grid(self, encoder: WEncoder, refiners: Refiners) -> Tensor:
@@ -93,7 +93,7 @@ class RefinementValidation:
         pixels = self._faces[:GRID_COLUMNS]
         both = self._drawn_by(encoder, refiners)(pixels, None)
         rows = torch.stack([pixels, to_uint8(both["ws"]), to_uint8(both["f"])])
-        return rows.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1)
+        return picture_grid(rows)
 
     def _drawn_by(
         self, encoder: WEncoder, refiners: Refiners

@@ -11,7 +11,8 @@ import skimage.data
 from PIL import Image
 
 from editor.errors import FaceError, ImageInputError
-from editor.face.crop import MAX_YAW, crop_face, face_quad, find_and_crop
+from editor.face.choice import MAX_YAW, find_and_crop
+from editor.face.crop import crop_face, face_quad
 from editor.face.fill import fill_outside
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import Face

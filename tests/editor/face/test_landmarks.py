@@ -14,7 +14,7 @@ import pytest
 import skimage.data
 
 from editor.errors import ImageInputError
-from editor.face.crop import find_and_crop
+from editor.face.choice import find_and_crop
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import estimate_yaw
 from editor.face.model import BUNDLED_MODEL, MODEL_VARIABLE, FaceModels, find_face_model

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from editor.errors import DECODER_ERRORS
 from editor.photo.colour import scale_to_8_bit, to_rgb
-from editor.photo.decoding import DECODER_ERRORS
 from editor.photo.png_colour import profile_of_chunks
 from editor.photo.reading import load_photo
 from tests.helpers.hand_made import chunk, png

@@ -165,3 +165,14 @@ def test_directions_that_are_no_numbers_are_refused(tmp_path, what):
         CheckpointError, match="smile of 1 tensors hold NaN" if what == "direction" else "sigma nan"
     ):
         load_directions(tmp_path / "d", SHA, 32, 8)
+
+
+@pytest.mark.weights
+def test_edits_are_known_by_the_names_that_they_had():
+    bank = find_directions(load_bundle().generator_sha256, 512, 12, DIRECTIONS_ROOT)
+    found = bank.check({"mouth_open": 1.0, "yaw": -1.0, "lighting": 0.5})
+    assert found == {"mouth": 1.0, "turn": -1.0, "light": 0.5}
+    assert "yaw" in bank
+    assert "yaw" not in list(bank)
+    with pytest.raises(DirectionError, match="'turn': named twice"):
+        bank.check({"yaw": 1.0, "turn": 1.0})

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from inversion.networks.checkpoint import load_contrastive_pair, load_encoder, save_contrastive_pair
@@ -209,3 +210,12 @@ def test_left_over_and_missing_weights_are_named(contrastive, tmp_path):
     save_contrastive_pair(contrastive, tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match=r"not this contrastive: missing \['img_avg'\], left over"):
         load_contrastive_pair(tmp_path / "a.safetensors")
+
+
+def test_weights_with_the_older_key_are_read(contrastive, tmp_path):
+    save_contrastive_pair(contrastive, tmp_path / "new.safetensors")
+    with safe_open(tmp_path / "new.safetensors", "pt") as file:
+        told = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, tmp_path / "old.safetensors", {"aligner_config": told["contrastive_config"]})
+    assert load_contrastive_pair(tmp_path / "old.safetensors").config == TINY

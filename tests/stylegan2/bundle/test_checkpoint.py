@@ -6,6 +6,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from stylegan2.bundle.checkpoint import file_sha256, load_generator, read_safetensors, save_generator
+from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.errors import CheckpointError
 from stylegan2.image import to_uint8
@@ -165,3 +166,18 @@ def test_weights_that_are_no_numbers_are_refused_by_name(tiny_generator, tmp_pat
     said = rf"lost\.safetensors: mapping\.fc1\.weight of {len(state)} tensors hold NaN or infinity"
     with pytest.raises(CheckpointError, match=said):
         load_generator(tmp_path / "lost.safetensors")
+
+
+def test_bundles_say_by_older_words_how_they_crop_and_what_is_contrastive(tiny_generator, tmp_path):
+    save_bundle(
+        tmp_path, tiny_generator, name="old", crop_config=CropConfig(scale=0.7, center=0.3), licence="own"
+    )
+    (tmp_path / "aligner.safetensors").write_bytes(b"any")
+    description = yaml.safe_load((tmp_path / "bundle.yaml").read_text())
+    description["alignment"] = description.pop("crop")
+    sha256 = file_sha256(tmp_path / "aligner.safetensors")
+    description["files"]["aligner"] = {"file": "aligner.safetensors", "sha256": sha256}
+    (tmp_path / "bundle.yaml").write_text(yaml.safe_dump(description))
+    found = load_bundle(tmp_path)
+    assert found.crop_config == crop_config
+    assert (found.contrastive_path, found.contrastive_sha256) == (tmp_path / "aligner.safetensors", sha256)

@@ -107,7 +107,7 @@ def test_encoder_and_contrastive_pair_are_installed_one_after_the_other(bundle, 
     )
     before = yaml.safe_load((bundle / "bundle.yaml").read_text())
     assert put(bundle, encoder=encoder) == f"{bundle}: encoder installed"
-    assert put(bundle, contrastive=contrastive) == f"{bundle}: contrastive pair installed"
+    assert put(bundle, contrastive=contrastive) == f"{bundle}: contrastive installed"
     found = load_bundle(bundle)
     assert (found.encoder_sha256, found.contrastive_sha256) == (
         file_sha256(encoder),

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from train.data.images import decode_image, find_images, in_validation, read_images
-from train.data.stream import ImageStream, Position, RealImages
+from train.data.stream import ImageStream, ReaderPosition, RealImages
 from train.errors import DatasetError
 
 PER_SHARD = 12
@@ -189,7 +189,7 @@ def test_a_stream_without_training_pictures_is_refused(shards):
 
 def reader(source, process, workers, **changes):
     options = {"validation_fraction": 0.0, "buffer": 4, "seed": 0, "delivered": 0, **changes}
-    positions = options.pop("positions", [Position()] * workers)
+    positions = options.pop("positions", [ReaderPosition()] * workers)
     return iter(ImageStream(source, 16, 1, positions=positions, process=process, **options))
 
 
@@ -231,7 +231,7 @@ def test_readers_that_divide_evenly_over_shards_open_only_their_own(shards):
 def test_a_reader_of_shared_shards_resumes_at_the_exact_picture(shards, taken):
     source = find_images(str(shards))
     whole = list(itertools.islice(reader(source, (3, 4), 1), taken + 20))
-    resumed = reader(source, (3, 4), 1, positions=[Position(*whole[taken - 1][2:])])
+    resumed = reader(source, (3, 4), 1, positions=[ReaderPosition(*whole[taken - 1][2:])])
     for expected, found in zip(whole[taken:], resumed, strict=False):
         assert torch.equal(expected[0], found[0])
         assert expected[1:] == found[1:]

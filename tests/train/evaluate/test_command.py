@@ -80,7 +80,7 @@ def config_of(*arguments):
     return read_config(build_parser().parse_args(["evaluate", *map(str, arguments)]))
 
 
-def test_the_shipped_settings_are_the_defaults_and_print_the_readme():
+def test_the_shipped_settings_are_the_defaults_and_print_the_tables():
     config = read_settings(RECIPE, EvaluateConfig)
     assert settings_from_dict(settings_to_dict(config), EvaluateConfig) == config
     paths = {"bundle": DEFAULT_BUNDLE, "metrics_dir": DEFAULT_METRICS}
@@ -88,8 +88,8 @@ def test_the_shipped_settings_are_the_defaults_and_print_the_readme():
     assert replace(config, **paths) == standard
     meant = {name: path.resolve() for name, path in paths.items()}
     assert {name: (ROOT / getattr(config, name)).resolve() for name in paths} == meant
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^python -m train evaluate (.* --grid .*)$", readme, flags=re.M)
+    shown = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^python -m train evaluate (.* --grid .*)$", shown, flags=re.M)
     assert replace(config_of(*shlex.split(command)), grid=None, **paths) == standard
 
 

@@ -14,7 +14,7 @@ from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator, GeneratorConfig, save_generator
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.errors import ShapeError
-from stylegan2.image import from_uint8
+from stylegan2.image import from_uint8, psnr
 from tests.helpers.opened import Oracle, known_model
 from tests.helpers.pictures import write_shard
 from train.__main__ import main
@@ -22,7 +22,7 @@ from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.edit_truth import measure_edits, truth_edits
 from train.evaluate.evaluate import as_table
 from train.evaluate.measure import MetricNetworks, measure, summarise
-from train.evaluate.metrics import mean_squared_error, psnr, ssim
+from train.evaluate.metrics import mean_squared_error, ssim
 from train.evaluate.subject import Subject
 
 CPU = torch.device("cpu")

@@ -1,0 +1,86 @@
+"""Which face of a photo is cropped, and what is to be said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from editor.errors import FaceError
+from editor.face.crop import CroppedFace, crop_face
+from editor.face.landmarks import FaceDetector
+from editor.face.mesh import Face
+from editor.face.search import MIN_FACE_PART
+from editor.photo.colour import Pixels
+from stylegan2.bundle.folder import CropConfig
+
+MAX_YAW = 45.0  # degrees of `Face.yaw`; a half profile reads as this, and a generator of portraits has none
+_NOTED_YAW = 30.0  # degrees
+_NOTED_ENLARGEMENT = 2.0  # crop px per photo px
+_NOTED_PADDING = 0.1  # of the crop's area
+
+
+@dataclass(frozen=True, eq=False)
+class CroppedPhoto:
+    """The chosen face of a photo, cut out, and what else there is to say about the photo."""
+
+    cropped: CroppedFace
+    face: Face  # the one that was cut out
+    faces: tuple[Face, ...]  # every face of the photo, largest first
+    notes: tuple[str, ...]  # plain sentences for the user; empty when all is well
+
+
+def find_and_crop(
+    detector: FaceDetector, pixels: Pixels, crop_config: CropConfig, resolution: int
+) -> CroppedPhoto:
+    """Find the faces of a photo and cut out the largest.
+
+    Args:
+        detector: Finds the faces.
+        pixels: Photo [H, W, 3] uint8 RGB; not changed.
+        crop_config: `scale` and `center` of the model.
+        resolution: Side of the crop, px.
+
+    Returns:
+        The largest face, cut out; all faces; and notes on what may make the result worse.
+
+    Raises:
+        FaceError: No face was found, or the largest is turned to the side by more than `MAX_YAW`.
+        ImageInputError, ConfigError: As `crop_face`.
+        CheckpointError: The detector's model is missing or damaged.
+    """
+    faces = tuple(detector.detect(pixels))
+    height, width = pixels.shape[:2]
+    if not faces:
+        raise FaceError(
+            f"no face found in the {width}x{height} photo; one is needed, both eyes and the mouth in view, "
+            f"at least {MIN_FACE_PART:.0%} of the longer side. A closer or better lit photo helps"
+        )
+    face = faces[0]
+    if abs(face.yaw) > MAX_YAW:
+        raise FaceError(
+            f"the face in the {width}x{height} photo is a profile, turned by {abs(face.yaw):.0f} degrees or "
+            f"more; at most {MAX_YAW:.0f} are allowed, with both eyes in view"
+        )
+    cropped = crop_face(pixels, face, crop_config, resolution)
+    return CroppedPhoto(cropped=cropped, face=face, faces=faces, notes=_notes(cropped, face, len(faces)))
+
+
+def _notes(cropped: CroppedFace, face: Face, count: int) -> tuple[str, ...]:
+    notes = []
+    if count > 1:
+        notes.append(f"{count} faces found; the largest was taken.")
+    enlarged = cropped.crop.shape[0] / float(np.hypot(*(cropped.quad[3] - cropped.quad[0])))
+    if enlarged > _NOTED_ENLARGEMENT:
+        notes.append(
+            f"The face is only {face.size:.0f} px tall and was enlarged {enlarged:.1f} times; "
+            "expect a soft result."
+        )
+    if cropped.padded > _NOTED_PADDING:
+        notes.append(
+            f"{cropped.padded:.0%} of the crop lies outside the photo and was filled with blurred colour; "
+            "a photo with more room around the face works better."
+        )
+    if abs(face.yaw) > _NOTED_YAW:
+        notes.append(f"The face is turned by about {abs(face.yaw):.0f} degrees; frontal faces work better.")
+    return tuple(notes)
