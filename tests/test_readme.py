@@ -1,3 +1,5 @@
+import base64
+import json
 import os
 import re
 import shlex
@@ -11,22 +13,69 @@ from PIL import Image
 
 from app import build_parser as app_parser
 from editor.__main__ import main as editor_main
+from editor.model.source import DEFAULT_BUNDLE
+from editor.ui.serving.api import decode_photo
+from editor.ui.serving.doors import _EDIT
 from inversion.__main__ import build_parser as inversion_parser
+from inversion.directions.bank import find_directions
 from inversion.published.__main__ import build_parser as published_parser
 from stylegan2.__main__ import build_parser as stylegan2_parser
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.settings import read_settings
 from train.__main__ import build_parser as train_parser
+from train.core.config import ContrastiveConfig, InversionConfig
+from train.directions.config import DirectionsConfig
+from train.evaluate.command import read_config
+from train.gan.config import GeneratorTrainingConfig
+from train.refiners.config import RefinementConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "findings/README.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "weights").glob("*/README.md")),
+]
+SETTINGS = {
+    "generator": GeneratorTrainingConfig,
+    "contrastive": ContrastiveConfig,
+    "inversion": InversionConfig,
+    "refiners": RefinementConfig,
+    "directions": DirectionsConfig,
+}
+RECIPES = {"train/recipes/ablation.sh": ("train/configs/ablation.yaml", RefinementConfig)}
 
 
-def blocks(language, text=README):
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
-def commands(text=README):
-    lines = "\n".join(blocks("sh", text)).replace("\\\n", " ").splitlines()
-    return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+def blocks(language, *pages):
+    return [block for page in pages for block in re.findall(rf"```{language}\n(.*?)```", read(page), re.S)]
+
+
+def commands(*pages):
+    """Every command of the `sh` blocks of `pages`, of all pages where none is named."""
+    lines = "\n".join(blocks("sh", *(pages or PAGES))).replace("\\\n", " ").splitlines()
+    bare = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
+    return [line for line in bare if line]
+
+
+def heading_anchors(page):
+    """As GitHub makes them of headings: small letters, digits and hyphens."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", read(page), flags=re.S), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def settings_of(words):
+    """Settings that a shown command of training names, read as the command reads them; None without any."""
+    options = train_parser().parse_args(words)
+    if words[0] == "evaluate":
+        return read_config(options)
+    assert (ROOT / options.config).is_file()
+    return read_settings(ROOT / options.config, SETTINGS[words[0]], options.set)
 
 
 def test_the_space_is_described():
@@ -37,12 +86,46 @@ def test_the_space_is_described():
     assert front["python_version"] in ("3.10", "3.11", "3.12")
 
 
-def test_every_file_that_is_linked_exists():
-    links = re.findall(r"\]\(([^)#]+?)\)", README)
-    assert links
-    for link in links:
-        if "://" not in link:
-            assert (ROOT / link).exists(), link
+def test_the_readme_is_short():
+    assert len(README.split()) < 900
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_linked_exists(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", read(page)):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in heading_anchors(target.resolve().relative_to(ROOT).as_posix()), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_python_file_that_is_named_exists(page):
+    """Named in full, from the repository: `inversion/chain/steps.py`."""
+    tops = "|".join(sorted(path.parent.name for path in ROOT.glob("*/__init__.py")) + ["tests", "train"])
+    named = re.findall(rf"`((?:{tops})/[\w/]+\.(?:py|sh|yaml|js))`", read(page))
+    unwritten = [name for name in named if "NAME" not in name]
+    assert [name for name in unwritten if not (ROOT / name).is_file()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    seen, waiting = set(), ["README.md"]
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        for link in re.findall(r"\]\(([^)\s#]+\.md)", read(page)):
+            if "://" not in link:
+                found = ((ROOT / page).parent / link).resolve().relative_to(ROOT).as_posix()
+                waiting += [found] if found not in seen else []
+    assert set(PAGES) <= seen
+
+
+def test_every_finding_is_listed():
+    scripts = {path.name for path in (ROOT / "findings").glob("*.sh")}
+    assert set(re.findall(r"\]\(([\w.]+\.sh)\)", read("findings/README.md"))) == scripts
 
 
 def test_make_runs_the_lines_for_people_without_make():
@@ -51,13 +134,15 @@ def test_make_runs_the_lines_for_people_without_make():
     assert "pip install -r requirements.txt" in makefile
     assert "python app.py" in "\n".join(commands())
     assert "python app.py" in makefile
-    for target in re.findall(r"^make (\w+)", "\n".join(commands()), flags=re.M):
+    targets = re.findall(r"^make (\w+)", "\n".join(commands()), flags=re.M)
+    assert targets
+    for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
 
 
 @pytest.mark.weights
 def test_the_python_block_runs(tmp_path, astronaut):
-    (code,) = blocks("python")
+    (code,) = blocks("python", "README.md")
     assert len(code.strip().splitlines()) <= 10
     Image.fromarray(astronaut).save(tmp_path / "photo.jpg")
     done = subprocess.run(
@@ -74,36 +159,89 @@ def test_the_python_block_runs(tmp_path, astronaut):
 
 @pytest.mark.weights
 def test_the_editor_command_runs(tmp_path, astronaut, monkeypatch):
-    (line,) = [c for c in commands() if c.startswith("python -m editor PHOTO") or "-m editor photo" in c]
+    (line,) = [c for c in commands("README.md") if "-m editor photo" in c]
     Image.fromarray(astronaut).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     assert editor_main(shlex.split(line)[3:]) == 0
     assert (tmp_path / "out.png").is_file()
 
 
-@pytest.mark.parametrize(("file", "fewest"), [("README.md", 20), ("docs/new-domain.md", 6)])
-def test_every_other_command_parses(file, fewest):
+@pytest.mark.weights
+def test_the_http_command_sends_what_the_app_understands(tmp_path):
+    (line,) = [c for c in commands("README.md") if "curl" in c]
+    address = re.search(r"http://[\w.]+:7860(/\S+)", line)
+    assert address is not None
+    assert address[1] in _EDIT
+    photo = os.urandom(300_000)  # more than a program's argument may be long
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    stand_in = tmp_path / "curl"  # which takes line breaks out of what `-d @-` reads, as curl does
+    stand_in.write_text('#!/bin/sh\n[ "$1 $2" = "-d @-" ] && tr -d "\\r\\n" >sent\n')
+    stand_in.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
+    sent, strengths = json.loads((tmp_path / "sent").read_text())["data"]
+    assert base64.b64decode(sent) == decode_photo(sent) == photo
+    bundle = load_bundle(DEFAULT_BUNDLE)
+    assert find_directions(bundle.generator_sha256, 512, 12).check(strengths) == strengths
+
+
+@pytest.mark.parametrize(
+    ("page", "fewest"),
+    [
+        ("README.md", 1),
+        ("CONTRIBUTING.md", 4),
+        ("findings/README.md", 1),
+        ("docs/app.md", 1),
+        ("docs/measurements.md", 9),
+        ("docs/new-domain.md", 6),
+        ("docs/other-models.md", 8),
+        ("docs/training.md", 7),
+    ],
+)
+def test_every_other_command_parses(page, fewest):
     seen = 0
-    for line in commands((ROOT / file).read_text(encoding="utf-8")):
-        words = shlex.split(re.sub(r"^(?:[A-Z]+=\w+ )+", "", line))  # without variables set before it
+    for line in commands(page):
+        words = shlex.split(re.sub(r"^(?:[A-Z_]+=\w+ )+", "", line))  # without variables set before it
         words[0] = words[0].removeprefix(".venv/bin/")
         if words[:2] == ["python", "app.py"]:
             app_parser().parse_args(words[2:])
         elif words[:3] == ["python", "-m", "train"]:
-            train_parser().parse_args(words[3:])
-            configs = [words[i + 1] for i, word in enumerate(words) if word == "--config"]
-            assert all((ROOT / config).is_file() for config in configs)
+            assert settings_of(words[3:]) is not None
         elif words[:3] == ["python", "-m", "stylegan2"]:
             stylegan2_parser().parse_args(words[3:])
         elif words[:3] == ["python", "-m", "inversion"]:
             inversion_parser().parse_args(words[3:])
-        elif words[:2] == ["python", "-m"] and words[2].startswith(("benchmarks.", "editor.")):
-            assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file()
         elif words[:3] == ["python", "-m", "inversion.published"]:
             published_parser().parse_args(words[3:])
+        elif words[:3] == ["python", "-m", "pytest"]:
+            assert_tests_exist(words[3:])
+        elif words[:2] == ["python", "-m"] and words[2].startswith(("benchmarks.", "editor")):
+            module = ROOT / words[2].replace(".", "/")
+            assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
+        elif words[:2] == ["pip", "install"]:
+            assert all((ROOT / word).is_file() for word in words[2:] if word != "-r")
         elif words[0] == "bash":
             assert (ROOT / words[1]).is_file()
+            if words[1] in RECIPES:
+                file, cls = RECIPES[words[1]]
+                read_settings(ROOT / file, cls, [change for change in words[2:] if change != "--set"])
         else:
             continue
         seen += 1
     assert seen >= fewest
+
+
+def assert_tests_exist(names):
+    for name in names:
+        file, _, function = name.partition("::")
+        assert (ROOT / file).exists(), name
+        assert not function or f"def {function}(" in (ROOT / file).read_text(encoding="utf-8"), name
+
+
+def test_no_page_shows_commands_that_are_not_checked():
+    checked = {mark.args[1][i][0] for mark in _parametrised() for i in range(len(mark.args[1]))}
+    assert {page for page in PAGES if commands(page)} <= checked
+
+
+def _parametrised():
+    return [mark for mark in test_every_other_command_parses.pytestmark if mark.name == "parametrize"]

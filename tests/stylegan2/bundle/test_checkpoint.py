@@ -169,9 +169,8 @@ def test_weights_that_are_no_numbers_are_refused_by_name(tiny_generator, tmp_pat
 
 
 def test_bundles_say_by_older_words_how_they_crop_and_what_is_contrastive(tiny_generator, tmp_path):
-    save_bundle(
-        tmp_path, tiny_generator, name="old", crop_config=CropConfig(scale=0.7, center=0.3), licence="own"
-    )
+    crop_config = CropConfig(scale=0.7, center=0.3)
+    save_bundle(tmp_path, tiny_generator, name="old", crop_config=crop_config, licence="own")
     (tmp_path / "aligner.safetensors").write_bytes(b"any")
     description = yaml.safe_load((tmp_path / "bundle.yaml").read_text())
     description["alignment"] = description.pop("crop")
