@@ -1,7 +1,7 @@
 """What it brings a training step that memory is kept: `python -m benchmarks.memory`.
 
 Prints the time of a picture, forward and backward through the generator, with and without
-`train.core.memory.keep_memory`: medians of processes that take turns, for one cannot be told to give memory
+`train.core.hardware.keep_memory`: medians of processes that take turns, for one cannot be told to give memory
 back.
 """
 
@@ -16,8 +16,7 @@ import torch
 from benchmarks.machine import describe
 from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
-from train.core.hardware import autocast, choose_precision, to_channels_last
-from train.core.memory import keep_memory
+from train.core.hardware import autocast, choose_precision, keep_memory, to_channels_last
 
 BATCH, STEPS, WARM = 16, 12, 3
 KEEP = "--keep"

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from editor.face.detail import crop_psnr
+from editor.measure.detail import crop_psnr
 from editor.model.source import resolve_model
 from editor.photo.export import save_png
 from editor.pipeline import OPTIMISATION_STEPS, open_editor

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from editor.face.choice import find_and_crop
-from editor.face.fit import Fit, FitGauge
-from editor.face.identity import IdentityMeter
 from editor.face.landmarks import FaceDetector
+from editor.measure.fit import Fit, FitGauge
+from editor.measure.identity import IdentityMeter
 from editor.model.card import ModelCard, describe_model
 from editor.model.opening import open_model
 from editor.photo.colour import Pixels

@@ -10,17 +10,17 @@ from inversion.directions.bank import DIRECTIONS_ROOT
 from stylegan2.errors import StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
-from train.core.config import ContrastiveConfig, InversionConfig
-from train.core.hardware import keep_compiled
-from train.core.install import install, plan_installation
+from train.contrastive.config import ContrastiveConfig
+from train.core.hardware import keep_compiled, keep_memory
+from train.core.logbook import claim_folder
 from train.core.loop import Stage, training_loop
-from train.core.memory import keep_memory
 from train.core.processes import is_main, leaving_together
-from train.core.run_folder import claim_folder
 from train.core.stop import SIGNAL_EXIT
 from train.directions.config import DirectionsConfig
+from train.encoder.config import InversionConfig
 from train.evaluate.command import add_evaluate
 from train.gan.config import GeneratorTrainingConfig
+from train.install import install, plan_installation
 from train.refiners.config import RefinementConfig
 
 Config = TypeVar("Config", ContrastiveConfig, GeneratorTrainingConfig, InversionConfig, RefinementConfig)

@@ -22,13 +22,14 @@ from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import ConfigError
 from stylegan2.image import shrink
+from train.contrastive.config import ContrastiveConfig
 from train.contrastive.stage import ContrastiveStage
-from train.core.config import ContrastiveConfig, InversionConfig
 from train.core.hardware import to_channels_last
 from train.core.processes import is_main, training_device
 from train.core.seeds import Stream, positioned_generator
 from train.data.images import ImageSource, find_images
 from train.data.pairs import sample_w
+from train.encoder.config import InversionConfig
 from train.encoder.stage import InversionStage, Networks
 from train.gan.config import GeneratorTrainingConfig
 from train.gan.discriminator import Discriminator

@@ -1,1 +1,1 @@
-"""Faces: found in a photo, measured, cropped as a model wants them, and judged."""
+"""Faces: found in a photo, and cropped as a model wants them."""

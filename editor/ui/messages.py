@@ -1,6 +1,6 @@
 """What the status line says."""
 
-from editor.face.detail import crop_psnr
+from editor.measure.detail import crop_psnr
 from editor.pipeline import Editor
 from editor.session import EditSession
 from editor.ui.stage import SPACE_LABELS

@@ -10,7 +10,7 @@ from editor.pipeline import Editor
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.handlers import Handlers
 from editor.ui.messages import VISIT_OVER, problem
-from editor.ui.serving.memory import give_memory_back
+from editor.ui.serving.workplace import give_memory_back
 
 OpenModel = Callable[[str, Report], Editor]
 PickerUpdates = tuple[Any, Any, Any, Any, Any]  # generation, card, footer, stage, status line

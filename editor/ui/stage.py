@@ -12,8 +12,8 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.face.detail import crop_psnr
-from editor.face.fit import Fit
+from editor.measure.detail import crop_psnr
+from editor.measure.fit import Fit
 
 ASSETS = Path(__file__).parent / "assets"
 JPEG_QUALITY = 95  # of frames; what is saved is PNG

@@ -7,8 +7,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from stylegan2.layouts.found import Found, Layout
-from stylegan2.layouts.plain import plain_settings
+from stylegan2.layouts.found import Found, Layout, plain_settings
 from stylegan2.layouts.psp_family import ENCODER, OURS
 
 # One entry for everything: safetensors writes several in an order that differs from run to run.

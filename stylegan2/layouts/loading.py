@@ -6,9 +6,10 @@ from pathlib import Path
 
 from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError
-from stylegan2.layouts.found import Found, Layout
+from stylegan2.layouts.found import Found, Layout, State
 from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.translation import W_AVG
+from stylegan2.network.config import GeneratorConfig
 from stylegan2.network.generator import Generator
 from stylegan2.reading import read_document
 
@@ -37,8 +38,11 @@ def load_any_generator(path: str | Path) -> Loaded:
     return build_generator(recognise(read_document(path)))
 
 
-def check_generator(found: Found) -> None:
+def check_generator(found: Found) -> tuple[State, GeneratorConfig]:
     """Check that the generator that `recognise` found can be built.
+
+    Returns:
+        Its tensors and its settings.
 
     Raises:
         CheckpointError: There is none, or tensors are missing, of another shape, or no numbers.
@@ -51,6 +55,7 @@ def check_generator(found: Found) -> None:
             listed = ", ".join(entries[:_NAMED])
             raise CheckpointError(f"{found.path}: tensors {what} ({found.layout} layout): {listed}{more}")
     check_finite(str(found.path), found.generator)
+    return found.generator, found.config
 
 
 def build_generator(found: Found) -> Loaded:
@@ -61,10 +66,9 @@ def build_generator(found: Found) -> Loaded:
     Raises:
         CheckpointError: See `check_generator`.
     """
-    check_generator(found)
-    assert found.generator is not None and found.config is not None  # noqa: S101, PT018  (checked just now)
-    generator = Generator(found.config)
-    state = {name: value.float() for name, value in found.generator.items()}
+    tensors, config = check_generator(found)
+    generator = Generator(config)
+    state = {name: value.float() for name, value in tensors.items()}
     state.setdefault(W_AVG, generator.w_avg)
     generator.load_state_dict(state)
     generator.eval().requires_grad_(False)

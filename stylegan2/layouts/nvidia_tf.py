@@ -10,7 +10,6 @@ from torch import Tensor
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.conditional import fold_class, told_class
 from stylegan2.layouts.found import State
-from stylegan2.layouts.strangers import refuse_strangers
 from stylegan2.layouts.translation import (
     Translation,
     check_settings,
@@ -18,6 +17,7 @@ from stylegan2.layouts.translation import (
     count_indices,
     our_names,
     positive_number,
+    refuse_strangers,
     stated_clamp,
     translate,
 )

@@ -8,16 +8,15 @@ from torch import Tensor
 
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts import genforce, nvidia_tf, nvidia_torch, psp_family, rosinality
-from stylegan2.layouts.found import Found, Layout, State
+from stylegan2.layouts.found import Found, Layout, State, plain_settings
 from stylegan2.layouts.inverter_file import kept_entries, kept_layout, kept_settings
-from stylegan2.layouts.plain import plain_settings
-from stylegan2.layouts.strangers import refuse_strangers
 from stylegan2.layouts.translation import (
     CONV_CLAMP,
     W_AVG,
     Translation,
     mean_row,
     positive_number,
+    refuse_strangers,
     unwrapped,
     without_prefix,
 )

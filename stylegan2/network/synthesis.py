@@ -200,16 +200,12 @@ class SynthesisNetwork(nn.Module):
         check_shape("f", f, len(ws), self.config.channels[resolution], resolution, resolution)
         if shown is not None:
             check_shape("shown", shown, *f.shape)
-        activations = [f]
-        for block, styles in self._styled(ws):
-            if block.resolution < resolution:
-                continue
-            own = block.resolution == resolution
-            if not own:
-                activations.append(block.activation(activations[-1], styles, noise_mode))
-            img = block.draw(shown if own and shown is not None else activations[-1], img, styles)
-        assert img is not None  # noqa: S101  (narrows the type for mypy: every resolution has its block)
-        return activations, img
+        own, *above = [part for part in self._styled(ws) if part[0].resolution >= resolution]
+        activations, drawn = [f], own[0].draw(f if shown is None else shown, img, own[1])
+        for block, styles in above:
+            activations.append(block.activation(activations[-1], styles, noise_mode))
+            drawn = block.draw(activations[-1], drawn, styles)
+        return activations, drawn
 
     def features(self, ws: Tensor, resolution: int, *, noise_mode: str = "const") -> Tensor:
         """F = G_k(ws): the activation of the block of this resolution [N, C, R, R]; raises as `lower`."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from editor.face.fit import Fit
+from editor.measure.fit import Fit
 from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import Handlers

@@ -12,8 +12,8 @@ from inversion.networks.checkpoint import save_contrastive_pair
 from inversion.networks.contrastive import Alignment, ContrastivePair
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, picture_grid, shrink
+from train.contrastive.config import ContrastiveConfig
 from train.core.checkpoint import write_weights
-from train.core.config import ContrastiveConfig
 from train.core.hardware import autocast, laid_out
 from train.core.optim import Optimiser, learning_rate
 from train.core.processes import own_seed

@@ -1,4 +1,4 @@
-"""Files of training: written whole or not at all, read without running code."""
+"""Files of training: written whole or not at all, read without running code, and whose they are."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from stylegan2.bundle.folder import ModelBundle
 from stylegan2.errors import CheckpointError
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -89,4 +90,28 @@ def training_facts(file: Path, kind: str = "an encoder") -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(text)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from error
+    return facts
+
+
+KINDS = {
+    "encoder": "an encoder",
+    "contrastive": "a contrastive pair",
+    "refiners": "refiners",
+}  # by role in a bundle
+
+
+def facts_for_model(file: Path, role: str, model: ModelBundle) -> dict[str, Any]:
+    """`training_facts` of a file that was trained for the generator of `model`, as far as it says.
+
+    Args:
+        file: Trained weights.
+        role: A key of `KINDS`.
+        model: Whose generator they are used with.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or trained for another generator.
+    """
+    facts = training_facts(file, KINDS[role])
+    if facts.get("generator_sha256", model.generator_sha256) != model.generator_sha256:
+        raise CheckpointError(f"{file}: trained for another generator than that of {model.folder}")
     return facts

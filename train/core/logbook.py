@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+from stylegan2.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -75,3 +78,22 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def claim_folder(name: str, folder: Path) -> None:
+    """Make a folder where it is missing, and find out whether files can be written there.
+
+    Args:
+        name: Of the setting or flag that names it, for the message.
+        folder: The folder.
+
+    Raises:
+        ConfigError: It cannot be made, is no folder, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{name}: {folder} cannot be written ({reason}); name another folder") from error

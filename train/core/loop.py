@@ -17,10 +17,9 @@ from tqdm import tqdm
 from stylegan2.errors import ConfigError
 from train.core.checkpoint import CHECKPOINT_FILE
 from train.core.config import RunConfig, ScheduleConfig
-from train.core.logbook import Logbook
+from train.core.logbook import Logbook, claim_folder
 from train.core.processes import agree, is_main, own_folder
 from train.core.resumption import Losses, Position, keep_state, restore
-from train.core.run_folder import claim_folder
 from train.core.stop import StopRequest
 from train.errors import DivergedError
 

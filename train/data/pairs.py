@@ -15,8 +15,8 @@ from stylegan2 import Generator
 from stylegan2.errors import ConfigError
 from stylegan2.image import from_uint8, to_uint8
 from train.core.config import PairsConfig
+from train.core.logbook import claim_folder
 from train.core.processes import own_folder, own_seed
-from train.core.run_folder import claim_folder
 from train.core.seeds import Stream, positioned_generator
 
 UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
@@ -149,7 +149,7 @@ class PairPool:
         generator = renderer.generator
         side = generator.img_resolution
         if config.cache is not None:
-            _claim_folder(config, {"generator": fingerprint, "seed": renderer.seed})
+            _claim_folder(config, config.cache, {"generator": fingerprint, "seed": renderer.seed})
         self._w = _array(config.cache, "w", (config.pool, generator.w_dim), np.float32)
         self._pixels = _array(config.cache, "pixels", (config.pool, side, side, 3), np.uint8)
         self._blocks = _array(config.cache, "blocks", (self._slots,), np.int64)  # block of each slot, plus 1
@@ -214,10 +214,9 @@ def open_pairs(
     return PairPool(renderer, replace(config, cache=cache), fingerprint)
 
 
-def _claim_folder(config: PairsConfig, owner: dict[str, Any]) -> None:
-    assert config.cache is not None  # noqa: S101  (narrows the type for mypy)
+def _claim_folder(config: PairsConfig, cache: Path, owner: dict[str, Any]) -> None:
     wanted = {**owner, "psi": list(config.psi), "pool": config.pool, "block": config.block}
-    file = config.cache / META_FILE
+    file = cache / META_FILE
     if file.is_file():
         try:
             found = dict(json.loads(file.read_text(encoding="utf-8")))
@@ -226,11 +225,9 @@ def _claim_folder(config: PairsConfig, owner: dict[str, Any]) -> None:
         differing = sorted(key for key in wanted if found.get(key) != wanted[key])
         if differing:
             others = ", ".join(differing)
-            raise ConfigError(
-                f"pairs.cache: {config.cache} holds pairs of another {others}; choose another folder"
-            )
+            raise ConfigError(f"pairs.cache: {cache} holds pairs of another {others}; choose another folder")
         return
-    claim_folder("pairs.cache", config.cache)
+    claim_folder("pairs.cache", cache)
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(wanted), encoding="utf-8")
     os.replace(partial, file)  # whole or not at all

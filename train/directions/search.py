@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from editor.face.attributes import load_networks, measure
 from editor.face.landmarks import FaceDetector
+from editor.measure.attributes import load_networks, measure
 from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST
 from stylegan2 import Generator

@@ -13,7 +13,6 @@ from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, picture_grid, psnr, shrink, to_uint8
 from train.core.checkpoint import write_weights
-from train.core.config import InversionConfig, LossWeights
 from train.core.hardware import autocast, laid_out
 from train.core.optim import Optimiser, gather_gradients, learning_rate
 from train.core.processes import own_seed
@@ -23,6 +22,7 @@ from train.data.drawing import Drawing
 from train.data.images import ImageSource, in_validation, read_images
 from train.data.pairs import UNSEEN_PAIRS, PairRenderer, Pairs, open_pairs
 from train.data.stream import PhaseImages
+from train.encoder.config import InversionConfig, LossWeights
 from train.evaluate.metrics import mean_squared_error, median
 from train.losses.alignment import AlignmentLoss
 from train.losses.identity import IdentityEmbedder

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylegan2.errors import ConfigError
 from stylegan2.settings import read_settings, settings_from_dict
-from train.core.run_folder import claim_folder
+from train.core.logbook import claim_folder
 from train.core.stop import SIGNAL_EXIT, StopSignal, stopping_at_once
 from train.evaluate.config import EvaluateConfig
 from train.evaluate.evaluate import as_table, evaluate

@@ -18,7 +18,7 @@ from inversion.networks.w_encoder import WEncoder
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
-from train.core.model_facts import facts_for_model
+from train.core.checkpoint import facts_for_model
 from train.data.images import find_images, read_images
 from train.evaluate.config import EvaluateConfig
 from train.evaluate.contrastive_report import report_contrastive

@@ -42,7 +42,7 @@ def own_attribute(direction: EditDirection) -> str | None:
 
 @contextmanager
 def open_instruments(folder: Path) -> Iterator[MeasureFace]:
-    """What measures the attributes of a face, as `editor.face.attributes.measure` does.
+    """What measures the attributes of a face, as `editor.measure.attributes.measure` does.
 
     Args:
         folder: Holds the age and gender networks; the landmark model is where the editor finds it.
@@ -53,8 +53,8 @@ def open_instruments(folder: Path) -> Iterator[MeasureFace]:
     """
     try:
         # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
-        from editor.face.attributes import load_networks, measure
         from editor.face.landmarks import FaceDetector
+        from editor.measure.attributes import load_networks, measure
     except ImportError as error:
         message = f"faces cannot be measured ({error}); install what requirements.txt lists"
         raise CheckpointError(message) from error

@@ -1,7 +1,6 @@
 """What can be said of a generator and its discriminator while they train."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,6 +43,7 @@ class GeneratorValidation:
         device: torch.device,
     ) -> None:
         self._config, self._source, self._features, self._device = config, source, features, device
+        self._real: FeatureStatistics | None = None  # of training pictures; computed at the first use
         fraction, count = config.data.validation_fraction, config.data.validation_images
         self._pictures = {"training": self._read(count, validation=False)}
         if fraction:
@@ -64,8 +64,10 @@ class GeneratorValidation:
             f"sign_{name}": self._sign(pixels, judge, batch) for name, pixels in self._pictures.items()
         }
         if self._features is not None:
+            if self._real is None:
+                self._real = self._statistics(self._real_pictures(), self._features)
             made = self._statistics(self._samples(average), self._features)
-            measures["feature_distance"] = frechet_distance(self._real_statistics, made)
+            measures["feature_distance"] = frechet_distance(self._real, made)
         return measures
 
     def _samples(self, average: Generator) -> Iterator[Tensor]:
@@ -76,13 +78,9 @@ class GeneratorValidation:
         parts = [judge(from_uint8(part).to(self._device)) for part in torch.split(pixels, batch)]
         return float(torch.cat(parts).sign().mean())
 
-    @cached_property
-    def _real_statistics(self) -> FeatureStatistics:
-        """Of training pictures; computed once, at the first use."""
-        assert self._features is not None  # noqa: S101  (narrows the type for mypy)
+    def _real_pictures(self) -> Iterator[Tensor]:
         pixels = self._read(self._config.feature_images, validation=False)
-        parts = (from_uint8(part).to(self._device) for part in torch.split(pixels, BATCH))
-        return self._statistics(parts, self._features)
+        return (from_uint8(part).to(self._device) for part in torch.split(pixels, BATCH))
 
     def _statistics(
         self, pictures: Iterator[Tensor], features: EfficientNetLite0Features

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from editor.face.identity_crop import template_in_crop, warp_to_template
+from editor.measure.identity_crop import template_in_crop, warp_to_template
 from stylegan2.bundle.folder import CropConfig
 from train.losses.onnx_module import OnnxModule, load_onnx
 

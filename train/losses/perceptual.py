@@ -73,12 +73,13 @@ class _InvertedBottleneck(nn.Module):
         self.project = _SameConv(spec.hidden, spec.out_channels, 1)
         self.residual = spec.stride == 1 and spec.in_channels == spec.out_channels
 
-    def expanded(self, x: Tensor) -> Tensor:
-        return x if self.expand is None else F.relu6(self.expand(x))
-
-    def reduced(self, x: Tensor, hidden: Tensor) -> Tensor:
+    def forward(self, x: Tensor, reduce: bool = True) -> tuple[Tensor, Tensor]:
+        """The wide features, and what the next block is given; `x` itself where nothing has to follow."""
+        hidden = x if self.expand is None else F.relu6(self.expand(x))
+        if not reduce:
+            return hidden, x
         out: Tensor = self.project(F.relu6(self.depthwise(hidden)))
-        return x + out if self.residual else out
+        return hidden, x + out if self.residual else out
 
 
 class EfficientNetLite0Features(nn.Module):
@@ -111,12 +112,9 @@ class EfficientNetLite0Features(nn.Module):
         x = F.relu6(self.stem(img))
         levels = []
         for index, block in enumerate(self.blocks):
-            assert isinstance(block, _InvertedBottleneck)  # noqa: S101  (narrows the type for mypy)
-            hidden = block.expanded(x)
+            hidden, x = block(x, index < len(_BLOCKS) - 1)
             if index in _LEVELS:
                 levels.append(hidden)
-            if index < len(_BLOCKS) - 1:
-                x = block.reduced(x, hidden)
         return levels
 
 

@@ -34,9 +34,10 @@ def fit_sketch(look: SecondLook, generator: Generator, psi: tuple[float, float],
     for _ in range(PICTURES // BATCH):
         ws = generator.broadcast(sample_w(generator, BATCH, psi, rng)).contiguous()
         a, below = generator.synthesis.lower(ws, resolution)
-        assert below is not None  # noqa: S101  (narrows the type for mypy: nothing looks at the first block)
         target = shrink(generator.synthesis.upper(a, below, ws).clamp(-1, 1), resolution)
-        x, y = _places(F.pad(a, (0, 0, 0, 0, 0, 1), value=1.0)), _places(target - upsample2d(below))
+        if below is not None:  # above the first block
+            target = target - upsample2d(below)
+        x, y = _places(F.pad(a, (0, 0, 0, 0, 0, 1), value=1.0)), _places(target)
         squares += x.T @ x
         products += x.T @ y
     # Channels that are never active leave the squares singular; a millionth of the mean bends nothing else.

@@ -10,7 +10,7 @@ import gradio as gr
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
 from editor.ui.serving.doors import middleware, routes
-from editor.ui.serving.memory import give_memory_back
+from editor.ui.serving.workplace import give_memory_back
 from editor.ui.stage import ASSETS
 from editor.ui.store import MAX_VISITS
 from editor.ui.uploads import MAX_BYTES, upload_route

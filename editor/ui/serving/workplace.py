@@ -1,6 +1,8 @@
-"""Workplace: a folder for uploads that this server alone uses, and that goes with it."""
+"""What a server holds beside its visits: a folder for its uploads, and memory that goes back."""
 
 import contextlib
+import ctypes
+import gc
 import os
 import shutil
 import sys
@@ -111,3 +113,13 @@ def _locked(file: IO[Any]) -> bool | None:
     except OSError:  # a file system without locks
         return None
     return True
+
+
+def give_memory_back() -> None:
+    """Free what only cycles of references hold, and have the C library return it to the system."""
+    gc.collect()
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        except (OSError, AttributeError):  # another C library
+            return

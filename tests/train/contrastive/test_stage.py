@@ -16,8 +16,10 @@ from stylegan2.settings import read_settings, settings_from_dict, settings_to_di
 from tests.helpers.training import assert_equal, interrupting, run_stage, tiny_generator, write_bundle
 from train.__main__ import main
 from train.assemble import build_contrastive, frame_network
+from train.contrastive.config import ContrastiveConfig
 from train.core.checkpoint import training_facts
-from train.core.config import ContrastiveConfig, InversionConfig, ScheduleConfig
+from train.core.config import ScheduleConfig
+from train.encoder.config import InversionConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "train" / "configs"
 RECIPE = CONFIGS / "contrastive.yaml"

@@ -4,7 +4,8 @@ import pytest
 
 from stylegan2.errors import ConfigError
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
-from train.core.config import DataConfig, InversionConfig, OptimConfig, PairsConfig, PhaseConfig, RunConfig
+from train.core.config import DataConfig, OptimConfig, PairsConfig, RunConfig
+from train.encoder.config import InversionConfig, PhaseConfig
 
 RECIPE = Path(__file__).resolve().parents[3] / "train" / "configs" / "inversion.yaml"
 PHASE = {"name": "a", "max_steps": 1, "pair_batch": 2, "loss": {"latent": 1.0}}

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from train.core.memory import keep_memory
+from train.core.hardware import keep_memory
 
 # Pages that the system had to provide while a large tensor was made and freed again and again.
 PROGRAM = """
 import resource, sys
 import torch
-from train.core.memory import keep_memory
+from train.core.hardware import keep_memory
 if sys.argv[1] == "keep":
     assert keep_memory()
 def faults():

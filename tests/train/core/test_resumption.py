@@ -11,9 +11,9 @@ from tests.helpers.training import tiny_generator, write_bundle
 from train.__main__ import main
 from train.core.checkpoint import load_checkpoint, save_checkpoint, write_weights
 from train.core.config import PairsConfig, RunConfig, ScheduleConfig
+from train.core.logbook import claim_folder
 from train.core.loop import training_loop
 from train.core.resumption import changed_settings
-from train.core.run_folder import claim_folder
 from train.data.pairs import META_FILE, open_pairs
 
 

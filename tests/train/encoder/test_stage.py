@@ -27,10 +27,11 @@ from tests.helpers.training import (
 from train.__main__ import main
 from train.assemble import build_inversion, deepen, frame_network
 from train.core.checkpoint import load_checkpoint, save_checkpoint, training_facts
-from train.core.config import InversionConfig, LossWeights, OptimConfig, PhaseConfig
+from train.core.config import OptimConfig
 from train.core.hardware import choose_precision, has_native_bfloat16
 from train.core.loop import Position, phase_fraction
 from train.core.optim import Optimiser, learning_rate
+from train.encoder.config import InversionConfig, LossWeights, PhaseConfig
 
 ENCODER = {
     "in_resolution": 32,

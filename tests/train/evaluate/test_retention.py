@@ -231,7 +231,7 @@ def test_instruments_that_are_missing_are_named(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     with pytest.raises(CheckpointError, match=r"age-v1\.onnx: no such file"), open_instruments(tmp_path):
         pass
-    monkeypatch.setitem(sys.modules, "editor.face.attributes", None)
+    monkeypatch.setitem(sys.modules, "editor.measure.attributes", None)
     with pytest.raises(CheckpointError, match="faces cannot be measured"), open_instruments(tmp_path):
         pass
 

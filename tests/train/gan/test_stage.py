@@ -20,9 +20,10 @@ from stylegan2.settings import read_settings, settings_from_dict, settings_to_di
 from tests.helpers.training import assert_equal, interrupting, run_stage
 from train.__main__ import build_parser, main
 from train.assemble import build_contrastive, build_generator
+from train.contrastive.config import ContrastiveConfig
 from train.core.checkpoint import training_facts
-from train.core.config import ContrastiveConfig, InversionConfig
 from train.directions.config import DirectionsConfig
+from train.encoder.config import InversionConfig
 from train.errors import DatasetError
 from train.gan.config import GeneratorTrainingConfig
 from train.gan.growth import take_over

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from editor.face.identity_crop import TEMPLATE_EYES, TEMPLATE_MOUTH, template_in_crop, warp_to_template
+from editor.measure.identity_crop import TEMPLATE_EYES, TEMPLATE_MOUTH, template_in_crop, warp_to_template
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import CheckpointError, ShapeError
 from train.losses.identity import IdentityEmbedder, load_identity

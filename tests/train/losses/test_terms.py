@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from stylegan2.errors import ShapeError
-from train.core.config import LossWeights
 from train.core.seeds import positioned_generator
 from train.data.augment import flip, jitter
+from train.encoder.config import LossWeights
 from train.encoder.stage import weighted_sum
 from train.losses.terms import focused_l2, identity_loss, latent_prior, latent_regression, pixel_l2, pooled_l2
 

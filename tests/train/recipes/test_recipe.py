@@ -21,8 +21,9 @@ from stylegan2.settings import read_settings
 from tests.helpers.pictures import write_shard
 from tests.helpers.training import TINY_REFINERS, tiny_generator, write_bundle
 from train.__main__ import build_parser
-from train.core.config import ContrastiveConfig, InversionConfig
+from train.contrastive.config import ContrastiveConfig
 from train.directions.config import DirectionsConfig
+from train.encoder.config import InversionConfig
 from train.evaluate.command import read_config
 from train.refiners.config import RefinementConfig
 

@@ -13,9 +13,10 @@ from stylegan2.bundle.folder import BUNDLE_FILE, read_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError
 from stylegan2.reading.listing import read_listing
+from train.contrastive.config import ContrastiveConfig
 from train.contrastive.stage import CONTRASTIVE_FILE
-from train.core.config import ContrastiveConfig, InversionConfig
-from train.core.model_facts import facts_for_model
+from train.core.checkpoint import facts_for_model
+from train.encoder.config import InversionConfig
 from train.encoder.stage import ENCODER_FILE
 from train.gan.config import GeneratorTrainingConfig
 from train.refiners.config import RefinementConfig

@@ -10,8 +10,8 @@ import skimage.data
 import torch
 
 from editor.face.crop import crop_face
-from editor.face.detail import OCTAVES, detail_slopes
-from editor.face.fit import Fit, FitGauge
+from editor.measure.detail import OCTAVES, detail_slopes
+from editor.measure.fit import Fit, FitGauge
 from editor.pipeline import open_editor
 from inversion.networks.config import ContrastivePairConfig
 from inversion.networks.contrastive import ContrastivePair

@@ -37,9 +37,10 @@ from tests.helpers.training import (
 from train import __main__ as commands
 from train.__main__ import main
 from train.assemble import build_contrastive
-from train.core.config import ContrastiveConfig, InversionConfig
-from train.core.install import Installation, install, plan_installation
+from train.contrastive.config import ContrastiveConfig
+from train.encoder.config import InversionConfig
 from train.gan.config import GeneratorTrainingConfig
+from train.install import Installation, install, plan_installation
 from train.refiners.config import RefinementConfig
 
 WIDTHS = {"in_resolution": 32, "w_dim": 16, "channels": [8, 8, 8, 16, 16], "depths": [1, 1, 1, 1]}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from editor.face.identity import IdentityMeter
-from editor.face.identity_crop import template_in_crop, warp_to_template
+from editor.measure.identity import IdentityMeter
+from editor.measure.identity_crop import template_in_crop, warp_to_template
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import CheckpointError
 from stylegan2.image import from_uint8

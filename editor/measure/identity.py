@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from editor.face.identity_crop import template_in_crop, warp_to_template
+from editor.measure.identity_crop import template_in_crop, warp_to_template
 from editor.photo.colour import Pixels
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import CheckpointError

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from editor.face.attributes import complexion, find_mesh, geometry, light, load_networks, measure
 from editor.face.landmarks import FaceDetector
+from editor.measure.attributes import complexion, find_mesh, geometry, light, load_networks, measure
 from stylegan2.errors import CheckpointError
 
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from editor.face.detail import detail_slopes
 from editor.face.landmarks import FaceDetector
+from editor.measure.detail import detail_slopes
 from inversion.networks.contrastive import ContrastivePair
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import from_uint8, shrink

@@ -1,0 +1,1 @@
+"""What is measured of a face: attributes, identity, detail, and how well it fits a model."""
