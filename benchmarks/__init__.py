@@ -1,1 +1,1 @@
-"""Scripts that print the speeds that the README states."""
+"""Scripts that print the speeds, loads and trials that `docs/measurements.md` states."""

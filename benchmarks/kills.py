@@ -36,7 +36,7 @@ ENCODER = {
     "depths": [1, 1, 1, 1],
     "hidden": 64,
 }
-ALIGNER = {"in_resolution": 128, "w_dim": 512, "channels": [8, 8, 16, 16, 32], "latent_hidden": 32}
+CONTRASTIVE = {"in_resolution": 128, "w_dim": 512, "channels": [8, 8, 16, 16, 32], "latent_hidden": 32}
 REFINERS = {"f_resolution": 32, "attention": "tokens", "second_look": False}
 
 
@@ -62,7 +62,7 @@ def stages(steps: int, faces: Path) -> dict[str, dict[str, Any]]:
         "contrastive": {
             **bundle,
             "pairs": PAIRS,
-            "contrastive": ALIGNER,
+            "contrastive": CONTRASTIVE,
             "validation_pairs": 8,
             "phases": [_phase("one", half, pair_batch=8), _phase("two", half, pair_batch=6)],
         },
@@ -179,7 +179,7 @@ def _try(stage: str, settings: Mapping[str, Any], home: Path, kills: int, rng: r
     killed, moments = Training(stage, settings, home / f"{stage}-killed"), []
     while len(moments) < kills:
         # What is left gets shorter with every sitting; early moments hit the start and the pool's drawing.
-        moment = rng.uniform(0.1, 0.8) * seconds
+        moment = rng.uniform(0.1, 0.5) * seconds
         if killed.run(moment) == 0:
             break
         moments.append(moment)

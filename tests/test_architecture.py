@@ -56,6 +56,16 @@ def test_files_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 400
 
 
+ROOMS = sorted({path.parent for path in SOURCES} - {ROOT})
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: ".".join(room.relative_to(ROOT).parts))
+def test_rooms_are_small_and_say_what_they_are_for(room):
+    assert len(list(room.glob("*.py"))) <= 14
+    tree = ast.parse((room / "__init__.py").read_text(encoding="utf-8"))
+    assert (ast.get_docstring(tree) or "").splitlines()[0].endswith(".")
+
+
 @pytest.mark.parametrize(
     ("library", "homes"),
     [

@@ -33,7 +33,7 @@ class SecondLook(nn.Module):
         w' = w + w_std * head(missing),  levels' = levels + project(levels of img - drawn)
 
     Head and projections start at zero: an untrained look leaves w and levels as they are. `read` is best
-    fitted to the generator before any training, see `train.assemble.fit_sketch`.
+    fitted to the generator before any training, see `train.refiners.sketch.fit_sketch`.
     """
 
     w_std: Tensor

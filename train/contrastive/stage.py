@@ -47,7 +47,7 @@ class ContrastiveStage:
         self.phases = config.phases
         self._config, self._generator, self._fingerprint = config, generator, fingerprint
         self._draw = Drawing(generator, config.hardware)
-        self._contrastive, self._optimiser = contrastive, Optimiser(contrastive, config.optim)
+        self.contrastive, self.optimiser = contrastive, Optimiser(contrastive, config.optim)
         self._align: Callable[[Tensor, Tensor], Alignment] = contrastive
         if config.hardware.compile:
             self._align = torch.compile(contrastive, dynamic=False)
@@ -78,13 +78,13 @@ class ContrastiveStage:
         rng = positioned_generator(own_seed(self._config.seed), Stream.CONTRASTIVE_STEP, self._index, step)
         pairs = self._pairs.sample(phase.pair_batch, rng)
         img = self._seen(jitter(pairs.img, rng))
-        self._contrastive.train()
+        self.contrastive.train()
         with autocast(self._draw.device, self._draw.dtype):
             found = self._align(img, pairs.w.to(img.device))
         loss = info_nce(found.image_emb, found.latent_emb, found.logit_scale, self._config.weight_image)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
-        for network in (self._contrastive, self._average):
+        norm = self.optimiser.update(learning_rate(phase, step, fraction), phase.ema)
+        for network in (self.contrastive, self.average):
             network.bound_logit_scale()
         scale = found.logit_scale.detach()
         return {"info_nce": loss.detach(), "logit_scale": scale, "gradient_norm": norm}
@@ -92,20 +92,20 @@ class ContrastiveStage:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Recall among unseen pairs both ways, and their loss, with the averaged weights."""
-        w, pixels = self._unseen
+        w, pixels = self.unseen
         image_emb, latent_emb = self._image_embedding(pixels), self._latent_embedding(w)
         measures = {
             f"{way}_{name}": value
             for way, recalls in retrieval(image_emb, latent_emb).items()
             for name, value in recalls.items()
         }
-        loss = info_nce(image_emb, latent_emb, self._average.logit_scale.cpu(), self._config.weight_image)
+        loss = info_nce(image_emb, latent_emb, self.average.logit_scale.cpu(), self._config.weight_image)
         return {**measures, "info_nce": float(loss)}
 
     @torch.no_grad()
     def grid(self) -> Tensor:
         """Two rows, pixels [2 R, 8 R, 3]: unseen pictures, and the pictures of the latents they find."""
-        w, pixels = self._unseen
+        w, pixels = self.unseen
         queries = pixels[:GRID_COLUMNS]
         best = (self._image_embedding(queries) @ self._latent_embedding(w).T).argmax(1)
         rows = torch.stack([queries, pixels[best]])  # [2, N, R, R, 3]
@@ -119,26 +119,27 @@ class ContrastiveStage:
             "losses": ["info_nce"],
             "psi": list(self._config.pairs.psi),
         }
-        average = self._average
+        average = self.average
         write_weights(
             folder / CONTRASTIVE_FILE, facts, lambda path, told: save_contrastive_pair(average, path, told)
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their average, the optimiser, and how far the pairs are."""
-        return {"optimiser": self._optimiser.state_dict(), "pairs": self._pairs.state_dict()}
+        return {"optimiser": self.optimiser.state_dict(), "pairs": self._pairs.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
-        self._optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self._pairs.load_state_dict(state["pairs"])
 
     @property
-    def _average(self) -> ContrastivePair:
-        return self._optimiser.average
+    def average(self) -> ContrastivePair:
+        """What is exported: the averaged weights."""
+        return self.optimiser.average
 
     @cached_property
-    def _unseen(self) -> tuple[Tensor, Tensor]:
+    def unseen(self) -> tuple[Tensor, Tensor]:
         """W [N, w_dim] and pixels [N, R, R, 3] of the validation's pairs, rendered at the first use."""
         config = self._config
         renderer = PairRenderer(self._generator, config.pairs.psi, config.seed + UNSEEN_PAIRS, self._draw)
@@ -148,14 +149,14 @@ class ContrastiveStage:
         """The averaged contrastive's embeddings of `pixels` [N, R, R, 3], on the CPU."""
         with autocast(self._draw.device, self._draw.dtype):
             parts = [
-                self._average.image_embedding(self._seen(from_uint8(part)))
+                self.average.image_embedding(self._seen(from_uint8(part)))
                 for part in torch.split(pixels, BATCH)
             ]
         return torch.cat(parts).cpu()
 
     def _latent_embedding(self, w: Tensor) -> Tensor:
         with autocast(self._draw.device, self._draw.dtype):
-            return self._average.latent_embedding(w.to(self._draw.device)).cpu()
+            return self.average.latent_embedding(w.to(self._draw.device)).cpu()
 
     def _seen(self, img: Tensor) -> Tensor:
         """Pictures [N, 3, R, R] at the contrastive's size, on the device and laid out as it reads them."""

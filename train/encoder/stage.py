@@ -58,18 +58,18 @@ class InversionStage:
         self, config: InversionConfig, networks: Networks, source: ImageSource | None, fingerprint: str
     ) -> None:
         self.phases = config.phases
-        self._config, self._networks, self._source, self._fingerprint = config, networks, source, fingerprint
+        self._config, self.networks, self._source, self._fingerprint = config, networks, source, fingerprint
         generator = networks.generator
         self._draw = Drawing(generator, config.hardware)
         self._device, self._dtype = self._draw.device, self._draw.dtype
-        self._optimiser = Optimiser(networks.encoder, config.optim)
+        self.optimiser = Optimiser(networks.encoder, config.optim)
         self._encode: Callable[[Tensor], Tensor] = networks.encoder
         if config.hardware.compile:
             self._encode = torch.compile(networks.encoder, dynamic=False)
         self._pairs = open_pairs(
             generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._draw
         )
-        self._validation = self._validation_pixels()
+        self.validation = self._validation_pixels()
         self._index = 0
         self._real = PhaseImages(source, generator.img_resolution, config.data, config.seed)
 
@@ -95,9 +95,9 @@ class InversionStage:
         """
         phase = self.phases[self._index]
         rng = positioned_generator(own_seed(self._config.seed), Stream.INVERSION_STEP, self._index, step)
-        self._networks.encoder.train()
+        self.networks.encoder.train()
         terms = gather_gradients(lambda: self._pass(phase.loss, rng), phase.accumulate)
-        norm = self._optimiser.update(learning_rate(phase, step, fraction), phase.ema)
+        norm = self.optimiser.update(learning_rate(phase, step, fraction), phase.ema)
         return {**terms, "gradient_norm": norm}
 
     def _pass(self, weights: LossWeights, rng: torch.Generator) -> dict[str, Tensor]:
@@ -108,7 +108,7 @@ class InversionStage:
     def validate(self) -> dict[str, float]:
         """PSNR of 8-bit pictures and mean squared error on [-1, 1], averaged weights, validation pictures."""
         ratios, errors = [], []
-        for pixels in torch.split(self._validation, 16):
+        for pixels in torch.split(self.validation, 16):
             out = self._reconstruct(pixels)
             ratios.append(psnr(to_uint8(out), pixels))
             errors.append(mean_squared_error(out, from_uint8(pixels)))
@@ -122,40 +122,40 @@ class InversionStage:
     @torch.no_grad()
     def grid(self) -> Tensor:
         """Two rows, pixels [2 R, 8 R, 3]: validation pictures and their reconstructions."""
-        pixels = self._validation[:GRID_COLUMNS]
+        pixels = self.validation[:GRID_COLUMNS]
         rows = torch.stack([pixels, to_uint8(self._reconstruct(pixels))])  # [2, N, R, R, 3]
         return picture_grid(rows)
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged encoder as `encoder.safetensors`, with what it was trained on beside it."""
-        average = self._optimiser.average
+        average = self.optimiser.average
         identity = self._config.identity_weights
         facts = {
             "steps": steps,
             "generator_sha256": self._fingerprint,
             "losses": sorted({name for phase in self.phases for name, v in vars(phase.loss).items() if v}),
-            "identity_network": identity.name if identity is not None and self._networks.identity else None,
+            "identity_network": identity.name if identity is not None and self.networks.identity else None,
         }
         write_weights(folder / ENCODER_FILE, facts, lambda path, told: save_encoder(average, path, told))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their average, the optimiser, and how far pairs and real faces are."""
         return {
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "pairs": self._pairs.state_dict(),
             "real": self._real.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
-        self._optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self._pairs.load_state_dict(state["pairs"])
         self._real.load_state_dict(state["real"])
 
     def _terms(
         self, real: Mirrored | None, pairs: Pairs | None, weights: LossWeights, rng: torch.Generator
     ) -> dict[str, Tensor]:
-        encoder = self._networks.encoder
+        encoder = self.networks.encoder
         parts = [] if real is None else [real.img]
         if pairs is not None:
             parts.append(jitter(pairs.img, rng))
@@ -174,13 +174,13 @@ class InversionStage:
             if weights.pixels:
                 drawn = self._draw(w[:count])
                 terms |= self._picture_terms(drawn, real.img, weights)
-                if weights.align and self._networks.alignment is not None:
+                if weights.align and self.networks.alignment is not None:
                     with autocast(self._device, self._dtype):
-                        terms["align"] = self._networks.alignment(real.img, drawn, w[:count])
+                        terms["align"] = self.networks.alignment(real.img, drawn, w[:count])
         return terms
 
     def _picture_terms(self, out: Tensor, img: Tensor, weights: LossWeights) -> dict[str, Tensor]:
-        networks = self._networks
+        networks = self.networks
         terms: dict[str, Tensor] = {}
         if weights.l2:
             terms["l2"] = pixel_l2(out, img)
@@ -211,16 +211,16 @@ class InversionStage:
         """The averaged encoder's picture of `pixels` [N, R, R, 3]: img on the CPU, float32."""
         img = self._shrunk(from_uint8(pixels).to(self._device))
         with autocast(self._device, self._dtype):
-            w = self._optimiser.average(img).float()
+            w = self.optimiser.average(img).float()
         return self._draw.uncompiled(w).cpu()
 
     def _shrunk(self, img: Tensor) -> Tensor:
-        img = shrink(img, self._networks.encoder.config.in_resolution)
+        img = shrink(img, self.networks.encoder.config.in_resolution)
         return laid_out(img, self._config.hardware)
 
     def _validation_pixels(self) -> Tensor:
         """Pixels [N, R, R, 3]: the validation part of the real faces, or unseen pairs without them."""
-        data, generator = self._config.data, self._networks.generator
+        data, generator = self._config.data, self.networks.generator
         if self._source is None:
             renderer = PairRenderer(generator, self._config.pairs.psi, self._config.seed + UNSEEN_PAIRS)
             return renderer.render(0, min(data.validation_images, 16))[1]

@@ -17,7 +17,7 @@ PICTURES = (".jpg", ".jpeg", ".png")  # what a grid can be written as
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What is measured, with what; `train/configs/evaluate.yaml` prints the README's tables."""
+    """What is measured, with what; `train/configs/evaluate.yaml` prints `docs/measurements.md`."""
 
     data: str  # aligned faces, see `train.data.images.find_images`; shrunk by area to the model's resolution
     bundle: Path = DEFAULT_BUNDLE

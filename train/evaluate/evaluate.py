@@ -1,4 +1,4 @@
-"""Measure reconstructions of aligned faces, per latent space, and the alignment of pictures and W."""
+"""Measure reconstructions of cropped faces, per latent space, their edits, and the contrastive pair."""
 
 import platform
 from collections.abc import Callable, Mapping

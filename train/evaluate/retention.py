@@ -117,7 +117,7 @@ def measure_retention(
     Args:
         subject: Its edits without known effects are left out, but one must have them.
         pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution. The last are
-            used: earlier values of `inversion.networks.carry.READINESS` were chosen on the first.
+            used: earlier values of `RefinerConfig.readiness` were chosen on the first.
         measure_face: Measures one picture.
         identity: Measures identity; None leaves it out.
         faces: How many generated and, at most, real ones; at least 1.

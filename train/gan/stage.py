@@ -64,20 +64,20 @@ class GeneratorStage:
     def __init__(self, config: GeneratorTrainingConfig, networks: GanNetworks, source: ImageSource) -> None:
         self.phases: tuple[GeneratorPhase, ...] = config.phases
         self._config, self._source = config, source
-        self._generator, self._discriminator = networks.generator, networks.discriminator
-        self._average = copy.deepcopy(networks.generator).eval().requires_grad_(False)
-        self._device = self._average.w_avg.device
+        self.generator, self.discriminator = networks.generator, networks.discriminator
+        self.average = copy.deepcopy(networks.generator).eval().requires_grad_(False)
+        self._device = self.average.w_avg.device
         self._dtype = choose_precision(self._device, config.hardware.precision)
         penalties = config.regularisation
         self._adam_g = LazyAdam(
-            self._generator, penalties.path_length_every if penalties.path_length else None
+            self.generator, penalties.path_length_every if penalties.path_length else None
         )
-        self._adam_d = LazyAdam(self._discriminator, penalties.r1_every if penalties.r1_gamma else None)
-        self._synthesise: Callable[..., Tensor] = self._generator.synthesis
-        self._judge: Callable[[Tensor, Tensor | None], Tensor] = self._discriminator
+        self._adam_d = LazyAdam(self.discriminator, penalties.r1_every if penalties.r1_gamma else None)
+        self._synthesise: Callable[..., Tensor] = self.generator.synthesis
+        self._judge: Callable[[Tensor, Tensor | None], Tensor] = self.discriminator
         if config.hardware.compile:
-            self._synthesise = torch.compile(self._generator.synthesis, dynamic=False)
-            self._judge = torch.compile(self._discriminator, dynamic=False)
+            self._synthesise = torch.compile(self.generator.synthesis, dynamic=False)
+            self._judge = torch.compile(self.discriminator, dynamic=False)
         settings = config.augment
         self._probability = AdaptiveProbability(
             target=settings.target, start=settings.start, kimg=settings.kimg, every=settings.every
@@ -85,9 +85,9 @@ class GeneratorStage:
         self._validation = GeneratorValidation(config, source, networks.features, self._device)
         self._path_length = torch.zeros([], device=self._device)  # a: running mean of the path lengths
         self._penalties = {name: torch.zeros([], device=self._device) for name in ("r1", "path_length")}
-        self._images = 0  # real pictures looked at
+        self.images = 0  # real pictures looked at
         self._index = 0
-        self._real = PhaseImages(source, self._generator.img_resolution, config.data, config.seed)
+        self._real = PhaseImages(source, self.generator.img_resolution, config.data, config.seed)
 
     def enter_phase(self, index: int) -> None:
         """Open the phase's stream of real pictures."""
@@ -113,10 +113,10 @@ class GeneratorStage:
         # The synthesis draws its noise from torch's own generator, on the device.
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         lr = learning_rate(phase, step, fraction)
-        terms = self._step_discriminator(step, lr, rng)
-        terms["generator"] = self._step_generator(step, lr, rng)
+        terms = self.step_discriminator(step, lr, rng)
+        terms["generator"] = self.step_generator(step, lr, rng)
         self._update_average(phase, rng)
-        self._images += phase.images
+        self.images += phase.images
         return {**terms, **self._penalties, "augment_p": torch.tensor(self._probability.p)}
 
     @torch.no_grad()
@@ -125,61 +125,62 @@ class GeneratorStage:
         fade = self._fade()
 
         def judge(img: Tensor) -> Tensor:
-            return self._discriminator(laid_out(img, self._config.hardware), fade)  # type: ignore[no-any-return]
+            return self.discriminator(laid_out(img, self._config.hardware), fade)  # type: ignore[no-any-return]
 
-        return self._validation.measure(judge, self._average, self._phase.batch)
+        return self._validation.measure(judge, self.average, self._phase.batch)
 
     @torch.no_grad()
     def grid(self) -> Tensor:
         """See `sample_grid`: of the averaged generator."""
-        return sample_grid(self._average, self._config.seed)
+        return sample_grid(self.average, self._config.seed)
 
     def export(self, folder: Path, steps: int) -> None:
         """Write the averaged generator as `bundle`, and the discriminator for a run to start from."""
         model = self._config.model
         digest = save_bundle(
             folder / BUNDLE_FOLDER,
-            self._average,
+            self.average,
             name=model.name,
             crop_config=model.crop,
             licence=model.licence,
         )
-        facts = {"steps": steps, "images": self._images, "generator_sha256": digest}
-        save_discriminator(self._discriminator, folder, facts)
+        facts = {"steps": steps, "images": self.images, "generator_sha256": digest}
+        save_discriminator(self.discriminator, folder, facts)
 
     def state_dict(self) -> dict[str, Any]:
         """Both networks, the average, both optimisers, what is adapted, and how far the pictures are."""
         return {
-            "generator": self._generator.state_dict(),
-            "discriminator": self._discriminator.state_dict(),
-            "average": self._average.state_dict(),
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.state_dict(),
             "adam_g": self._adam_g.state_dict(),
             "adam_d": self._adam_d.state_dict(),
             "augment": self._probability.state_dict(),
             "path_length": self._path_length,
             "penalties": dict(self._penalties),
-            "images": self._images,
+            "images": self.images,
             "real": self._real.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
-        self._generator.load_state_dict(state["generator"])
-        self._discriminator.load_state_dict(state["discriminator"])
-        self._average.load_state_dict(state["average"])
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.average.load_state_dict(state["average"])
         self._adam_g.load_state_dict(state["adam_g"])
         self._adam_d.load_state_dict(state["adam_d"])
         self._probability.load_state_dict(state["augment"])
         self._path_length = state["path_length"].to(self._device)
         self._penalties = {name: value.to(self._device) for name, value in state["penalties"].items()}
-        self._images = state["images"]
+        self.images = state["images"]
         self._real.load_state_dict(state["real"])
 
     @property
     def _phase(self) -> GeneratorPhase:
         return self.phases[self._index]
 
-    def _step_discriminator(self, step: int, lr: float, rng: torch.Generator) -> dict[str, Tensor]:
+    def step_discriminator(self, step: int, lr: float, rng: torch.Generator) -> dict[str, Tensor]:
+        """The first half of `step`: its loss `discriminator`, and `sign_real`."""
         penalties, fade, passes = self._config.regularisation, self._fade(), self._phase.accumulate
         seen: list[tuple[Tensor, Tensor]] = []  # real pictures of every pass, and what was said of them
 
@@ -197,7 +198,7 @@ class GeneratorStage:
             # Compiled code has no second derivative, and slopes need the digits of float32. The slope is
             # taken at the augmented picture: the resampling has no second derivative either.
             real = seen.pop(0)[0].requires_grad_()
-            penalty = r1_penalty(self._discriminator(real, fade), real, penalties.r1_gamma)
+            penalty = r1_penalty(self.discriminator(real, fade), real, penalties.r1_gamma)
             return {"total": penalty * penalties.r1_every, "r1": penalty}
 
         terms = self._adam_d.minimise(tell_apart, lr, passes)
@@ -206,11 +207,12 @@ class GeneratorStage:
             self._penalties["r1"] = self._adam_d.minimise(slope, lr, passes)["r1"]
         return {"discriminator": terms["total"], "sign_real": terms["sign_real"]}
 
-    def _step_generator(self, step: int, lr: float, rng: torch.Generator) -> Tensor:
+    def step_generator(self, step: int, lr: float, rng: torch.Generator) -> Tensor:
+        """The second half of `step`: its loss []."""
         penalties, passes = self._config.regularisation, self._phase.accumulate
-        self._discriminator.requires_grad_(False)
+        self.discriminator.requires_grad_(False)
         loss = self._adam_g.minimise(lambda: self._pass_for_real(rng), lr, passes)["total"]
-        self._discriminator.requires_grad_(True)
+        self.discriminator.requires_grad_(True)
         if penalties.path_length and step % penalties.path_length_every == 0:
             terms = self._adam_g.minimise(lambda: self._unevenness(rng), lr, passes)
             self._penalties["path_length"] = terms["path_length"]
@@ -225,7 +227,7 @@ class GeneratorStage:
     def _unevenness(self, rng: torch.Generator) -> dict[str, Tensor]:
         penalties, phase = self._config.regularisation, self._phase
         ws = self._styles(max(1, phase.batch // penalties.path_length_shrink), rng)
-        img = self._generator.synthesis(ws, noise_mode="random")
+        img = self.generator.synthesis(ws, noise_mode="random")
         lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
         # However many the passes of a step, together they move the mean as far as one would.
         moved = penalties.path_length_decay / phase.accumulate
@@ -236,22 +238,22 @@ class GeneratorStage:
     @torch.no_grad()
     def _update_average(self, phase: GeneratorPhase, rng: torch.Generator) -> None:
         """Move the averaged weights towards the generator's, and their `w_avg` towards their mean of W."""
-        decay = average_decay(phase.images, phase.ema_kimg, self._images)
-        ours: list[Tensor] = list(self._average.parameters())
-        theirs: list[Tensor] = list(self._generator.parameters())
+        decay = average_decay(phase.images, phase.ema_kimg, self.images)
+        ours: list[Tensor] = list(self.average.parameters())
+        theirs: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - decay)
-        z = torch.randn(phase.images, self._average.z_dim, generator=rng).to(self._device)
-        mean = self._average.mapping(z).mean(0)
-        self._average.w_avg.lerp_(mean, 1 - self._config.regularisation.w_avg_beta)
+        z = torch.randn(phase.images, self.average.z_dim, generator=rng).to(self._device)
+        mean = self.average.mapping(z).mean(0)
+        self.average.w_avg.lerp_(mean, 1 - self._config.regularisation.w_avg_beta)
 
     def _styles(self, count: int, rng: torch.Generator) -> Tensor:
         """Latents ws [count, num_ws, w_dim]; some take later layers from a second one (style mixing)."""
-        num_ws = self._generator.num_ws
-        z = torch.randn(2 * count, self._generator.z_dim, generator=rng).to(self._device)
+        num_ws = self.generator.num_ws
+        z = torch.randn(2 * count, self.generator.z_dim, generator=rng).to(self._device)
         crossover = torch.randint(1, num_ws, (count,), generator=rng)
         mixed = torch.rand(count, generator=rng) < self._config.regularisation.style_mixing
         own = (torch.arange(num_ws) < crossover[:, None]) | ~mixed[:, None]  # [count, num_ws]
-        first, second = self._generator.mapping(z)[:, None].chunk(2)
+        first, second = self.generator.mapping(z)[:, None].chunk(2)
         return torch.where(own[:, :, None].to(self._device), first, second)
 
     def _draw(self, ws: Tensor) -> Tensor:
@@ -272,7 +274,7 @@ class GeneratorStage:
         """How far the discriminator's new block has faded in []; None where nothing grows."""
         if not self._config.grow:
             return None
-        return torch.tensor(min(1.0, self._images / self._config.fade_images), device=self._device)
+        return torch.tensor(min(1.0, self.images / self._config.fade_images), device=self._device)
 
 
 def average_decay(batch: int, ema_kimg: float, images: int) -> float:

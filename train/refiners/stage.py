@@ -41,22 +41,22 @@ class RefinementStage:
         self, config: RefinementConfig, networks: RefinementNetworks, source: ImageSource, fingerprint: str
     ) -> None:
         self.phases = config.phases
-        self._config, self._networks, self._source, self._fingerprint = config, networks, source, fingerprint
+        self._config, self.networks, self._source, self._fingerprint = config, networks, source, fingerprint
         generator = networks.generator
-        self._terms = RefinementTerms(config, networks)
-        self._optimiser = Optimiser(networks.refiners, config.optim)
-        self._encoder_optimiser = Optimiser(networks.encoder, config.optim) if config.trains_encoder else None
+        self.terms = RefinementTerms(config, networks)
+        self.optimiser = Optimiser(networks.refiners, config.optim)
+        self.encoder_optimiser = Optimiser(networks.encoder, config.optim) if config.trains_encoder else None
         self._pairs = open_pairs(
-            generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self._terms.draw
+            generator, config.pairs, seed=config.seed, fingerprint=fingerprint, draw=self.terms.draw
         )
         self._validation = RefinementValidation(
             config,
             source,
             generator,
-            self._terms.sampler,
-            draw=self._terms.draw,
-            draw_styles=self._terms.draw_styles,
-            dtype=self._terms.dtype,
+            self.terms.sampler,
+            draw=self.terms.draw,
+            draw_styles=self.terms.draw_styles,
+            dtype=self.terms.dtype,
         )
         self._index = 0
         self._real = PhaseImages(source, generator.img_resolution, config.data, config.seed)
@@ -65,7 +65,7 @@ class RefinementStage:
         """Open the phase's stream of real faces; let the encoder learn, or not."""
         phase = self.phases[index]
         self._index = index
-        self._networks.encoder.requires_grad_(phase.encoder_rate > 0)
+        self.networks.encoder.requires_grad_(phase.encoder_rate > 0)
         self._real.enter_phase(index, phase.real_batch)
 
     def prepare(self, progress: Callable[[int, int], None]) -> None:
@@ -77,27 +77,26 @@ class RefinementStage:
         """One optimiser step; every term before its weight, their weighted sum, and the gradient's norm."""
         phase = self.phases[self._index]
         rng = positioned_generator(own_seed(self._config.seed), Stream.REFINEMENT_STEP, self._index, step)
-        self._networks.refiners.train()
+        self.networks.refiners.train()
         if not phase.loss.weighs_ws:  # what does not learn must not measure its batch norms anew either
-            for part in (self._networks.refiners.look, self._networks.refiners.wplus):
+            for part in (self.networks.refiners.look, self.networks.refiners.wplus):
                 if part is not None:
                     part.eval()
-        terms = gather_gradients(lambda: self._pass(phase, fraction, rng), phase.accumulate)
+        terms = gather_gradients(lambda: self.losses(phase, fraction, rng), phase.accumulate)
         lr = learning_rate(phase, step, fraction)
-        norm = self._optimiser.update(lr, phase.ema)
-        if self._encoder_optimiser is not None and phase.encoder_rate:
-            terms["encoder_gradient_norm"] = self._encoder_optimiser.update(
-                lr * phase.encoder_rate, phase.ema
-            )
+        norm = self.optimiser.update(lr, phase.ema)
+        if self.encoder_optimiser is not None and phase.encoder_rate:
+            terms["encoder_gradient_norm"] = self.encoder_optimiser.update(lr * phase.encoder_rate, phase.ema)
         return {**terms, "gradient_norm": norm}
 
-    def _pass(self, phase: RefinementPhase, fraction: float, rng: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, phase: RefinementPhase, fraction: float, rng: torch.Generator) -> dict[str, Tensor]:
+        """Terms of the next faces and pairs, see `RefinementTerms`."""
         img = self._real.next()
         if img is None:
             raise DatasetError("no real faces: no phase was entered")
         real = mirror(img, rng)
         pairs = self._pairs.sample(phase.pair_batch, rng) if phase.pair_batch else None
-        return self._terms(phase, real, pairs, fraction, rng)
+        return self.terms(phase, real, pairs, fraction, rng)
 
     def validate(self) -> dict[str, float]:
         """See `RefinementValidation.measure`."""
@@ -116,14 +115,14 @@ class RefinementStage:
             "losses": sorted({name for phase in self.phases for name in phase.loss.weighed}),
         }
         write_weights(folder / REFINERS_FILE, facts, lambda path, told: save_refiners(refiners, path, told))
-        if self._encoder_optimiser is not None:
+        if self.encoder_optimiser is not None:
             write_weights(folder / ENCODER_FILE, facts, lambda path, told: save_encoder(encoder, path, told))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, their averages, the optimisers, and how far pairs and real faces are."""
-        encoder = self._encoder_optimiser
+        encoder = self.encoder_optimiser
         return {
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "encoder_optimiser": encoder.state_dict() if encoder else None,
             "pairs": self._pairs.state_dict(),
             "real": self._real.state_dict(),
@@ -131,12 +130,12 @@ class RefinementStage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
-        self._optimiser.load_state_dict(state["optimiser"])
-        if self._encoder_optimiser is not None:
-            self._encoder_optimiser.load_state_dict(state["encoder_optimiser"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.encoder_optimiser is not None:
+            self.encoder_optimiser.load_state_dict(state["encoder_optimiser"])
         self._pairs.load_state_dict(state["pairs"])
         self._real.load_state_dict(state["real"])
 
     def _averages(self) -> tuple[WEncoder, Refiners]:
-        learned = self._encoder_optimiser
-        return learned.average if learned else self._networks.encoder, self._optimiser.average
+        learned = self.encoder_optimiser
+        return learned.average if learned else self.networks.encoder, self.optimiser.average

@@ -23,7 +23,7 @@ from train.encoder.config import InversionConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "train" / "configs"
 RECIPE = CONFIGS / "contrastive.yaml"
-ALIGNER = {
+SIZES = {
     "in_resolution": 32,
     "w_dim": 16,
     "channels": [8, 8, 16, 16, 32],
@@ -48,7 +48,7 @@ def settings(bundle, tmp_path):
     return {
         "bundle": str(bundle),
         "run": {"folder": str(tmp_path / "run"), "log_every": 2, "validate_every": 5},
-        "contrastive": ALIGNER,
+        "contrastive": SIZES,
         "pairs": {"pool": 32, "block": 8, "refresh": 0.5, "cache": str(tmp_path / "pool")},
         "validation_pairs": 20,
         "phases": [PHASE, {**PHASE, "name": "more", "max_steps": 4}],
@@ -117,7 +117,7 @@ def test_the_run_folder_holds_the_contrastive_pair_and_what_it_was_trained_on(se
         "psi": [0.7, 1.0],
     }
     loaded = load_contrastive_pair(file)
-    expected = stage._optimiser.average.latent_projection.out.weight.half().float()
+    expected = stage.optimiser.average.latent_projection.out.weight.half().float()
     assert torch.equal(loaded.latent_projection.out.weight, expected)
     assert torch.equal(loaded.w_avg, tiny_generator().w_avg)
     with Image.open(tmp_path / "run" / "grids" / "0000005.png") as grid:
@@ -134,7 +134,7 @@ def test_validation_and_grids_change_nothing(settings):
 
 def test_validation_pairs_are_none_of_the_training(settings):
     stage, _ = trained(configured(settings), 3)
-    w, pixels = stage._unseen
+    w, pixels = stage.unseen
     assert (w.shape, pixels.shape) == ((20, 16), (20, 32, 32, 3))
     seen = {tuple(row) for row in stage._pairs._w.tolist()}
     assert not {tuple(row) for row in w.tolist()} & seen
@@ -142,7 +142,7 @@ def test_validation_pairs_are_none_of_the_training(settings):
 
 def test_a_grid_shows_pictures_above_what_they_find(settings):
     stage = build_contrastive(configured(settings))
-    pixels = stage._unseen[1]
+    pixels = stage.unseen[1]
     stage._image_embedding = lambda queries: torch.eye(20)[: len(queries)]
     stage._latent_embedding = lambda latents: torch.eye(20).roll(1, 0)  # picture i finds latent i + 1
     grid = stage.grid()
@@ -156,12 +156,12 @@ def test_a_temperature_pushed_beyond_its_bound_comes_back(settings):
     stage = build_contrastive(configured(settings, optim=optim))
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    for network in (stage._contrastive, stage._average):
+    for network in (stage.contrastive, stage.average):
         network.log_logit_scale.data.fill_(10.0)
     scales = [stage.step(step, 0.0)["logit_scale"].item() for step in range(12)]
     assert scales[0] == 100
     assert scales[-1] < 99
-    assert stage._average.log_logit_scale < np.log(100)
+    assert stage.average.log_logit_scale < np.log(100)
 
 
 def test_the_weight_of_the_ways_changes_the_loss(settings):
@@ -192,13 +192,13 @@ def test_the_contrastive_pair_starts_in_the_generators_frame(settings):
 
 def test_a_contrastive_pair_of_another_width_is_refused(settings):
     with pytest.raises(ConfigError, match=r"contrastive\.w_dim: 8; the generator has 16"):
-        build_contrastive(configured(settings, contrastive={**ALIGNER, "w_dim": 8}))
+        build_contrastive(configured(settings, contrastive={**SIZES, "w_dim": 8}))
 
 
 def test_states_of_another_contrastive_pair_are_refused(settings):
     run(configured(settings))
     with pytest.raises(CheckpointError, match="does not fit these settings"):
-        run(configured(settings, contrastive={**ALIGNER, "latent_hidden": 64}), resume=True)
+        run(configured(settings, contrastive={**SIZES, "latent_hidden": 64}), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_states_of_another_contrastive_pair_are_refused(settings):
         ({"phases": [{**PHASE, "accumulate": 2}]}, r"phases\.0\.accumulate: unknown key"),
         ({"validation_pairs": 0}, r"validation_pairs: 0; must be at least 1"),
         ({"weight_image": 1.5}, r"weight_image: 1\.5; must be in \[0, 1\]"),
-        ({"contrastive": {**ALIGNER, "in_resolution": 40}}, r"contrastive\.in_resolution: 40"),
+        ({"contrastive": {**SIZES, "in_resolution": 40}}, r"contrastive\.in_resolution: 40"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, changes, message):

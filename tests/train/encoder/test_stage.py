@@ -191,7 +191,7 @@ def test_the_run_folder_tells_what_was_run(settings, tmp_path):
 def test_a_grid_shows_pictures_above_reconstructions(settings):
     stage = build_inversion(configured(settings))
     grid = stage.grid()
-    side = stage._validation
+    side = stage.validation
     columns = min(8, len(side))
     assert grid.shape == (64, 32 * columns, 3)
     assert torch.equal(grid[:32, :32], side[0])
@@ -223,7 +223,7 @@ def test_a_weighted_term_changes_the_gradient(settings):
 def test_training_without_real_faces_validates_on_unseen_pairs(settings):
     config = configured(settings, data={"images": None}, phases=settings["phases"][:1])
     stage, _ = run(config)
-    assert stage._validation.shape == (16, 32, 32, 3)
+    assert stage.validation.shape == (16, 32, 32, 3)
 
 
 def test_a_smaller_encoder_sees_shrunk_faces(settings, bundle):
@@ -235,9 +235,9 @@ def test_a_run_goes_on_from_given_weights(settings, tmp_path):
     first, _ = run(configured(settings, phases=settings["phases"][:1]))
     start = tmp_path / "run" / "encoder.safetensors"
     stage = build_inversion(configured(settings, start_from=str(start)))
-    expected = first._optimiser.average.out.weight.half().float()
-    assert torch.equal(stage._networks.encoder.out.weight, expected)
-    assert all(p.requires_grad for p in stage._networks.encoder.parameters())
+    expected = first.optimiser.average.out.weight.half().float()
+    assert torch.equal(stage.networks.encoder.out.weight, expected)
+    assert all(p.requires_grad for p in stage.networks.encoder.parameters())
     with pytest.raises(ConfigError, match=r"encoder: .* all but depths must be the same"):
         build_inversion(configured(settings, start_from=str(start), encoder={**ENCODER, "hidden": 64}))
 
@@ -251,7 +251,7 @@ def test_the_identity_network_looks_at_its_share_of_the_faces(settings, share, s
         return torch.nn.functional.normalize(img.flatten(1), dim=1)
 
     stage = build_inversion(configured(settings, identity_share=share))
-    stage._networks = dataclasses.replace(stage._networks, identity=embed)
+    stage.networks = dataclasses.replace(stage.networks, identity=embed)
     img = torch.randn(8, 3, 32, 32)
     terms = stage._picture_terms(img, img, LossWeights(identity=1.0))
     assert counts == [seen, seen]
@@ -263,7 +263,7 @@ def test_added_blocks_start_as_the_identity(settings, tmp_path):
     start = tmp_path / "run" / "encoder.safetensors"
     deeper = {**ENCODER, "depths": [2, 1, 3, 1]}
     config = configured(settings, start_from=str(start), encoder=deeper)
-    encoder = build_inversion(config)._networks.encoder
+    encoder = build_inversion(config).networks.encoder
     assert len(encoder.backbone.stages[2]) == 3
     img = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(encoder.eval()(img), load_encoder(start)(img))

@@ -106,12 +106,12 @@ def test_a_few_steps_give_finite_losses_and_move_everything(settings):
 def test_the_average_lies_between_its_past_and_the_generator(settings):
     phase = {**PHASE, "ema_kimg": 0.02}
     stage, _ = trained(configured(settings, phases=[phase]), 1)
-    assert_equal(dict(stage._average.named_parameters()), dict(stage._generator.named_parameters()))
-    stage._images = 10_000  # past the ramp: the half-life is 20 images
-    past = stage._average.synthesis.b4.const.clone()
+    assert_equal(dict(stage.average.named_parameters()), dict(stage.generator.named_parameters()))
+    stage.images = 10_000  # past the ramp: the half-life is 20 images
+    past = stage.average.synthesis.b4.const.clone()
     stage.step(1, 0.5)
-    expected = past.lerp(stage._generator.synthesis.b4.const.detach(), 1 - 0.5 ** (8 / 20))
-    torch.testing.assert_close(stage._average.synthesis.b4.const, expected)
+    expected = past.lerp(stage.generator.synthesis.b4.const.detach(), 1 - 0.5 ** (8 / 20))
+    torch.testing.assert_close(stage.average.synthesis.b4.const, expected)
 
 
 def test_the_averages_half_life_ramps_up_to_its_setting():
@@ -123,7 +123,7 @@ def test_the_averages_half_life_ramps_up_to_its_setting():
 
 def test_w_avg_is_the_mean_of_the_averaged_mapping(settings):
     stage, _ = trained(configured(settings), 4)
-    average = stage._average
+    average = stage.average
     w = average.mapping(torch.randn(20_000, 16))
     error = (w.mean(0) - average.w_avg).square().mean().sqrt()
     assert error < 0.05 * (w - average.w_avg).square().mean().sqrt()
@@ -132,26 +132,26 @@ def test_w_avg_is_the_mean_of_the_averaged_mapping(settings):
 def test_the_discriminators_loss_falls_while_the_generator_stands_still(settings):
     stage = build_generator(configured(settings, augment={"target": None}))
     stage.enter_phase(0)
-    frozen = {name: value.clone() for name, value in stage._generator.state_dict().items()}
+    frozen = {name: value.clone() for name, value in stage.generator.state_dict().items()}
     losses = []
     for step in range(40):
         rng = torch.Generator().manual_seed(step)
-        losses.append(stage._step_discriminator(step, 2.5e-3, rng)["discriminator"].item())
+        losses.append(stage.step_discriminator(step, 2.5e-3, rng)["discriminator"].item())
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
-    assert_equal(stage._generator.state_dict(), frozen)
+    assert_equal(stage.generator.state_dict(), frozen)
 
 
 def test_the_generators_loss_falls_while_the_discriminator_stands_still(settings):
     stage = build_generator(configured(settings, augment={"target": None}))
     stage.enter_phase(0)
     for step in range(10):
-        stage._step_discriminator(step, 2.5e-3, torch.Generator().manual_seed(step))
-    frozen = {name: value.clone() for name, value in stage._discriminator.state_dict().items()}
+        stage.step_discriminator(step, 2.5e-3, torch.Generator().manual_seed(step))
+    frozen = {name: value.clone() for name, value in stage.discriminator.state_dict().items()}
     losses = []
     for step in range(30):
-        losses.append(stage._step_generator(step, 2.5e-3, torch.Generator().manual_seed(step)).item())
+        losses.append(stage.step_generator(step, 2.5e-3, torch.Generator().manual_seed(step)).item())
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
-    assert_equal(stage._discriminator.state_dict(), frozen)
+    assert_equal(stage.discriminator.state_dict(), frozen)
 
 
 def recorded(settings, accumulate, times, update, **regularisation):
@@ -184,9 +184,9 @@ def test_a_penalty_weighs_as_many_times_more_as_it_is_taken_more_rarely(settings
 
     def update(stage, rng):
         if penalty == "r1":
-            stage._step_discriminator(0, 1e-3, rng)
+            stage.step_discriminator(0, 1e-3, rng)
         else:
-            stage._step_generator(0, 1e-3, rng)
+            stage.step_generator(0, 1e-3, rng)
 
     always, seldom = (recorded(settings, 1, 1, update, **{f"{penalty}_every": n})[0][1] for n in (1, 4))
     assert any(value is not None and value.any() for value in always)
@@ -197,7 +197,7 @@ def test_a_penalty_weighs_as_many_times_more_as_it_is_taken_more_rarely(settings
 
 def test_two_passes_of_the_discriminator_give_the_gradients_of_their_mean(settings):
     def update(stage, rng):
-        return {**stage._step_discriminator(0, 1e-3, rng), "r1": stage._penalties["r1"]}
+        return {**stage.step_discriminator(0, 1e-3, rng), "r1": stage._penalties["r1"]}
 
     (loss, r1, other_loss, other_r1), parts = recorded(settings, 1, 2, update)
     found, (terms,) = recorded(settings, 2, 1, update)
@@ -210,7 +210,7 @@ def test_two_passes_of_the_discriminator_give_the_gradients_of_their_mean(settin
 
 def test_two_passes_of_the_generator_give_the_gradient_of_their_mean(settings):
     def update(stage, rng):
-        return stage._step_generator(0, 1e-3, rng)
+        return stage.step_generator(0, 1e-3, rng)
 
     singles, losses = recorded(settings, 1, 2, update, path_length=0.0)
     (found,), (loss,) = recorded(settings, 2, 1, update, path_length=0.0)
@@ -221,8 +221,8 @@ def test_two_passes_of_the_generator_give_the_gradient_of_their_mean(settings):
 def test_two_passes_of_the_path_length_give_the_gradient_of_their_mean(settings):
     def update(stage, rng):
         # Alone: the loss would draw its random numbers in between.
-        stage._pass_for_real = lambda rng: {"total": 0 * stage._generator.synthesis.b4.const.sum()}
-        stage._step_generator(0, 1e-3, rng)
+        stage._pass_for_real = lambda rng: {"total": 0 * stage.generator.synthesis.b4.const.sum()}
+        stage.step_generator(0, 1e-3, rng)
         return stage._penalties["path_length"]
 
     singles, penalties = recorded(settings, 1, 2, update)
@@ -244,7 +244,7 @@ def test_two_passes_move_the_mean_path_length_as_far_as_one(settings):
 def test_a_step_of_several_passes_counts_its_pictures_and_adapts_to_all(settings):
     phase = {**PHASE, "batch": 4, "accumulate": 3, "max_steps": 2}
     stage, terms = trained(configured(settings, phases=[phase], augment={"kimg": 1.0, "every": 2}), 2)
-    assert stage._images == 24
+    assert stage.images == 24
     assert terms[1]["augment_p"].item() in (0.0, pytest.approx(0.024))  # 24 of the 1000 pictures
     assert all(value.isfinite() for each in terms for value in each.values())
 
@@ -388,7 +388,7 @@ def test_a_grown_generator_starts_with_the_old_pictures_doubled(half_run):
     grown = take_over(old, config.generator, grow=True, origin=Path("old"))
     assert grown.num_ws == old.num_ws + 2
     assert torch.equal(grown(z), upsample2d(old(z)))
-    for generator in (build_generator(config)._generator, build_generator(config)._average):
+    for generator in (build_generator(config).generator, build_generator(config).average):
         assert torch.equal(generator.w_avg, old.w_avg)
         torch.testing.assert_close(generator(z), upsample2d(old(z)))  # another memory layout rounds otherwise
 
@@ -397,9 +397,9 @@ def test_a_grown_discriminator_starts_with_the_old_judgements_and_the_new_block_
     old_stage, settings = half_run
     stage = build_generator(configured(settings))
     img = torch.randn(4, 3, 64, 64)
-    old = old_stage._discriminator(downsample2d(img))
+    old = old_stage.discriminator(downsample2d(img))
     # The file is in half precision.
-    torch.testing.assert_close(stage._discriminator(img, stage._fade()), old, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(stage.discriminator(img, stage._fade()), old, atol=2e-3, rtol=2e-3)
     stage.enter_phase(0)
     fades = []
     for step in range(5):
@@ -407,14 +407,14 @@ def test_a_grown_discriminator_starts_with_the_old_judgements_and_the_new_block_
         stage.step(step, step / 5)
     assert fades == [0, 0.25, 0.5, 0.75, 1.0]
     assert not torch.allclose(
-        stage._discriminator(img, stage._fade()), stage._discriminator(img, torch.zeros([]))
+        stage.discriminator(img, stage._fade()), stage.discriminator(img, torch.zeros([]))
     )
 
 
 def test_a_grown_block_learns_to_draw(half_run):
     stage, _ = trained(configured(half_run[1]), 3)
-    assert stage._generator.synthesis.b64.torgb.weight.abs().sum() > 0
-    assert stage._generator.synthesis.b64.conv0.weight.grad is None  # gradients do not linger
+    assert stage.generator.synthesis.b64.torgb.weight.abs().sum() > 0
+    assert stage.generator.synthesis.b64.conv0.weight.grad is None  # gradients do not linger
 
 
 def test_a_grown_run_resumes_and_grows_again(half_run, tmp_path):
@@ -425,25 +425,25 @@ def test_a_grown_run_resumes_and_grows_again(half_run, tmp_path):
     assert_equal(resumed.state_dict(), first.state_dict())
     again = configured(settings, grow=False, start_from=str(tmp_path / "grown" / "bundle"))
     assert torch.equal(
-        build_generator(again)._discriminator.b64.skip_weight,
-        first._discriminator.b64.skip_weight.half().float(),
+        build_generator(again).discriminator.b64.skip_weight,
+        first.discriminator.b64.skip_weight.half().float(),
     )
 
 
 def test_a_bundle_without_a_run_leaves_the_discriminator_random(half_run, tmp_path):
     config = configured(half_run[1])
-    inherited = build_generator(config)._discriminator.b16.skip_weight
+    inherited = build_generator(config).discriminator.b16.skip_weight
     (tmp_path / "run" / "discriminator.safetensors").unlink()
-    assert not torch.equal(build_generator(config)._discriminator.b16.skip_weight, inherited)
+    assert not torch.equal(build_generator(config).discriminator.b16.skip_weight, inherited)
 
 
 def test_the_discriminator_of_another_generator_is_not_inherited(half_run, tmp_path, settings):
     config = configured(half_run[1])
-    inherited = build_generator(config)._discriminator.b16.skip_weight
+    inherited = build_generator(config).discriminator.b16.skip_weight
     other = configured(settings, run={"folder": str(tmp_path / "other")}, phases=[{**PHASE, "max_steps": 1}])
     run(other)
     (tmp_path / "other" / "discriminator.safetensors").replace(tmp_path / "run" / "discriminator.safetensors")
-    assert not torch.equal(build_generator(config)._discriminator.b16.skip_weight, inherited)
+    assert not torch.equal(build_generator(config).discriminator.b16.skip_weight, inherited)
 
 
 @pytest.mark.parametrize(

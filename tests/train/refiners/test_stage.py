@@ -114,7 +114,7 @@ def test_every_variant_of_attention_learns(settings, attention):
     phase = {**settings["phases"][0], "lr": 6e-3, "real_batch": 8, "pair_batch": 2, "f_ramp": 0.0}
     refiners = {**SIZES, "attention": attention}
     stage = build_refinement(configured(settings, refiners=refiners, phases=[phase]))
-    assert stage._networks.refiners.config.attention == attention
+    assert stage.networks.refiners.config.attention == attention
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
     values = [stage.step(step, step / 40)["f/l2"].item() for step in range(40)]
@@ -128,8 +128,8 @@ def test_f_never_moves_ws(settings):
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
     phase = stage.phases[0]
-    stage._pass(phase, 1.0, torch.Generator().manual_seed(0))["total"].backward()
-    refiners = stage._networks.refiners
+    stage.losses(phase, 1.0, torch.Generator().manual_seed(0))["total"].backward()
+    refiners = stage.networks.refiners
     assert all(p.grad is None or not p.grad.any() for p in refiners.wplus.parameters())
     assert refiners.carrier.offset.weight.grad.any()
 
@@ -146,13 +146,13 @@ def test_the_encoder_learns_with_the_refiners_from_all_three_spaces(joint):
     stage = build_refinement(configured(joint, phases=[phase]))
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    before = copy.deepcopy(stage._networks.encoder.state_dict())
+    before = copy.deepcopy(stage.networks.encoder.state_dict())
     terms = [stage.step(step, step / 40) for step in range(40)]
     assert {"w/l2", "ws/l2", "f/l2", "align", "encoder_gradient_norm"} <= set(terms[0])
     for name in ("w/l2", "ws/l2", "f/l2"):
         values = [t[name].item() for t in terms]
         assert np.mean(values[-6:]) < 0.95 * np.mean(values[:4]), name
-    after = stage._networks.encoder.state_dict()
+    after = stage.networks.encoder.state_dict()
     assert not torch.equal(before["out.weight"], after["out.weight"])
     assert not torch.equal(before["backbone.stem.weight"], after["backbone.stem.weight"])
     assert torch.equal(before["norm.running_mean"], after["norm.running_mean"])
@@ -163,9 +163,9 @@ def test_a_phase_without_encoder_rate_leaves_the_encoder_alone(joint):
     stage = build_refinement(configured(joint, phases=[first, {**joint["phases"][0], "f_ramp": 0.0}]))
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    before = copy.deepcopy(stage._networks.encoder.state_dict())
+    before = copy.deepcopy(stage.networks.encoder.state_dict())
     assert "align" not in stage.step(0, 0.5)
-    assert_equal(before, stage._networks.encoder.state_dict())
+    assert_equal(before, stage.networks.encoder.state_dict())
 
 
 def test_a_joint_run_resumes_bit_for_bit_and_exports_both(joint, tmp_path):
@@ -176,7 +176,7 @@ def test_a_joint_run_resumes_bit_for_bit_and_exports_both(joint, tmp_path):
     resumed, _ = run(config, resume=True)
     assert_equal(resumed.state_dict(), whole.state_dict())
     encoder = load_encoder(tmp_path / "broken" / "encoder.safetensors")
-    average = resumed._encoder_optimiser.average
+    average = resumed.encoder_optimiser.average
     assert torch.equal(encoder.out.weight, average.out.weight.half().float())
 
 
@@ -192,7 +192,7 @@ def test_what_no_term_weighs_is_left_as_it_is(settings, loss, learning, absent):
     stage = build_refinement(configured(settings, phases=[phase]))
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    refiners = stage._networks.refiners
+    refiners = stage.networks.refiners
     before = copy.deepcopy(refiners.state_dict())
     for step in range(2):
         assert absent not in stage.step(step, 0.5)
@@ -204,8 +204,8 @@ def test_a_run_goes_on_from_refiners_that_exist(settings, tmp_path):
     run(configured(settings))
     file = tmp_path / "run" / "refiners.safetensors"
     stage = build_refinement(configured(settings, start_from=str(file)))
-    assert_equal(stage._networks.refiners.state_dict(), load_refiners(file).state_dict())
-    assert all(p.requires_grad for p in stage._networks.refiners.parameters())
+    assert_equal(stage.networks.refiners.state_dict(), load_refiners(file).state_dict())
+    assert all(p.requires_grad for p in stage.networks.refiners.parameters())
     with pytest.raises(ConfigError, match="must be RefinerConfig"):
         build_refinement(configured(settings, start_from=str(file), refiners={**SIZES, "code": 16}))
 
@@ -215,17 +215,17 @@ def test_kept_detail_teaches_f_but_not_when_to_let_go_of_it(settings):
     loss = {"ws": {}, "f": {}, "edit": {}, "kept_detail": 1.0, **NOTHING}
     phase = {**settings["phases"][0], "f_ramp": 0.0, "loss": loss}
     stage = build_refinement(configured(settings, phases=[phase]))
-    carrier = stage._networks.refiners.carrier
+    carrier = stage.networks.refiners.carrier
     torch.nn.init.normal_(carrier.offset.weight)
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
-    terms = stage._pass(stage.phases[0], 1.0, torch.Generator().manual_seed(0))
+    terms = stage.losses(stage.phases[0], 1.0, torch.Generator().manual_seed(0))
     assert set(terms) == {"offset", "kept_detail", "total"}
     assert 0 < terms["kept_detail"] < 1
     terms["total"].backward()
     assert all(p.grad is None or not p.grad.any() for p in carrier.gates.parameters())
     assert carrier.mix.weight.grad.any()
-    assert stage._networks.refiners.feature.head.weight.grad.any()
+    assert stage.networks.refiners.feature.head.weight.grad.any()
 
 
 def test_the_detail_of_edits_is_learnt(settings):
@@ -234,13 +234,13 @@ def test_the_detail_of_edits_is_learnt(settings):
     phase = {**settings["phases"][0], **sizes, "loss": loss}
     pairs = {**settings["pairs"], "refresh": 0.0}
     stage = build_refinement(configured(settings, phases=[phase], pairs=pairs))
-    torch.nn.init.normal_(stage._networks.refiners.carrier.offset.weight, std=0.3)  # draws details of its own
+    torch.nn.init.normal_(stage.networks.refiners.carrier.offset.weight, std=0.3)  # draws details of its own
     stage.enter_phase(0)
     stage.prepare(lambda done, total: None)
 
     def lacking():  # on the same pairs under the same edits
         rngs = (torch.Generator().manual_seed(seed) for seed in range(4))
-        return np.mean([stage._pass(stage.phases[0], 1.0, rng)["edit/detail"].item() for rng in rngs])
+        return np.mean([stage.losses(stage.phases[0], 1.0, rng)["edit/detail"].item() for rng in rngs])
 
     before = lacking()
     for step in range(40):
@@ -269,9 +269,9 @@ def test_edited_pairs_can_be_left_out(settings):
 def test_the_offset_is_ramped_up_once(settings):
     stage = build_refinement(configured(settings))
     phase, (code, a) = stage.phases[0], (torch.randn(1, 8, 16, 16), torch.randn(1, 8, 16, 16))
-    stage._networks.refiners.carrier.offset.bias.data += 1
+    stage.networks.refiners.carrier.offset.bias.data += 1
     for fraction, share in ((0.0, 0.0), (0.15, 0.5), (0.3, 1.0), (0.9, 1.0)):
-        f, offset = stage._terms.entered(code, a, phase, fraction)
+        f, offset = stage.terms.entered(code, a, phase, fraction)
         torch.testing.assert_close(f, a + share * offset)
 
 
@@ -297,7 +297,7 @@ def test_a_stopped_and_resumed_run_equals_an_unbroken_one_bit_for_bit(settings, 
 def test_what_is_exported_can_be_loaded(settings, tmp_path):
     stage, _ = run(configured(settings))
     file = tmp_path / "run" / "refiners.safetensors"
-    refiners, average = load_refiners(file), stage._optimiser.average
+    refiners, average = load_refiners(file), stage.optimiser.average
     assert refiners.config == average.config
     assert torch.equal(refiners.carrier.mix.weight, average.carrier.mix.weight.half().float())
     assert torch.equal(refiners.wplus.w_avg, average.wplus.w_avg)  # the frame of reference stays exact
@@ -325,9 +325,9 @@ def test_a_second_look_is_added_to_trained_refiners(settings, tmp_path):
     trained = load_refiners(file)
     assert trained.look is None
     stage = build_refinement(configured(settings, start_from=str(file)))
-    refiners = stage._networks.refiners.eval()
+    refiners = stage.networks.refiners.eval()
     assert refiners.look is not None
-    encoder, synthesis = stage._networks.encoder, stage._networks.generator.synthesis
+    encoder, synthesis = stage.networks.encoder, stage.networks.generator.synthesis
     img = torch.rand(2, 3, 32, 32) * 2 - 1
     before = PlainChain(synthesis=synthesis, encoder=encoder, refiners=trained).invert(img)
     after = PlainChain(synthesis=synthesis, encoder=encoder, refiners=refiners).invert(img)
@@ -484,4 +484,4 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(setting
         run(config, stage)
     resumed, result = run(config, resume=True)
     assert result.position.total == 6
-    assert all(torch.isfinite(value).all() for value in resumed._networks.refiners.state_dict().values())
+    assert all(torch.isfinite(value).all() for value in resumed.networks.refiners.state_dict().values())
