@@ -10,10 +10,10 @@ import gradio as gr
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
 from editor.ui.serving.doors import middleware, routes
+from editor.ui.serving.uploads import MAX_BYTES, upload_route
 from editor.ui.serving.workplace import give_memory_back
 from editor.ui.stage import ASSETS
 from editor.ui.store import MAX_VISITS
-from editor.ui.uploads import MAX_BYTES, upload_route
 
 LAUNCH_OPTIONS: dict[str, Any] = {
     "theme": gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]),

@@ -4,9 +4,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from editor.ui import uploads
+from editor.ui.serving import uploads
+from editor.ui.serving.uploads import upload_route
 from editor.ui.store import VisitStore
-from editor.ui.uploads import upload_route
 
 
 @pytest.fixture
