@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
-from inversion.chain.decoder import FeatureRenderer
+from inversion.chain.decoder import Decoder, FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, load_refiners
 from stylegan2.bundle.checkpoint import load_generator
@@ -103,9 +103,10 @@ def time_inversion(
         features = FeatureRenderer(generator, refiners, **options)
         full = Inverter(generator, encoder, refiners=refiners, **options)
 
-        def everything(full: Inverter = full, features: FeatureRenderer = features) -> None:
-            found = full.invert(pixels)
-            features.render(found.f.ws, found.f)
+        decoder = Decoder(renderer, features)
+
+        def everything(full: Inverter = full, decoder: Decoder = decoder) -> None:
+            decoder.draw(full.invert(pixels), "f")
 
         feature = full.invert(pixels).f
         row(f"encoder, refiners and render: {engine}", median_ms(everything, repeats))
