@@ -4,9 +4,8 @@ import argparse
 import statistics
 import time
 
-import cv2
-
 from benchmarks.machine import describe
+from editor.measure.detail import crop_psnr
 from inversion.chain.decoder import FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, load_refiners
@@ -21,7 +20,7 @@ ROW = "w {:.2f} -> {:.2f} dB, w+ {:.2f} -> {:.2f} dB, f {:.2f} -> {:.2f} dB; {:.
 def main() -> None:
     """Optimise some faces and print what each step brought."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="aligned faces: a shard or a folder")
+    parser.add_argument("--data", required=True, help="cropped faces: a shard or a folder")
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
     parser.add_argument("--faces", type=int, default=8)
     parser.add_argument("--steps", type=int, default=30, help="in each space")
@@ -50,7 +49,7 @@ def main() -> None:
         drawn = [renderer.render(generator.broadcast(each.w)) for each in both]
         drawn += [renderer.render(each.ws) for each in both]
         drawn += [features.render(each.f.ws, each.f) for each in both if each.f is not None]
-        rows.append([*(cv2.PSNR(pixels[0].numpy(), img[0].numpy()) for img in drawn), seconds])
+        rows.append([*(crop_psnr(pixels[0].numpy(), img[0].numpy()) for img in drawn), seconds])
         print(ROW.format(*rows[-1]) + f", {found.steps} steps")
     print("median: " + ROW.format(*(statistics.median(column) for column in zip(*rows, strict=True))))
 

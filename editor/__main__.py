@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--reconstruction", metavar="REC.png", help="where to write the inverted face without edits"
     )
     parser.add_argument(
-        "--crop", metavar="CROP.png", help="where to write the aligned face that was inverted"
+        "--crop", metavar="CROP.png", help="where to write the cropped face that was inverted"
     )
     parser.add_argument(
         "--steps",

@@ -37,13 +37,13 @@ PhotoSource = str | Path | bytes | Image.Image | Pixels
 
 
 class Editor:
-    """Photo -> aligned crop -> latents -> edits -> picture.
+    """Photo -> crop -> latents -> edits -> picture.
 
     Sessions go in and come out; the editor itself keeps none, so one serves every visitor.
 
     Args:
         generator: Draws the pictures.
-        inverter: Finds latents of aligned crops.
+        inverter: Finds latents of crops.
         decoder: Draws latents.
         detector: Finds faces in photos.
         directions: Edits of `generator`.
@@ -126,7 +126,7 @@ class Editor:
         )
 
     def invert_crop(self, crop: Pixels) -> EditSession:
-        """Invert a face that is aligned already: crop [R, R, 3] uint8.
+        """Invert a face that is cropped already: crop [R, R, 3] uint8.
 
         Raises:
             ShapeError: `crop` has another shape.

@@ -13,7 +13,7 @@ from inversion.chain.inversion import Inversion, Space
 class EditSession:
     """One face: what was seen, its latents, the edits on it. Small, on the CPU, never changed in place."""
 
-    crop: NDArray[np.uint8]  # aligned face [R, R, 3]
+    crop: NDArray[np.uint8]  # cropped face [R, R, 3]
     inversion: Inversion
     invented: bool = False  # by the generator, so that the latents are the true ones
     space: Space = "w+"  # which of the latents are drawn and edited
@@ -23,7 +23,7 @@ class EditSession:
     )
     padded: float = 0.0  # part of the crop that lies outside the photo, 0..1
     notes: tuple[str, ...] = ()  # what the cropping had to say, in plain sentences
-    milliseconds: Mapping[str, float] = field(default_factory=dict)  # time of each stage: align, invert
+    milliseconds: Mapping[str, float] = field(default_factory=dict)  # crop, invert, optimise
 
     @property
     def enlargement(self) -> float:

@@ -1,1 +1,1 @@
-"""Inversion: aligned images to latents."""
+"""Inversion: cropped images to latents."""

@@ -14,7 +14,7 @@ def check_shape(name: str, tensor: Tensor, *expected: int | str) -> None:
     Args:
         name: What to call the tensor in the message.
         tensor: The tensor to look at.
-        expected: One entry per axis: a size, or a letter for any positive size, always the same one.
+        expected: One entry per axis: a size, or a letter: any positive size, the same for the same letter.
     """
     actual = tuple(tensor.shape)
     sizes: dict[str, int] = {}

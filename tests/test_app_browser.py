@@ -127,7 +127,7 @@ def test_a_photo_is_inverted_and_a_drag_edits_it_live(visit):
     visitor = visit()
     first = visitor.source("crop"), visitor.source("reconstruction")
     visitor.upload(ASTRONAUT)
-    visitor.status("Found, aligned and inverted")
+    visitor.status("Found, cropped and inverted")
     assert visitor.source("crop") not in first
     assert visitor.source("reconstruction") not in first
     before = visitor.source("edited")
@@ -155,7 +155,7 @@ def test_a_photo_is_inverted_and_a_drag_edits_it_live(visit):
 def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
     visitor = visit()
     visitor.upload(ASTRONAUT)
-    visitor.status("Found, aligned and inverted")
+    visitor.status("Found, cropped and inverted")
     spaces = visitor.page.locator("#stage .space input")
     assert [choice.input_value() for choice in spaces.all()] == ["w", "w+", "f"]
     assert spaces.nth(2).is_checked()
@@ -346,7 +346,7 @@ def test_a_photo_can_be_pasted(visit, delay):
     Image.open(ASTRONAUT).save(buffer, "PNG")
     visitor.copy(buffer.getvalue())
     visitor.page.locator('#photo button[aria-label="Paste from clipboard"]').click()
-    visitor.status("Found, aligned and inverted")
+    visitor.status("Found, cropped and inverted")
 
 
 def test_a_phone_needs_no_sideways_scroll(visit):
@@ -433,7 +433,7 @@ def test_visitors_from_elsewhere_get_the_same_app_without_a_choice_of_models(chr
         visitor.page.keyboard.press("ArrowRight")
         assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
         visitor.page.locator("#examples button").first.click()
-        visitor.status("Found, aligned and inverted")
+        visitor.status("Found, cropped and inverted")
         assert visitor.errors == visitor.outside == []
         visitor.context.close()
 
@@ -443,7 +443,7 @@ def test_the_end_of_the_server_deletes_what_an_open_page_uploaded(chromium, tmp_
     with running_app(uploads, tmp_path / "app.log") as address:
         visitor = Visitor(chromium, address)
         visitor.upload(ASTRONAUT)
-        visitor.status("Found, aligned and inverted")
+        visitor.status("Found, cropped and inverted")
         visitor.page.locator("#steps input[type=number]").fill("200")
         visitor.page.locator("#optimise").click()
         visitor.status("Optimising")

@@ -123,6 +123,7 @@ def build_refinement(config: RefinementConfig, *, report: Report = tqdm.write) -
         refiners.frame(encoder.w_avg, encoder.w_std)
     else:
         trained = load_refiners(config.start_from)
+        wanted = config.refiners.retuned(wanted, trained.config)
         refiners, looked = inherit_refiners(trained, wanted, config.start_from), trained.look is not None
     refiners.to(device)
     if refiners.look is not None and not looked:

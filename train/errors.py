@@ -8,4 +8,4 @@ class DivergedError(StyleGANError, RuntimeError):
 
 
 class DatasetError(StyleGANError, RuntimeError):
-    """A data set is empty, damaged, or not made of aligned pictures."""
+    """A data set is empty, damaged, or not made of cropped pictures."""

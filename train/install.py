@@ -92,6 +92,11 @@ def install(installation: Installation) -> str:
     for entry in entries.values():
         (folder / f"{entry['file']}.partial").replace(folder / entry["file"])
     _list(folder, {**description, "files": {**kept, **entries}})
+    listed = {str(entry["file"]) for entry in (*kept.values(), *entries.values())}
+    for role in replaced & set(description["files"]):
+        name = str(description["files"][role]["file"])
+        if name not in listed:
+            (folder / name).unlink(missing_ok=True)
     return told
 
 

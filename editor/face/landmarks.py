@@ -49,8 +49,8 @@ class FaceDetector:
         """Find every face of a photo.
 
         The photo is searched as a whole; unless that finds a face larger than a quarter of the longer side,
-        tiles of a half and a quarter of that side are searched too, which finds faces down to a part of
-        `face_search.MIN_FACE_PART` of it. A photo that lies on its side or head is turned upright for the
+        tiles of a half and a quarter of that side are searched too, which finds faces down to a part of it,
+        `editor.face.search.MIN_FACE_PART`. A photo that lies on its side or head is turned upright for the
         search; where nothing is found, the other quarter turns are searched as well. A photo without faces
         therefore takes four searches, and no photo takes more: 0.5 s for one of 640 x 480 px on one core,
         0.9 s for one of 12 megapixels.
@@ -76,7 +76,7 @@ class FaceDetector:
             return search_upright(models, pixels, small_faces=False)
 
     def certainty(self, crop: Pixels) -> float:
-        """How sure MediaPipe's detector is that an aligned crop shows a face; a few ms.
+        """How sure MediaPipe's detector is that a crop shows a face; a few ms.
 
         Args:
             crop: Face [R, R, 3] uint8 RGB that fills the picture; not changed.

@@ -24,7 +24,7 @@ NOSE_TIP = 1
 RIGHT_EYE = (33, 160, 158, 133, 153, 144)  # contours
 LEFT_EYE = (362, 385, 387, 263, 373, 380)
 # Nose tip in front of the middle between the cheeks, in units of half their distance: the regression of the
-# nose cue on the depth cue over 1969 aligned photographs of faces turned by up to 50 degrees.
+# nose cue on the depth cue over 1969 cropped photographs of faces turned by up to 50 degrees.
 _NOSE_REACH = 1.55
 
 

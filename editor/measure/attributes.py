@@ -120,7 +120,7 @@ def complexion(pixels: Pixels, points: Points) -> dict[str, float]:
 
 
 def find_mesh(detector: FaceDetector, pixels: Pixels) -> Points | None:
-    """The mesh [478, 2] of the face in an aligned crop, in its pixels; the detector wants a margin."""
+    """The mesh [478, 2] of the face in a crop, in its pixels; the detector wants a margin."""
     side = pixels.shape[0]
     margin = side // 3
     scale = max(1, round(256 / side))
@@ -131,7 +131,7 @@ def find_mesh(detector: FaceDetector, pixels: Pixels) -> Points | None:
 
 
 def measure(detector: FaceDetector, networks: AttributeNetworks, pixels: Pixels) -> dict[str, float] | None:
-    """All attributes of an aligned face, pixels [R, R, 3] uint8; None where no face is found."""
+    """All attributes of a cropped face, pixels [R, R, 3] uint8; None where no face is found."""
     points = find_mesh(detector, pixels)
     if points is None:
         return None

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from stylegan2.image import psnr
 
+CLOSEST = 99.0  # dB; JSON has no infinity
 OCTAVES = 4  # of the finest detail that are compared, each with the next coarser
 _CONTRAST = 1.0  # of 255; an octave with less contrast than this is no measure for the one before it
 
 
 def crop_psnr(crop: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> float:
-    """PSNR of a drawn crop [R, R, 3] against the photo's, in dB; infinite where they are equal."""
-    return float(psnr(torch.tensor(drawn)[None], torch.tensor(crop)[None])[0])
+    """PSNR of a drawn crop [R, R, 3] against the photo's, in dB; at most `CLOSEST`, where they are equal."""
+    return min(float(psnr(torch.tensor(drawn)[None], torch.tensor(crop)[None])[0]), CLOSEST)
 
 
 def detail_slopes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

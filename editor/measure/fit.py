@@ -20,7 +20,7 @@ SAMPLES = 16  # invented faces that the scale is set by
 PSI = 0.7
 _LOOKED_AT = 5  # of them, to tell whether the model draws faces at all
 _NO_FACE = 0.1  # of the gauge is left where the detector finds no face at all
-# Scores of the detector: above its own limit, by which a cup is a face, and what most aligned faces exceed.
+# Scores of the detector: above its own limit, by which a cup is a face, and what most cropped faces exceed.
 _UNSURE, _SURE = 0.55, 0.8
 _LEAST_SHARP = 25  # percent of the own faces that may be softer than typical
 _SHARPER = 1 / 4  # power of sharpness beyond typical
@@ -41,13 +41,13 @@ class FitGauge:
 
         share = likeness * sharpness * pixels * room * face, at most 1
 
-    `likeness`: the contrastive's score of the picture against its w, as a share of what the model's own faces
-    score in the median. Alone it also praises blurred pictures, and a flat grey one. `sharpness`: the product
-    of min(r, r^(1/4), 2^(1/4)) over the finest octaves, r an octave's `detail_slopes` as a share of what
-    three of four of the model's own faces exceed; it rises beyond 1, as the least blur raises the likeness.
-    `pixels` = 1 / max(1, enlargement). `room` = (1 - padded)^2. `face` rises from a tenth, where MediaPipe
-    is sure of no face in the crop by 0.55 or more, to 1 where it is by 0.8; a model that draws something else
-    than faces goes without.
+    `likeness`: the contrastive pair's score of the picture against its w, as a share of what the model's own
+    faces score in the median. Alone it also praises blurred pictures, and a flat grey one. `sharpness`: the
+    product of min(r, r^(1/4), 2^(1/4)) over the finest octaves, r an octave's `detail_slopes` as a share of
+    what three of four of the model's own faces exceed; it rises beyond 1, as the least blur raises the
+    likeness. `pixels` = 1 / max(1, enlargement). `room` = (1 - padded)^2. `face` rises from a tenth, where
+    MediaPipe is sure of no face in the crop by 0.55 or more, to 1 where it is by 0.8; a model that draws
+    something else than faces goes without.
 
     Args:
         contrastive: Trained for `generator`.
@@ -68,7 +68,7 @@ class FitGauge:
         """Judge one face; 1 where it is as good as the model's own.
 
         Args:
-            crop: Aligned face [R, R, 3], R the generator's resolution.
+            crop: Cropped face [R, R, 3], R the generator's resolution.
             w: Its latent [1, w_dim].
             enlargement: Crop px per photo px, above 0; 1 where there is no photo.
             padded: Part of the crop that lies outside the photo, 0..1.

@@ -1,4 +1,4 @@
-"""IdentityMeter: whether two aligned faces are the same person, by a face network that the user names."""
+"""IdentityMeter: whether two cropped faces are the same person, by a face network that the user names."""
 
 import threading
 from pathlib import Path
@@ -43,7 +43,7 @@ class IdentityMeter:
             raise CheckpointError(f"{file}: answers with shape {list(found.shape)}; must be [1, D]")
 
     def __call__(self, first: Pixels, second: Pixels) -> float:
-        """Likeness of two aligned faces [R, R, 3] uint8, in [-1, 1]; 1 is the same picture."""
+        """Likeness of two cropped faces [R, R, 3] uint8, in [-1, 1]; 1 is the same picture."""
         a, b = self._embedding(first), self._embedding(second)
         return float(np.clip(a @ b, -1, 1))
 

@@ -1,4 +1,4 @@
-"""Where the networks that know faces expect them: the ArcFace crop, seen from an aligned picture."""
+"""Where the networks that know faces expect them: the ArcFace crop, seen from a cropped picture."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ TEMPLATE_MOUTH = ((41.5493, 92.3655), (70.7299, 92.2041))
 
 
 def template_in_crop(crop_config: CropConfig) -> Tensor:
-    """Similarity from the 112 px template to an aligned crop.
+    """Similarity from the 112 px template to a crop.
 
     The crop's canonical eyes and mouth are those of the template: `ffhq_square` of the template's own points
     is the square that the crop occupies in the template's frame.
@@ -34,10 +34,10 @@ def template_in_crop(crop_config: CropConfig) -> Tensor:
 
 
 def warp_to_template(img: Tensor, to_crop: Tensor) -> Tensor:
-    """Bring aligned pictures to the ArcFace crop, reflecting what lies outside; differentiable.
+    """Bring cropped pictures to the ArcFace crop, reflecting what lies outside; differentiable.
 
     Args:
-        img: Aligned square pictures [N, 3, R, R] in [-1, 1].
+        img: Cropped square pictures [N, 3, R, R] in [-1, 1].
         to_crop: From `template_in_crop` [2, 3].
 
     Returns:

@@ -1,4 +1,4 @@
-"""Open what a model consists of: what draws, what inverts, and its edits."""
+"""Open what a model consists of: what draws, and what inverts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,7 @@ class OpenedModel:
     @property
     def engines(self) -> list[str]:
         """Names of what inverts and draws at the moment."""
-        inverts = self.inverter.engine
-        return [*(() if inverts is None else (inverts.name,)), *self.decoder.engines]
+        return [*self.inverter.engines, *self.decoder.engines]
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""

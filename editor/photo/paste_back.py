@@ -20,7 +20,7 @@ def paste_back(pixels: Pixels, edited_crop: Pixels, cropped: CroppedFace, *, fea
     """Blend an edited crop into the photo through the inverse of its transform.
 
     Args:
-        pixels: The photo [H, W, 3] uint8 that `aligned` was cut from; not changed.
+        pixels: The photo [H, W, 3] uint8 that `cropped` was cut from; not changed.
         edited_crop: Square picture [S, S, 3] uint8 of any size that shows what `cropped.crop` showed, edited.
         cropped: What was cut out, and from where.
         feather: Width of the soft edge in parts of the crop's side, 0..0.5, all of it inside the quad; 0 is a

@@ -25,8 +25,8 @@ class Example:
     """A face to start from."""
 
     label: str
-    picture: NDArray[np.uint8]  # [H, H, 3]; without a photo this is the aligned crop itself
-    photo: Path | None = None  # to be aligned first
+    picture: NDArray[np.uint8]  # [H, H, 3]; without a photo this is the crop itself
+    photo: Path | None = None  # to be cropped first
     seed: int = 0  # of `Editor.sample`, where there is no photo
 
 

@@ -92,7 +92,7 @@ class Handlers:
         self.store.close_page(request.session_hash)
 
     def open_photo(self, path: str | None, token: str | None) -> Updates:
-        """A photo arrived (or was cleared): find the face, align, invert."""
+        """A photo arrived (or was cleared): find the face, crop, invert."""
         visit = self.store.find(token)
         if path is None:
             return gr.skip(), "Upload a photo with a face. The last result stays until then."
@@ -125,9 +125,9 @@ class Handlers:
         except StyleGANError as error:
             gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
             return gr.skip(), problem(error)
-        done = "Found, aligned and inverted the face."
+        done = "Found, cropped and inverted the face."
         if editor.awaits_fit(session):
-            done = "Found and aligned the face. This model has no encoder: its latents are searched for."
+            done = "Found and cropped the face. This model has no encoder: its latents are searched for."
         return self._show(visit, made_by, session, " ".join([done, *session.notes]))
 
     def _show(

@@ -63,7 +63,7 @@ def face_value(
     Args:
         token: The page's key to its visit.
         version: Rises with every face.
-        crop: The aligned photo [H, W, 3].
+        crop: The cropped photo [H, W, 3].
         views: Its reconstructions, one a space.
         chosen: The space that edits start in.
         timing: What the inversion took.

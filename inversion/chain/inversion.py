@@ -35,12 +35,10 @@ class Inversion:
     ws: Tensor  # [N, num_ws, w_dim]
     plain_ws: Tensor | None = None  # `ws` before its colours were fitted; None where none were
     f: Feature | None = None
-    drawn: Tensor | None = (
-        None  # G(ws, f) [N, R, R, 3] uint8, unedited; None where it was not drawn on the way
-    )
+    # G(ws, f) [N, R, R, 3] uint8, unedited; None where it was not drawn on the way.
+    drawn: Tensor | None = None
     steps: int = 0  # of optimisation, in all spaces together; 0 is the encoder's answer
     stopped: bool = False  # whether the optimisation was cancelled
     foundation: Foundation | None = None  # None: edits move ws alone
-    has_w: bool = (
-        True  # whether `w` was found by itself; else it is the mean of `ws`, a start to optimise from
-    )
+    # Whether `w` was found by itself; else it is the mean of `ws`, a start to optimise from.
+    has_w: bool = True

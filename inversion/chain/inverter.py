@@ -30,6 +30,10 @@ class InvertsPictures(Protocol):
     def engine(self) -> LiveEngine | None:
         """Of the encoder; None where there is none."""
 
+    @property
+    def engines(self) -> list[str]:
+        """See `Inverter.engines`."""
+
     def prepare(self) -> None:
         """See `Inverter.prepare`."""
 
@@ -78,6 +82,8 @@ class Inverter:
         engine: str = "auto",
         cache: Path | None = None,
     ) -> None:
+        # First: an engine has taken the shared synthesis to its device already.
+        self._generator = generator.to(engine_device(engine, device))
         self._synthesis = synthesis or FoldedSynthesis(generator.synthesis).eval()
         self._engines: list[LiveEngine] = []
         open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
@@ -89,12 +95,16 @@ class Inverter:
         self._chain = None
         if encoder is not None:
             self._chain = Chain(generator, self._synthesis, encoder, refiners, run=run)
-        self._generator = generator.to(engine_device(engine, device))
 
     @property
     def engine(self) -> LiveEngine | None:
         """Of the encoder; None where there is none."""
         return self._engines[0] if self._engines else None
+
+    @property
+    def engines(self) -> list[str]:
+        """Names of what runs the steps at the moment."""
+        return [engine.name for engine in self._engines]
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""

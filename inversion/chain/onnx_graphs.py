@@ -59,7 +59,7 @@ def inversion_graphs(generator: Generator, encoder: WEncoder, refiners: Refiners
         synthesis,
         Graph(
             name="encoder",
-            about="Aligned pictures to the foundation latent w and the levels that the refiners look at.",
+            about="Cropped pictures to the foundation latent w and the levels that the refiners look at.",
             module=encode,
             inputs={"img": seen},
             outputs=tuple(found),
@@ -151,7 +151,7 @@ def inversion_guide(generator: Generator, encoder: WEncoder, refiners: Refiners 
 
 _HEAD = """## Invert and edit
 
-`img` is a picture that is aligned as the model's bundle says, as large as the generator's. An edit moves
+`img` is a picture that is cropped as the model's bundle says, as large as the generator's. An edit moves
 `ws`: add `strength * sigma * n` of a direction to its layers, for example.
 
 ```python

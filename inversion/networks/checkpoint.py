@@ -125,7 +125,7 @@ def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Networ
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         if missing or unexpected:
             raise CheckpointError(
-                f"{path}: not this {role}: missing {missing[:3]}, left over {unexpected[:3]}"
+                f"{path}: not this {title}: missing {missing[:3]}, left over {unexpected[:3]}"
             )
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         if isinstance(error, CheckpointError):

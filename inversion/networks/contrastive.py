@@ -142,7 +142,7 @@ class ContrastivePair(nn.Module):
         """Embed pictures and latents.
 
         Args:
-            img: Aligned pictures [N, 3, R, R] in [-1, 1], R = `config.in_resolution`.
+            img: Cropped pictures [N, 3, R, R] in [-1, 1], R = `config.in_resolution`.
             w: Latents [M, w_dim].
 
         Returns:
@@ -188,6 +188,5 @@ class ContrastivePair(nn.Module):
         """
         image_emb = self.image_embedding(img)
         check_shape("w", w, len(img), self.config.w_dim)
-        return (
-            (image_emb * self.latent_embedding(w)).sum(1).clamp(-1, 1)
-        )  # rounding may carry a cosine past one
+        # Rounding may carry a cosine past one.
+        return (image_emb * self.latent_embedding(w)).sum(1).clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""WEncoder: one forward pass from an aligned image to the foundation latent w."""
+"""WEncoder: one forward pass from a cropped image to the foundation latent w."""
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,7 @@ class WEncoder(nn.Module):
         """Invert `img`, and hand out what the refiners look at.
 
         Args:
-            img: Aligned pictures [N, 3, R, R] in [-1, 1], R = `config.in_resolution`.
+            img: Cropped pictures [N, 3, R, R] in [-1, 1], R = `config.in_resolution`.
 
         Returns:
             w [N, w_dim], and the backbone's fine, middle and coarse level.

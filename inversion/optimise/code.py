@@ -1,4 +1,4 @@
-"""Optimise the code of the space F by optimisation."""
+"""Improve the code of the space F by gradient descent."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Optimise w and ws by optimisation through the generator."""
+"""Improve w and ws by gradient descent through the generator."""
 
 from dataclasses import dataclass, field
 

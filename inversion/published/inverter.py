@@ -22,7 +22,7 @@ from stylegan2.network.generator import Generator
 
 
 class PublishedInverter:
-    """Aligned pixels -> `Inversion`, with the encoder of another project's file.
+    """Cropped pixels -> `Inversion`, with the encoder of another project's file.
 
     The encoder runs with torch whatever `engine` says: a converted graph would hold its weights once more,
     1.2 GB for CLCAE's, to save a fraction of a second a photo.
@@ -63,6 +63,11 @@ class PublishedInverter:
         """How the file's entries fitted, in words."""
         return self._model.report
 
+    @property
+    def engines(self) -> list[str]:
+        """Names of what runs the encoder."""
+        return [self.engine.name]
+
     def prepare(self) -> None:
         """There is nothing to prepare: see the class."""
 
@@ -70,7 +75,7 @@ class PublishedInverter:
         """Nor to wait for."""
 
     def invert(self, pixels: Tensor) -> Inversion:
-        """Invert one aligned picture.
+        """Invert one cropped picture.
 
         Args:
             pixels: [1, R, R, 3] uint8, R the generator's resolution.

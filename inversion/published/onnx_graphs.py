@@ -38,7 +38,7 @@ def published_graphs(generator: Generator, model: PublishedModel) -> list[Graph]
         *generator_graphs(generator),
         Graph(
             name="encoder",
-            about="Aligned pictures to w, to a style per layer" + (", and to f." if features else "."),
+            about="Cropped pictures to w, to a style per layer" + (", and to f." if features else "."),
             module=encoder,
             inputs={"img": img},
             outputs=("w", "ws", "f")[: 2 + len(features)],
@@ -75,7 +75,7 @@ def published_guide(model: PublishedModel) -> str:
     draw = "`feature_synthesis` with ws_hat = ws, edited or not, f, and `activation` of the unedited ws"
     return f"""## Invert
 
-`encoder` is {model.name}'s. It takes RGB pictures [N, 3, {height}, {width}] in [-1, 1], of the aligned
+`encoder` is {model.name}'s. It takes RGB pictures [N, 3, {height}, {width}] in [-1, 1], of the cropped
 crop, shrunk with antialiasing. It gives w, ws, and f where it knows F.
 
 ## Draw an inverted picture

@@ -30,7 +30,7 @@ UNKNOWN_LICENCE = "unknown: see where the file came from"
 # No layout states how its training pictures were cropped, and published face models follow FFHQ.
 ASSUMED_CROP = CropConfig()
 # Part of the cache's key: raise it when a conversion gives other bundles than before.
-CONVERSION_VERSION = 3
+CONVERSION_VERSION = 4
 
 
 def convert_file(

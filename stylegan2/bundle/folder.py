@@ -26,9 +26,8 @@ class CropConfig:
     """Where a model expects the face inside its square.
 
     With `x` the FFHQ half-side vector, `ea` the middle of the eyes and `e2m` the way from there to the
-    mouth, the crop
-    is the square around `ea + center * e2m` with half-side `scale * |x|`. Official FFHQ models use 1.0 and
-    0.1.
+    mouth, the crop is the square around `ea + center * e2m` with half-side `scale * |x|`. Official FFHQ
+    models use 1.0 and 0.1.
     """
 
     scale: float = 1.0  # factor on the FFHQ half-side
@@ -68,9 +67,10 @@ def read_bundle(folder: Path) -> ModelBundle:
         raise CheckpointError(f"{folder}: no {BUNDLE_FILE} there; expected the folder of a model bundle")
     try:
         data = read_listing(file)
+        # Bundles of before called it alignment, and the contrastive pair aligner.
+        crop = "alignment" if "alignment" in data and "crop" not in data else "crop"
         paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
         encoder = paths.get("encoder", (None, None))
-        # Bundles of before called it aligner, and the crop alignment.
         contrastive = paths.get("contrastive", paths.get("aligner", (None, None)))
         refiners = paths.get("refiners", (None, None))
         inverter = paths.get("inverter", (None, None))
@@ -78,7 +78,7 @@ def read_bundle(folder: Path) -> ModelBundle:
             folder=folder,
             name=str(data["name"]),
             resolution=_whole("resolution", data["resolution"]),
-            crop_config=_crop_config(data["crop"] if "crop" in data else data["alignment"]),
+            crop_config=_crop_config(data[crop]),
             licence=str(data["licence"]),
             generator_path=paths["generator"][0],
             generator_sha256=paths["generator"][1],

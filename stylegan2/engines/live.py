@@ -17,10 +17,8 @@ class LiveEngine:
     """An `Engine` that becomes faster while it is used.
 
     On a CPU, "auto" starts with torch and `prepare` builds OpenVINO in the background; "openvino" builds it
-    at once and
-    waits; "torch" never tries. On a GPU torch is the engine. Where OpenVINO is missing or refuses, torch
-    stays and
-    `note` says so.
+    at once and waits; "torch" never tries. On a GPU torch is the engine. Where OpenVINO is missing or
+    refuses, torch stays and `note` says so.
 
     Args:
         module: In evaluation mode.

@@ -29,8 +29,8 @@ def import_openvino() -> ModuleType:
     """Import OpenVINO with its telemetry package blocked; the only import of it in the project.
 
     `openvino` reports its use through the package `openvino_telemetry` as soon as it is imported. An entry
-    of None in
-    `sys.modules` makes that import fail, and OpenVINO then falls back to its own stub, which sends nothing.
+    of None in `sys.modules` makes that import fail, and OpenVINO then falls back to its own stub, which sends
+    nothing.
 
     Raises:
         EngineError: OpenVINO is not installed or does not load.
@@ -145,9 +145,8 @@ def _compile(
         except RuntimeError:
             pass  # of another build of OpenVINO: convert again
     with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter(
-            "ignore"
-        )  # the tracer warns of every shape check, which a fixed shape makes constant
+        # The tracer warns of every shape check, which a fixed shape makes constant.
+        warnings.simplefilter("ignore")
         shapes = [list(x.shape) for x in examples]
         graph = openvino.convert_model(module, example_input=examples, input=shapes)
     try:

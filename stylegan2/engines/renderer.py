@@ -29,7 +29,6 @@ class Renderer:
     ) -> None:
         self.num_ws = generator.num_ws
         self.w_dim = generator.w_dim
-        self.img_resolution = generator.img_resolution
         example = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
         self.synthesis = FoldedSynthesis(generator.synthesis).eval()  # for whatever else runs the generator
         self.engine = LiveEngine(self.synthesis, (example,), device=device, engine=engine, cache=cache)

@@ -32,8 +32,7 @@ def modulated_conv2d(
         w''_iok = w'_iok / sqrt(sum_{i,k} w'_iok^2 + 1e-8)
 
     applied to the activations instead (scale the input by s, the output by the norm), which is the same
-    function and
-    lets one shared kernel serve the whole batch.
+    function and lets one shared kernel serve the whole batch.
 
     Args:
         x: Activations [N, I, H, W], floating point.

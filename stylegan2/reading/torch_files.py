@@ -11,7 +11,6 @@ from stylegan2.reading.tensors import MAX_NUMEL, STORAGES
 from stylegan2.reading.zip_members import STORED, Member
 
 PROTOCOL = 1001
-MAX_STREAM_KEYS = 100_000
 
 
 def torch_zip(members: dict[str, Member], reading: Reading) -> object:

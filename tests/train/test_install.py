@@ -133,6 +133,19 @@ def test_an_older_entry_is_replaced_and_a_repetition_changes_nothing(bundle, tmp
     assert roles(bundle) == ["generator", "encoder"]
 
 
+def test_what_was_called_aligner_before_is_replaced_and_goes(bundle, tmp_path):
+    put(bundle, contrastive=trained(tmp_path / "old", "contrastive", bundle))
+    (bundle / "contrastive.safetensors").rename(bundle / "aligner.safetensors")
+    description = yaml.safe_load((bundle / "bundle.yaml").read_text())
+    entry = {**description["files"].pop("contrastive"), "file": "aligner.safetensors"}
+    description["files"]["aligner"] = entry
+    (bundle / "bundle.yaml").write_text(yaml.safe_dump(description))
+    put(bundle, contrastive=trained(tmp_path / "new", "contrastive", bundle, seed=1))
+    assert roles(bundle) == ["generator", "contrastive"]
+    assert not (bundle / "aligner.safetensors").exists()
+    assert load_bundle(bundle).contrastive_path == bundle / "contrastive.safetensors"
+
+
 def test_the_bundle_can_be_read_after_every_single_change(bundle, tmp_path, monkeypatch):
     put(bundle, encoder=trained(tmp_path / "old", "encoder", bundle))
     new = trained(tmp_path / "new", "encoder", bundle, seed=1)

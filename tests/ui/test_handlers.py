@@ -72,7 +72,7 @@ def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
     assert all(view["psnr"].endswith("dB") for view in face["spaces"])
     assert "crop" in face["timing"]
     assert "invert" in face["timing"]
-    assert status.startswith("Found, aligned and inverted")
+    assert status.startswith("Found, cropped and inverted")
     assert handlers.store.find(token).session is not before
 
 

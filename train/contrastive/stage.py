@@ -146,7 +146,7 @@ class ContrastiveStage:
         return unseen_pairs(renderer, config.validation_pairs, config.pairs.block)
 
     def _image_embedding(self, pixels: Tensor) -> Tensor:
-        """The averaged contrastive's embeddings of `pixels` [N, R, R, 3], on the CPU."""
+        """The averaged pair's embeddings of `pixels` [N, R, R, 3], on the CPU."""
         with autocast(self._draw.device, self._draw.dtype):
             parts = [
                 self.average.image_embedding(self._seen(from_uint8(part)))
@@ -159,6 +159,6 @@ class ContrastiveStage:
             return self.average.latent_embedding(w.to(self._draw.device)).cpu()
 
     def _seen(self, img: Tensor) -> Tensor:
-        """Pictures [N, 3, R, R] at the contrastive's size, on the device and laid out as it reads them."""
+        """Pictures [N, 3, R, R] at the pair's size, on the device and laid out as it reads them."""
         img = shrink(img.to(self._draw.device), self._config.contrastive.in_resolution)
         return laid_out(img, self._config.hardware)

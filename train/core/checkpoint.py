@@ -93,11 +93,8 @@ def training_facts(file: Path, kind: str = "an encoder") -> dict[str, Any]:
     return facts
 
 
-KINDS = {
-    "encoder": "an encoder",
-    "contrastive": "a contrastive pair",
-    "refiners": "refiners",
-}  # by role in a bundle
+# What files are called, by role in a bundle.
+KINDS = {"encoder": "an encoder", "contrastive": "a contrastive pair", "refiners": "refiners"}
 
 
 def facts_for_model(file: Path, role: str, model: ModelBundle) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _find(part: str) -> list[str]:
 
 
 def decode_image(encoded: bytes, size: int, name: str) -> np.ndarray:
-    """Decode one aligned picture as the app does (`editor.photo.reading.load_photo`), and shrink it by area.
+    """Decode one cropped picture as the app does (`editor.photo.reading.load_photo`), and shrink it by area.
 
     Args:
         encoded: The content of a file of any format that the app takes.
@@ -174,7 +174,7 @@ def decode_image(encoded: bytes, size: int, name: str) -> np.ndarray:
     height, width, _ = pixels.shape
     if width != height or width < size:
         raise DatasetError(
-            f"{name}: {width} x {height} pixels; expected an aligned square of at least {size} a side"
+            f"{name}: {width} x {height} pixels; expected a cropped square of at least {size} a side"
         )
     if width == size:
         return pixels
@@ -207,7 +207,7 @@ def read_images(
         pixels [N, size, size, 3] uint8.
 
     Raises:
-        DatasetError: A picture cannot be read or is not an aligned square, or none was kept.
+        DatasetError: A picture cannot be read or is not a cropped square, or none was kept.
     """
     batch: list[np.ndarray] = []
     count = 0

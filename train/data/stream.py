@@ -149,7 +149,7 @@ class RealImages:
         return pixels
 
     def state_dict(self) -> dict[str, object]:
-        """ReaderPosition of every worker, as plain values."""
+        """Position of every worker, as plain values."""
         return {"delivered": self._delivered, "positions": [[p.epoch, p.offset] for p in self._positions]}
 
     def load_state_dict(self, state: dict[str, object]) -> None:

@@ -21,7 +21,7 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command; a flag that is not given leaves its setting to the file, or to its default."""
     absent, standard = argparse.SUPPRESS, EvaluateConfig
     parser = commands.add_parser(
-        "evaluate", help="measure reconstructions of aligned faces", argument_default=absent
+        "evaluate", help="measure reconstructions of cropped faces", argument_default=absent
     )
     settings = "settings, as train/configs/evaluate.yaml; a flag given besides overrides its setting"
     parser.add_argument("--config", type=Path, default=None, help=settings)

@@ -17,9 +17,9 @@ PICTURES = (".jpg", ".jpeg", ".png")  # what a grid can be written as
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What is measured, with what; `train/configs/evaluate.yaml` prints `docs/measurements.md`."""
+    """What is measured, with what; `train/configs/evaluate.yaml` prints the tables there are."""
 
-    data: str  # aligned faces, see `train.data.images.find_images`; shrunk by area to the model's resolution
+    data: str  # cropped faces, see `train.data.images.find_images`; shrunk by area to the model's resolution
     bundle: Path = DEFAULT_BUNDLE
     encoder: Path | None = None  # encoder.safetensors; null: the bundle's
     contrastive: Path | None = None  # contrastive.safetensors; null: the bundle's, if it has one

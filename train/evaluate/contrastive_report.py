@@ -36,7 +36,7 @@ def report_contrastive(
         contrastive: Trained for `generator`, on its device.
         generator: Frozen.
         encoder: Where the search for a real face's w starts, on the same device.
-        pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution; the first are used.
+        pixels: Held-out cropped faces [N, R, R, 3] uint8, R the generator's resolution; the first are used.
 
     Returns:
         {"pairs", "psi", "image_to_w": {"r1", "r5"}, "w_to_image": {"r1", "r5"}, "real": {"faces",

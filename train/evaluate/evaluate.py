@@ -45,7 +45,7 @@ def evaluate(
     keep: Callable[[dict[str, Any]], None] = lambda result: None,
     report: Callable[[str], None] = say,
 ) -> dict[str, Any]:
-    """Measure a model on aligned faces, one part after the other.
+    """Measure a model on cropped faces, one part after the other.
 
     Args:
         config: What is measured, and with what.
@@ -62,7 +62,7 @@ def evaluate(
     Raises:
         CheckpointError: Weights are missing, damaged, or of another generator.
         DirectionError: The directions are those of another generator.
-        DatasetError: No faces, or a damaged or unaligned one.
+        DatasetError: No faces, or a damaged or uncropped one.
         EngineError: The device is not there.
     """
     opened = _open(load_bundle(config.bundle), config)
@@ -228,7 +228,7 @@ def _protocol(opened: _Opened) -> dict[str, Any]:
         "bundle": opened.bundle.name,
         **opened.files,
         "psnr": "dB, 8-bit pictures, all channels of one face together",
-        "l2": "mean squared error on [-1, 1], clamped",
+        "l2": "mean squared error on [-1, 1], 8-bit pictures",
         "ssim": "Gaussian window, sigma 1.5, mean of channels, 8-bit pictures",
         "colours_fitted": opened.subject.fit_colours and "w+" in opened.subject.model.spaces,
         "noise_mode": "const",

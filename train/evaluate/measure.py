@@ -54,7 +54,7 @@ def measure(
         reconstruct: What is measured.
         batches: pixels [N, R, R, 3] uint8 each.
         networks: Measuring networks, on `device`.
-        device: See there.
+        device: Where `networks` are.
     """
     columns: dict[str, list[Tensor]] = {name: [] for name in ("psnr", "l2", "ssim", "identity", "perceptual")}
     reconstruct(batches[0])  # the first call pays for memory and code of all later ones

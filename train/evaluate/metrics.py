@@ -62,5 +62,7 @@ def ssim(pixels: Tensor, target: Tensor) -> Tensor:
 
 def median(values: Tensor) -> Tensor:
     """The middle of all values [], of an even count the mean of both middle ones; torch takes the lower."""
-    ordered = values.double().flatten().sort().values
+    ordered = values.detach().cpu().double().flatten().sort().values
+    if ordered.isnan().any():
+        return ordered.new_tensor(float("nan"))
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -116,7 +116,7 @@ def measure_retention(
 
     Args:
         subject: Its edits without known effects are left out, but one must have them.
-        pixels: Held-out aligned faces [N, R, R, 3] uint8, R the generator's resolution. The last are
+        pixels: Held-out cropped faces [N, R, R, 3] uint8, R the generator's resolution. The last are
             used: earlier values of `RefinerConfig.readiness` were chosen on the first.
         measure_face: Measures one picture.
         identity: Measures identity; None leaves it out.
@@ -124,7 +124,7 @@ def measure_retention(
 
     Returns:
         {"protocol": {...}, "generated": {"identity_median", "detail_median", "by_edit": {name: {"attribute",
-        "change", "identity_median", "detail_median", "found"}}}}, and for each space ("w", and with a chain
+        "change", "identity_median", "detail_median", "found"}}}}, and for each space ("w", and with refiners
         "w+" and "f") {"retention_median", "retention_min", "identity_median",
         "identity_to_reconstruction_median", "detail_median", "by_edit": {name: {"attribute", "retention",
         "identity_median", "identity_to_reconstruction_median", "detail_median", "found"}}}, ready for

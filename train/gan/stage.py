@@ -63,7 +63,7 @@ class GeneratorStage:
 
     def __init__(self, config: GeneratorTrainingConfig, networks: GanNetworks, source: ImageSource) -> None:
         self.phases: tuple[GeneratorPhase, ...] = config.phases
-        self._config, self._source = config, source
+        self._config = config
         self.generator, self.discriminator = networks.generator, networks.discriminator
         self.average = copy.deepcopy(networks.generator).eval().requires_grad_(False)
         self._device = self.average.w_avg.device

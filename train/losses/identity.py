@@ -26,10 +26,10 @@ class IdentityEmbedder(nn.Module):
         self.register_buffer("to_crop", template_in_crop(crop_config).float())
 
     def forward(self, img: Tensor) -> Tensor:
-        """Embed aligned faces.
+        """Embed cropped faces.
 
         Args:
-            img: Aligned square pictures [N, 3, R, R] in [-1, 1].
+            img: Cropped square pictures [N, 3, R, R] in [-1, 1].
 
         Returns:
             Embeddings [N, D] of unit length: their inner product is the cosine similarity of two faces.

@@ -43,19 +43,19 @@ read -r device compile <<<"$machine"
 
 # Minutes. A GPU draws and measures what takes a CPU longest, and has room for larger batches.
 if [[ $device == cuda ]]; then
-    starting=3 drawing=1 aligning=2 latents=1 pixels=6 refining=3 looking=2 features=2 finishing=1
+    starting=3 drawing=1 contrasting=2 latents=1 pixels=6 refinement=3 looking=2 features=2 finishing=1
     searching=2 measuring=2
 else
-    starting=5 drawing=30 aligning=8 latents=20 pixels=70 refining=30 looking=25 features=16 finishing=9
+    starting=5 drawing=30 contrasting=8 latents=20 pixels=70 refinement=30 looking=25 features=16 finishing=9
     searching=12 measuring=30
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
-contrastive=(--set "phases.0.max_minutes=$(scaled $aligning)")
+contrastive=(--set "phases.0.max_minutes=$(scaled $contrasting)")
 inversion=(--set "contrastive=$runs/contrastive/contrastive.safetensors"
     --set "data.images=$data" --set "phases.0.max_minutes=$(scaled $latents)"
     --set "phases.1.max_minutes=$(scaled $pixels)")
-refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refining)"
+refiners=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $refinement)"
     --set "encoder=$runs/inversion/encoder.safetensors")
 second_look=(--set "data.images=$data" --set "phases.0.max_minutes=$(scaled $looking)"
     --set "phases.1.max_minutes=$(scaled $features)" --set "phases.2.max_minutes=$(scaled $finishing)"
@@ -176,9 +176,9 @@ compile_ahead() {
 echo "The $device schedule (compiling: $compile), into $runs:"
 plan 'start and compile' "$starting" "$runs/evaluation.json"
 plan 'draw pairs' "$(scaled $drawing)" "$runs/contrastive/finished"
-plan contrastive "$(scaled $aligning)" "$runs/contrastive/finished"
+plan contrastive "$(scaled $contrasting)" "$runs/contrastive/finished"
 plan inversion "$(scaled $((latents + pixels)))" "$runs/inversion/finished"
-plan refiners "$(scaled $refining)" "$runs/refiners/finished"
+plan refiners "$(scaled $refinement)" "$runs/refiners/finished"
 plan second_look "$(scaled $((looking + features + finishing)))" "$runs/second_look/finished"
 if [[ $searches ]]; then
     plan directions "$(scaled $searching)" "$runs/directions/finished"

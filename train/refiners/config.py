@@ -1,6 +1,6 @@
 """Settings of the stage `refiners`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -122,15 +122,24 @@ class RefinerSizes:
     look_width: int = 152
     attention: Attention = "tokens"
     feature: FeatureForm = "carried"
-    readiness: float = 6.7
-    restraint: float = 0.3
+    readiness: float | None = None  # null: that of `start_from`, or `RefinerConfig`'s own
+    restraint: float | None = None  # the same
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, get_args(Attention))
         check_choice("feature", self.feature, get_args(FeatureForm))
 
+    def retuned(self, wanted: RefinerConfig, trained: RefinerConfig) -> RefinerConfig:
+        """`wanted`, tuned as the refiners that it goes on from where nothing is chosen here."""
+        return replace(
+            wanted,
+            readiness=trained.readiness if self.readiness is None else wanted.readiness,
+            restraint=trained.restraint if self.restraint is None else wanted.restraint,
+        )
+
     def complete(self, encoder: EncoderConfig, generator: GeneratorConfig) -> RefinerConfig:
         """The whole architecture for an encoder and a generator."""
+        chosen = {name: value for name, value in vars(self).items() if value is not None}
         look_resolution = self.look_resolution or min(64, generator.img_resolution // 2)
         for name, side in (("f_resolution", self.f_resolution), ("look_resolution", look_resolution)):
             if side not in generator.channels:
@@ -143,7 +152,7 @@ class RefinerSizes:
             num_ws=generator.num_ws,
             f_channels=generator.channels[self.f_resolution],
             look_features=generator.channels[look_resolution],
-            **{**vars(self), "look_resolution": look_resolution},
+            **{**chosen, "look_resolution": look_resolution},
         )
 
 

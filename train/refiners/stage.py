@@ -41,7 +41,7 @@ class RefinementStage:
         self, config: RefinementConfig, networks: RefinementNetworks, source: ImageSource, fingerprint: str
     ) -> None:
         self.phases = config.phases
-        self._config, self.networks, self._source, self._fingerprint = config, networks, source, fingerprint
+        self._config, self.networks, self._fingerprint = config, networks, fingerprint
         generator = networks.generator
         self.terms = RefinementTerms(config, networks)
         self.optimiser = Optimiser(networks.refiners, config.optim)
@@ -55,7 +55,7 @@ class RefinementStage:
             generator,
             self.terms.sampler,
             draw=self.terms.draw,
-            draw_styles=self.terms.draw_styles,
+            draw_truth=self.terms.draw_styles,
             dtype=self.terms.dtype,
         )
         self._index = 0

@@ -12,6 +12,7 @@ from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
 from stylegan2 import Generator
 from stylegan2.image import picture_grid, psnr, to_uint8
+from stylegan2.network.synthesis import draw_styles
 from train.core.hardware import autocast
 from train.core.seeds import Stream, positioned_generator
 from train.data.images import ImageSource, in_validation, read_images
@@ -34,7 +35,7 @@ class RefinementValidation:
         generator: Frozen.
         sampler: Of edits.
         draw: w [N, w_dim] -> img, in the training's number format.
-        draw_styles: The same of ws [N, num_ws, w_dim].
+        draw_truth: The same of ws [N, num_ws, w_dim].
         dtype: That format.
     """
 
@@ -46,7 +47,7 @@ class RefinementValidation:
         sampler: EditSampler,
         *,
         draw: Callable[[Tensor], Tensor],
-        draw_styles: Callable[[Tensor], Tensor],
+        draw_truth: Callable[[Tensor], Tensor],
         dtype: torch.dtype,
     ) -> None:
         self._device, self._dtype = generator.w_avg.device, dtype
@@ -54,7 +55,7 @@ class RefinementValidation:
         blocks = [renderer.render(i, BATCH) for i in range(VALIDATION_PAIRS // BATCH)]
         self._pixels = torch.cat([pixels for _, pixels in blocks])
         rng = positioned_generator(config.seed, Stream.REFINEMENT_VALIDATION)
-        self._generator, self._draw_styles = generator, draw_styles
+        self._generator = generator
         edits = sampler.sample(len(self._pixels), rng)
         self._edits = [edits.rows(slice(i, i + BATCH)) for i in range(0, len(edits), BATCH)]
         with torch.no_grad():
@@ -62,7 +63,7 @@ class RefinementValidation:
                 edit.apply(self._generator.broadcast(w.to(self._device)))
                 for edit, (w, _) in zip(self._edits, blocks, strict=True)
             ]
-            self._truth = torch.cat([to_uint8(draw_styles(ws).cpu()) for ws in true])
+            self._truth = torch.cat([to_uint8(draw_truth(ws).cpu()) for ws in true])
         data = config.data
         faces = read_images(
             source,
@@ -75,7 +76,7 @@ class RefinementValidation:
 
     @torch.no_grad()
     def measure(self, encoder: WEncoder, refiners: Refiners) -> dict[str, float]:
-        """Median PSNR of the faces in w, ws and (ws, f), and of the edited pairs against their truth."""
+        """Median PSNR of faces in w, ws (colours fitted) and (ws, f), and of edited pairs."""
         found: dict[str, list[Tensor]] = {}
         draw = self._drawn_by(encoder, refiners)
         for pixels in torch.split(self._faces, BATCH):
@@ -100,16 +101,17 @@ class RefinementValidation:
     ) -> Callable[[Tensor, RandomEdits | None], dict[str, Tensor]]:
         """What inverts pixels, edits them, and draws them in each space: img [N, 3, R, R] on the CPU."""
         generator = self._generator
-        chain = Chain(generator, generator.synthesis, encoder, refiners)
-        in_f = FeatureSynthesis(generator.synthesis, refiners)
+        synthesis = generator.synthesis
+        chain = Chain(generator, synthesis, encoder, refiners)
+        in_f = FeatureSynthesis(synthesis, refiners)
 
         def draw(pixels: Tensor, edits: RandomEdits | None) -> dict[str, Tensor]:
             edit = unedited if edits is None else edits.apply
             with autocast(self._device, self._dtype):
                 found = chain.invert(pixels.to(self._device))
                 drawn = {
-                    "w": self._draw_styles(edit(generator.broadcast(found.w.float()))),
-                    "ws": self._draw_styles(edit(found.ws.float())),
+                    "w": draw_styles(synthesis, edit(generator.broadcast(found.w.float()))),
+                    "ws": draw_styles(synthesis, edit(found.ws.float())),
                 }
                 if found.f is not None:
                     drawn["f"] = in_f(edit(found.f.ws.float()), found.f.code, found.f.a)

@@ -107,7 +107,7 @@ def test_shrinking_averages_areas():
         (b"", r" is empty \(0 bytes\)"),
         (b"no picture", " is text; allowed are JPEG"),
         (encode(3, 64)[:90], " cannot be decoded"),
-        (encode(3, 8), ": 8 x 8 pixels; expected an aligned square of at least 16"),
+        (encode(3, 8), ": 8 x 8 pixels; expected a cropped square of at least 16"),
     ],
 )
 def test_a_bad_picture_is_refused_by_name(encoded, message):

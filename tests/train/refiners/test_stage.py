@@ -311,6 +311,16 @@ def test_a_grid_has_three_rows(settings):
     assert build_refinement(configured(settings)).grid().shape[0] == 3 * 32
 
 
+def test_what_was_tuned_stays_where_training_goes_on_and_nothing_else_is_chosen(settings, tmp_path):
+    trained = configured(settings, refiners={**SIZES, "readiness": 4.0, "restraint": 0.5})
+    run(trained)
+    file = tmp_path / "run" / "refiners.safetensors"
+    assert (load_refiners(file).config.readiness, load_refiners(file).config.restraint) == (4.0, 0.5)
+    on = build_refinement(configured(settings, start_from=str(file), refiners={**SIZES, "restraint": 0.1}))
+    assert (on.networks.refiners.config.readiness, on.networks.refiners.config.restraint) == (4.0, 0.1)
+    assert on.networks.refiners.carrier.config.readiness == 4.0
+
+
 def test_w_can_only_be_weighed_where_something_of_it_learns(joint):
     phase = {**joint["phases"][0], "encoder_rate": 0.0}
     configured(joint, phases=[phase])  # the second look learns
