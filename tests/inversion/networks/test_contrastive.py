@@ -208,7 +208,7 @@ def test_left_over_and_missing_weights_are_named(contrastive, tmp_path):
     contrastive.register_buffer("surprise", torch.zeros(1))
     del contrastive.img_avg
     save_contrastive_pair(contrastive, tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match=r"not this contrastive: missing \['img_avg'\], left over"):
+    with pytest.raises(CheckpointError, match=r"not this contrastive pair: missing \['img_avg'\], left over"):
         load_contrastive_pair(tmp_path / "a.safetensors")
 
 

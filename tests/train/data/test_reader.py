@@ -106,7 +106,7 @@ def test_a_picture_is_square_after_its_turn_and_shrunk_by_area():
     expected = np.array(Image.fromarray(upright).resize((32, 32), Image.Resampling.BOX))
     found = decode_image(encoded(picture(64, 64), "PNG", exif=exif), 32, "a")
     np.testing.assert_array_equal(found, expected)
-    with pytest.raises(DatasetError, match=r"^a: 48 x 64 pixels; expected an aligned square"):
+    with pytest.raises(DatasetError, match=r"^a: 48 x 64 pixels; expected a cropped square"):
         decode_image(encoded(picture(64, 48), "PNG", exif=exif), 32, "a")
 
 
