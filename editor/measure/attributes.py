@@ -10,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editor.face.landmarks import FaceDetector
-from editor.face.mesh import EYES, FACE_SIDES, FOREHEAD_CHIN, LIPS_INNER, LIPS_OUTER, MOUTH_CORNERS, NOSE_TIP
+from editor.face.mesh import (
+    EYES,
+    FACE_SIDES,
+    FOREHEAD_CHIN,
+    LIPS_INNER,
+    LIPS_OUTER,
+    MOUTH_CORNERS,
+    NOSE_TIP,
+    Points,
+)
 from editor.photo.colour import Pixels
 from stylegan2.engines.openvino import import_openvino
 from stylegan2.errors import CheckpointError
-
-Points = NDArray[np.float32]
 
 # The networks' training crop, the FFHQ square's box (0.2, 0.27, 0.8, 0.87), seen from the tight crop of a
 # typical face.

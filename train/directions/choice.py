@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from train.directions.fit import Array
 
 STRENGTH = 2.0  # units to either side, at which ways are compared
 CLOSE = 0.05  # share by which an edit may differ from what it shall change

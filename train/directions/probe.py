@@ -1,7 +1,7 @@
 """What a step of W does to faces: draw both ends, measure what they look like and who they are."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from editor.photo.colour import Pixels
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import from_uint8
 from train.directions.choice import Change
-from train.evaluate.metrics import median
+from train.directions.fit import Array
+from train.evaluate.metrics import MeasureFace, median
 from train.losses.identity import IdentityEmbedder
-
-Array = NDArray[np.float64]
-MeasureFace = Callable[[Pixels], Mapping[str, float] | None]  # None without a face
 
 BATCH = 16  # pictures embedded at once
 

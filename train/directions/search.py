@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,13 +26,11 @@ from train.data.images import describe_counts
 from train.data.pairs import META_FILE
 from train.directions.choice import FOUND_SHARE, Change, MeasureStep, gentlest_step
 from train.directions.config import DirectionsConfig
-from train.directions.fit import partial_directions, sparing_directions
+from train.directions.fit import Array, partial_directions, sparing_directions
 from train.directions.identity_gradients import identity_gradients
 from train.directions.probe import StepProbe, draw, measure_faces
 from train.errors import DatasetError
 from train.losses.identity import IdentityEmbedder, load_identity
-
-Array = NDArray[np.float64]
 
 FILE = "directions.safetensors"
 SPREAD_SAMPLES = 8192  # latents behind the unit of strength

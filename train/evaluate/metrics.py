@@ -1,12 +1,17 @@
 """How close two pictures are: one value a pair, no averaging."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from editor.photo.colour import Pixels
 from stylegan2.checks import check_shape
 from stylegan2.errors import ShapeError
 
+# Attributes of one picture, pixels [R, R, 3], by name; None without a face.
+MeasureFace = Callable[[Pixels], Mapping[str, float] | None]
 SSIM_WINDOW = 11  # pixels, the reach of the Gaussian below at its usual cut
 
 

@@ -1,16 +1,14 @@
 """Attribute retention: how much of what an edit changes on generated faces it also changes on real ones."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from inversion.chain.decoder import unedited
@@ -20,7 +18,7 @@ from stylegan2.image import from_uint8
 from train.data.pairs import UNSEEN_PAIRS
 from train.evaluate.edit_truth import BATCH
 from train.evaluate.measure import number
-from train.evaluate.metrics import median
+from train.evaluate.metrics import MeasureFace, median
 from train.evaluate.subject import Redraw, Subject
 from train.losses.detail import detail_share
 from train.losses.identity import IdentityEmbedder
@@ -28,10 +26,6 @@ from train.losses.identity import IdentityEmbedder
 FACES = 64  # generated ones, and as many real ones
 PSI = 0.8  # truncation of the generated faces
 STRENGTH = 2.0  # standard deviations of w along the edit, to either side
-
-MeasureFace = Callable[
-    [NDArray[np.uint8]], Mapping[str, float] | None
-]  # pixels [R, R, 3]; None without a face
 
 
 def own_attribute(direction: EditDirection) -> str | None:
@@ -252,7 +246,7 @@ def _summary(columns: Mapping[str, _Column], generated: Mapping[str, _Column]) -
     known = torch.stack(list(ratios.values()))
     known = known[known.isfinite()]
     return {
-        "retention_median": number(known.quantile(0.5)) if len(known) else None,
+        "retention_median": number(median(known)) if len(known) else None,
         "retention_min": number(known.min()) if len(known) else None,
         **_identities(columns.values()),
         "detail_median": _median(columns.values(), "detail"),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.checks import check_shape
+from train.evaluate.metrics import median
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Ranks:
 
     def median(self) -> float:
         """Median over the queries of their expected rank; 1 is the best."""
-        return float(self._expected().quantile(0.5))
+        return float(median(self._expected()))
 
     def _expected(self) -> Tensor:
         return (self.above + (self.tied + 1) / 2).double()
