@@ -58,11 +58,13 @@ def psnr(found: Tensor, target: Tensor, *, span: float = 255.0) -> Tensor:
         span: From the darkest value to the brightest: 255 of pixels, 2 of img.
 
     Returns:
-        [N] float64 in dB; infinite for equal pictures.
+        [N] in dB, infinite for equal pictures: float64 of whole numbers, else as precise as `found`.
 
     Raises:
         ShapeError: The shapes differ.
     """
     check_shape("target", target, *found.shape)
-    error = (found.double() - target.double()).square().flatten(1).mean(1)
+    if not found.is_floating_point():
+        found, target = found.double(), target.double()
+    error = (found - target).square().flatten(1).mean(1)
     return 10 * torch.log10(span**2 / error)

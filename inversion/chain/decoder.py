@@ -59,7 +59,7 @@ class Decoder:
         """
         if space == "w":
             return found.w[:, None].expand(-1, self.renderer.num_ws, -1)
-        return found.f.ws if space == "f" and self.features is not None and found.f is not None else found.ws
+        return found.f.ws if found.f is not None and self._features(found, space) else found.ws
 
     def draw(self, found: Inversion, space: Space, edit: Edit = unedited) -> Tensor:
         """Draw what was found of N pictures, its styles moved by an edit.
@@ -67,19 +67,21 @@ class Decoder:
         Returns:
             pixels [N, R, R, 3] uint8, on the CPU.
         """
-        start = self.styles(found, space)
+        start, features = self.styles(found, space), self._features(found, space)
         ws_hat = edit(start)
-        if space != "f" or self.features is None or found.f is None:
+        if features is None or found.f is None:
             return self.renderer.render(ws_hat)
         if found.drawn is not None and torch.equal(ws_hat, start):
             return found.drawn.clone()  # a caller may write on what is drawn
-        return self.features.render(ws_hat, found.f)
+        return features.render(ws_hat, found.f)
 
     def engine(self, found: Inversion, space: Space) -> LiveEngine:
         """What draws in this space: F has an engine of its own."""
-        if space == "f" and self.features is not None and found.f is not None:
-            return self.features.engine
-        return self.renderer.engine
+        return (self._features(found, space) or self.renderer).engine
+
+    def _features(self, found: Inversion, space: Space) -> "FeatureRenderer | None":
+        """What draws F; None where W or W+ is drawn, also for want of f."""
+        return self.features if space == "f" and found.f is not None else None
 
 
 class _FeaturePixels(FeatureSynthesis):

@@ -14,7 +14,6 @@ from editor.model.opening import open_model
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions, load_directions
 from inversion.networks.checkpoint import load_contrastive_pair, load_encoder
 from inversion.networks.contrastive import ContrastivePair
-from inversion.networks.w_encoder import WEncoder
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
@@ -97,7 +96,6 @@ class _Opened:
     reference: Subject | None  # the same by torch in float32, where that is not what the product runs
     bundle: ModelBundle
     device: torch.device
-    encoder: WEncoder
     contrastive: ContrastivePair | None
     files: dict[str, str]
     losses: set[str] | None  # that encoder and refiners were trained with; None where a file does not say
@@ -168,8 +166,9 @@ class _Parts:
         )
 
     def _retrieval(self, contrastive: ContrastivePair, count: Count) -> dict[str, Any]:
-        generator = self.opened.subject.generator
-        return report_contrastive(contrastive, generator, self.opened.encoder, torch.cat(self.batches))
+        opened = self.opened
+        encoder = load_encoder(opened.files["encoder"]).to(opened.device)
+        return report_contrastive(contrastive, opened.subject.generator, encoder, torch.cat(self.batches))
 
 
 def _counted(reconstruct: Reconstruct, count: Count) -> Reconstruct:
@@ -212,7 +211,6 @@ def _open(bundle: ModelBundle, config: EvaluateConfig) -> _Opened:
         reference=reference,
         bundle=bundle,
         device=device,
-        encoder=load_encoder(files["encoder"]).to(device),
         contrastive=load_contrastive_pair(files["contrastive"]).to(device)
         if "contrastive" in files
         else None,

@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from editor.ui.serving.doors import BAD_REQUEST, TOO_LARGE
+
 PATH = "/gradio_api/upload"
 MAX_BYTES = 30 * 2**20  # of one file
-_BAD_REQUEST, _TOO_LARGE = 400, 413
 
 
 def upload_route() -> Route:
@@ -39,10 +40,10 @@ async def _receive(request: Request) -> Response:
             upload_progress=file_upload_statuses if upload else None,
         )
     except TypeError:  # Gradio's word for a field "files" that is none
-        return PlainTextResponse("files: must be files\n", status_code=_BAD_REQUEST)
+        return PlainTextResponse("files: must be files\n", status_code=BAD_REQUEST)
     except MultiPartException as error:
         too_large = "maximum allowed size" in error.message
-        return PlainTextResponse(error.message, status_code=_TOO_LARGE if too_large else _BAD_REQUEST)
+        return PlainTextResponse(error.message, status_code=TOO_LARGE if too_large else BAD_REQUEST)
     finally:
         with contextlib.suppress(OSError):  # it holds what was sent
             folder.rmdir()
