@@ -52,12 +52,12 @@ def to_rgb(image: Image.Image) -> Pixels:
 
 def _is_judged_whole(image: Image.Image) -> bool:
     """Whether all pixels together decide on each: a profile of greys, on what may have colours."""
-    return image.mode not in _GREY_MODES and mode_of(_profile(image, grey=False)) == "L"
+    return image.mode not in _GREY_MODES and mode_of(profile_of(image, grey=False)) == "L"
 
 
 def _shallow_to_rgb(image: Image.Image) -> Pixels:
-    opaque, alpha = _split(image)
-    colours = _follow(opaque, _profile(image, grey=opaque.mode == "L"))
+    opaque, alpha = split_alpha(image)
+    colours = _follow(opaque, profile_of(image, grey=opaque.mode == "L"))
     if alpha is not None:
         colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     return np.array(colours, dtype=np.uint8)
@@ -119,7 +119,7 @@ def _deep_bands(image: Image.Image) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
 
 def _deep_grey_to_rgb(image: Image.Image) -> Pixels:
     from_16_bit = image.mode.startswith("I;16")
-    profile = _profile(image, grey=True)
+    profile = profile_of(image, grey=True)
     table = grey_table(profile, 65536) if profile is not None and mode_of(profile) == "L" else None
     scale = _Scale((values for _, values in _deep_bands(image)), from_16_bit=from_16_bit)
     key = image.info.get("transparency")  # a PNG's transparent grey
@@ -134,7 +134,7 @@ def _deep_grey_to_rgb(image: Image.Image) -> Pixels:
     return pixels
 
 
-def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """What `image` shows, in mode L, RGB or CMYK, and its alpha in mode L, if it has any."""
     if image.mode == "La":  # Pillow takes premultiplied grey no further than to plain grey
         image = image.convert("LA")
@@ -148,7 +148,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return image.convert("L" if grey else "RGB"), None
 
 
-def _profile(image: Image.Image, *, grey: bool) -> bytes | None:
+def profile_of(image: Image.Image, *, grey: bool) -> bytes | None:
     """What says how the image's numbers are meant; None where they are sRGB."""
     profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and profile else profile_of_chunks(image.info, grey=grey)

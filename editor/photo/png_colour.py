@@ -76,12 +76,19 @@ def _xyz(values: Matrix) -> bytes:
     return b"XYZ \0\0\0\0" + _fixed(*values)
 
 
+def _text(words: str) -> bytes:
+    body = words.encode("utf-16-be")
+    tag = b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(body), 28) + body
+    return tag.ljust(len(tag) + -len(tag) % 4, b"\0")
+
+
 def _parametric(kind: int, *parameters: float) -> bytes:
     return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _fixed(*parameters)
 
 
 def _profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
     """A display profile of version 4.2 as ICC.1:2010 lays it out: header, table of tags, tags."""
+    tags = {b"desc": _text("Colours as the photo described them"), b"cprt": _text("No copyright"), **tags}
     head, table = 128, 4 + 12 * len(tags)
     entries, body = b"", b""
     for name, data in tags.items():

@@ -18,7 +18,7 @@ Table = npt.NDArray[np.uint8]
 SAME = 2  # levels
 _STEP = 15  # levels between the colours that a profile is judged by
 _KEPT = 8  # profiles that are judged once: pictures of one data set have one or two
-_ERRORS = (ImageCms.PyCMSError, ImportError, *DECODER_ERRORS)  # some Pillow builds lack LittleCMS
+PROFILE_ERRORS = (ImageCms.PyCMSError, ImportError, *DECODER_ERRORS)  # some Pillow builds lack LittleCMS
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # colour space of a profile -> mode that it fits
 
 
@@ -28,7 +28,7 @@ def mode_of(profile: bytes | None) -> str | None:
         return None
     try:
         return _MODES.get(ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space)
-    except _ERRORS:
+    except PROFILE_ERRORS:
         return None
 
 
@@ -44,10 +44,10 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         name, or cannot be followed.
     """
     try:
-        if image.mode == "RGB" and _is_srgb(profile):
+        if image.mode == "RGB" and is_srgb(profile):
             return image
         converted = _transform(profile, image.mode).apply(image)
-    except _ERRORS:
+    except PROFILE_ERRORS:
         return image
     return image if converted is None else converted
 
@@ -70,7 +70,7 @@ def grey_table(profile: bytes, levels: int) -> Table | None:
         # LittleCMS's shortened pipelines are up to 10 levels off in the dark; a table is made but once.
         transform = _transform(profile, mode, ImageCms.Flags.NOOPTIMIZE)
         table = np.array(transform.apply(Image.fromarray(ramp[None])))[0]
-    except _ERRORS:
+    except PROFILE_ERRORS:
         return None
     plain = np.rint(np.linspace(0, 255, levels))
     return None if np.abs(table - plain[:, None]).max() <= SAME else table
@@ -84,15 +84,37 @@ def _transform(
     return ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)
 
 
+def changes_colours(profile: bytes | None, mode: str) -> bool:
+    """Whether `editor.photo.colour` follows a profile and comes to other numbers.
+
+    Args:
+        profile: An ICC profile, or None.
+        mode: Of the picture: "RGB", "L" or "CMYK".
+    """
+    if profile is None or mode_of(profile) != mode:
+        return False
+    if mode == "L":
+        return grey_table(profile, 256) is not None
+    try:
+        return mode != "RGB" or not is_srgb(profile)
+    except PROFILE_ERRORS:
+        return False
+
+
 @lru_cache(maxsize=_KEPT)
-def _is_srgb(profile: bytes) -> bool:
-    colours = _colours()
+def is_srgb(profile: bytes) -> bool:
+    """Whether a profile of RGB pictures does no more than `SAME` levels to any colour.
+
+    Raises:
+        PROFILE_ERRORS: It cannot be followed.
+    """
+    colours = even_colours()
     found = np.asarray(_transform(profile, "RGB").apply(Image.fromarray(colours))).astype(int)
     return bool(np.abs(found - colours).max() <= SAME)
 
 
 @cache
-def _colours() -> Table:
+def even_colours() -> Table:
     """An even sample of all colours [1, N, 3]."""
     levels = range(0, 256, _STEP)
     return np.array([list(product(levels, repeat=3))], np.uint8)

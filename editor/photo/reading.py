@@ -5,24 +5,30 @@ from __future__ import annotations
 import io
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, features
 
 from editor.errors import DECODER_ERRORS, ImageInputError
+from editor.photo import heif
 from editor.photo.colour import Pixels, to_rgb
 from editor.photo.jpeg_scans import check_scans
 from editor.photo.png_transparency import check_transparency, with_key
 from editor.photo.tiff import check_tiff, describe_unreadable_tiff
 
+Samples = TypeVar("Samples", bound=npt.NDArray[Any])
+
 MAX_PIXELS = 50_000_000
 # Decoders that hold the whole picture several times over: at the limit above they take more than a gigabyte.
-COSTLY_PIXELS = 24_000_000
+# 25: telephones' photos "of 24 megapixels" have 24.5.
+COSTLY_PIXELS = 25_000_000
 _COSTLY = ("WEBP", "GIF", "AVIF")
 MIN_SIDE = 32  # px; no face can be made out below
 MAX_ASPECT = 8  # longer over shorter side
@@ -30,11 +36,13 @@ MAX_ASPECT = 8  # longer over shorter side
 # Pillow opens some forty formats; each decoder is attack surface, so only those of photos are let in.
 _AVIF = ("AVIF",) if features.check("avif") else ()  # Pillow 11.3 on
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *_AVIF)  # the JPEG reader also takes MPO
-_ALLOWED = ", ".join(("allowed are JPEG, PNG, WebP, GIF, BMP, TIFF", *_AVIF))
+_HEIF = ("HEIC",) if heif.can_read_heif() else ()
+_ALLOWED = ", ".join(("allowed are JPEG, PNG, WebP, GIF, BMP, TIFF", *_AVIF, *_HEIF))
 # How the files of these formats are called; those of a folder are chosen by it.
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif"),
     *(".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
+    *heif.SUFFIXES,
 )
 _HEAD_BYTES = 512
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -42,7 +50,6 @@ _SIGNATURES = (  # how files begin that are no readable picture: (pattern, what 
     (rb"%PDF", "a PDF document"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", "an SVG drawing"),
     (rb"\s*<(!doctype html|html|head|body)", "an HTML page"),
-    (rb"....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", "a HEIC photo (export it as JPEG)"),
     (rb"....ftypavi[fs]", "an AVIF picture that cannot be read here (export it as JPEG)"),
     (rb"....ftyp", "a video"),
     (rb"PK\x03\x04", "a zip archive or office document"),
@@ -83,20 +90,64 @@ def load_photo(
         ImageInputError: There is no such file, it is no picture of an allowed format, it is damaged, its
             samples are of a kind that cannot be read right, or its size is outside the bounds above.
     """
+    with open_checked(source, max_pixels=max_pixels, min_side=min_side, name=name) as opened:
+        return opened.read()
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedPhoto:
+    """A picture whose header has been read and found allowed."""
+
+    image: Image.Image
+    """Not decoded, unless it was before."""
+    called: str
+    """What to call it in messages."""
+    grey_key: int | None
+    """See `check_transparency`."""
+
+    def load(self) -> Image.Image:
+        """Decode the picture; to be called within `decoding`."""
+        self.image.load()
+        return with_key(self.image, self.grey_key)
+
+    def read(self) -> Pixels:
+        """What `load_photo` answers.
+
+        Raises:
+            ImageInputError: The picture is damaged.
+        """
+        with self.decoding():
+            image = self.load()
+            return upright(to_rgb(image), orientation_of(image))
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Turn what decoders raise on damaged data into an `ImageInputError`."""
+        try:
+            yield
+        except ImageInputError:
+            raise
+        except DECODER_ERRORS as error:
+            kind = f"{self.image.format or 'image'} of mode {self.image.mode}"
+            found = " ".join(str(error).split())  # libheif's texts have several lines
+            advice = "it is damaged, truncated or of a rare kind; export it again as JPEG or PNG"
+            raise ImageInputError(f"{self.called} cannot be decoded ({kind}: {found}); {advice}") from error
+
+
+@contextmanager
+def open_checked(
+    source: object, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE, name: str = "photo"
+) -> Iterator[OpenedPhoto]:
+    """Open what `load_photo` takes and check all that is checked before decoding; arguments as there."""
     with _opened(source, max_pixels, name) as (image, called):
-        if image.format in _COSTLY:
+        if image.format in _COSTLY or heif.is_costly(image):
             max_pixels = min(max_pixels, COSTLY_PIXELS)
         _check_size(called, image.size, max_pixels, min_side)
         check_scans(called, image)
         check_tiff(called, image)
+        heif.check_heif(called, image)
         key = check_transparency(called, image)
-        try:
-            image.load()
-            return _upright(to_rgb(with_key(image, key)), _orientation(image))
-        except DECODER_ERRORS as error:
-            kind = f"{image.format or 'image'} of mode {image.mode}"
-            advice = "it is damaged, truncated or of a rare kind; export it again as JPEG or PNG"
-            raise ImageInputError(f"{called} cannot be decoded ({kind}: {error}); {advice}") from error
+        yield OpenedPhoto(image, called, key)
 
 
 def check_pixels(name: str, pixels: npt.NDArray[Any]) -> None:
@@ -148,6 +199,8 @@ def _opened(source: object, max_pixels: int, name: str) -> Iterator[tuple[Image.
 
 def _open_header(name: str, stream: BinaryIO, head: bytes, max_pixels: int) -> Image.Image:
     try:
+        if heif.is_heif(head) and heif.can_read_heif():
+            return heif.open_heif(stream)
         return Image.open(stream, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limit, three times ours, comes before the size can be asked for: only its text has it.
@@ -182,6 +235,9 @@ def _read_head(name: str, path: Path) -> bytes:
 
 
 def _describe(head: bytes) -> str:
+    if heif.is_heif(head):
+        damaged = "a damaged or truncated HEIC, or one of a rare kind (export it as JPEG)"
+        return damaged if heif.can_read_heif() else "a HEIC photo (export it as JPEG)"
     for pattern, what in _SIGNATURES:
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
             return what
@@ -211,22 +267,64 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int, min_side: int
         raise ImageInputError(f"{found}, {max(size) / min(size):.3g} to 1; {limit}")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF tag of a decoded image, 1..8: of a TIFF, which Pillow turns itself, 1 once it is decoded."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        found = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DECODER_ERRORS:  # damaged EXIF data say nothing about the picture itself
         return 1
+    return found if 1 <= found <= 8 else 1
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo EXIF orientation 2..8; the result is contiguous."""
-    turned = {
-        2: pixels[:, ::-1],
-        3: pixels[::-1, ::-1],
-        4: pixels[::-1],
-        5: pixels.transpose(1, 0, 2),
-        6: np.rot90(pixels, -1),
-        7: pixels[::-1, ::-1].transpose(1, 0, 2),
-        8: np.rot90(pixels),
-    }.get(orientation, pixels)
-    return np.ascontiguousarray(turned)
+def upright(samples: Samples, orientation: int) -> Samples:
+    """Undo EXIF orientation 2..8.
+
+    Args:
+        samples: [H, W, C], uint8 or uint16; not changed.
+        orientation: 1..8. To undo this function, give `turned_back` of it.
+
+    Returns:
+        [H, W, C] or [W, H, C], contiguous; `samples` itself where there is nothing to do.
+    """
+    shape = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+    turned: Any = _turned(samples, orientation).reshape(*shape, -1)  # OpenCV drops an axis of one channel
+    found: Samples = turned
+    return found
+
+
+def turned_back(orientation: int) -> int:
+    """The orientation that undoes another."""
+    return {6: 8, 8: 6}.get(orientation, orientation)
+
+
+def _turned(samples: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    if orientation == 1:
+        return np.ascontiguousarray(samples)
+    # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
+    try:
+        import cv2
+    except ImportError:  # a copy of a view takes several times as long
+        views: dict[int, Callable[[Any], Any]] = {
+            2: np.fliplr,
+            3: partial(np.rot90, k=2),
+            4: np.flipud,
+            5: _transposed,
+            6: partial(np.rot90, k=3),
+            7: lambda x: _transposed(np.rot90(x, 2)),
+            8: np.rot90,
+        }
+        return np.ascontiguousarray(views[orientation](samples))
+    turns: dict[int, Callable[[Any], Any]] = {
+        2: partial(cv2.flip, flipCode=1),
+        3: partial(cv2.flip, flipCode=-1),
+        4: partial(cv2.flip, flipCode=0),
+        5: cv2.transpose,
+        6: partial(cv2.rotate, rotateCode=cv2.ROTATE_90_CLOCKWISE),
+        7: lambda x: cv2.flip(cv2.transpose(x), -1),
+        8: partial(cv2.rotate, rotateCode=cv2.ROTATE_90_COUNTERCLOCKWISE),
+    }
+    return np.asarray(turns[orientation](samples))
+
+
+def _transposed(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return samples.swapaxes(0, 1)

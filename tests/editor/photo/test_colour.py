@@ -104,10 +104,9 @@ def linear_profile(name, space="RGB "):
     described = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + bytes(1 + 78)
     count = struct.unpack(">I", light[128:132])[0]
     table = [list(struct.unpack(">4sII", light[at : at + 12])) for at in range(132, 132 + 12 * count, 12)]
-    moved = b"".join(struct.pack(">4sII", tag, start + 12, size) for tag, start, size in table)
-    entry = struct.pack(">4sII", b"desc", len(light) + 12, len(described))
-    body = light[132 + 12 * count :]
-    whole = light[4:128] + struct.pack(">I", count + 1) + moved + entry + body + described
+    table = [[b"desc", len(light), len(described)] if entry[0] == b"desc" else entry for entry in table]
+    entries = b"".join(struct.pack(">4sII", *entry) for entry in table)
+    whole = light[4:132] + entries + light[132 + 12 * count :] + described
     return struct.pack(">I", len(whole) + 4) + whole
 
 

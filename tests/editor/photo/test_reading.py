@@ -113,7 +113,7 @@ BAD_FILES = {
     "paper.pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "is a PDF document"),
     "logo.svg": (b'<?xml version="1.0"?>\n<svg xmlns="x"></svg>', "is an SVG drawing"),
     "plain.svg": (b"<svg></svg>", "is an SVG drawing"),
-    "IMG_1.HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"is a HEIC photo \(export it as JPEG\)"),
+    "IMG_1.HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a damaged or truncated HEIC"),
     "clip.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0", "is a video"),
     "essay.docx": (b"PK\x03\x04" + bytes(60), "is a zip archive"),
     "noise.bin": (bytes(range(256)) * 4, "is no picture that can be recognised"),

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageCms
 
 from editor.errors import ImageInputError
+from editor.photo import heif
 from editor.photo.reading import SUFFIXES, load_photo
 from tests.helpers.hand_made import png, tiff
 from tests.helpers.pictures import encoded, picture
@@ -133,4 +134,4 @@ def test_no_suffix_of_the_app_s_formats_is_dropped(suffix, tmp_path):
 def test_the_suffixes_are_all_that_pillow_has_for_the_app_s_formats():
     formats = {"PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF"}
     found = {suffix for suffix, fmt in Image.registered_extensions().items() if fmt in formats}
-    assert found | {".dib", ".avif", ".avifs"} == set(SUFFIXES)
+    assert found | {".dib", ".avif", ".avifs", *heif.SUFFIXES} == set(SUFFIXES)
