@@ -1,4 +1,4 @@
-"""Commands of training: `python -m train generator|contrastive|inversion|refiners|directions|evaluate`."""
+"""Commands of training: `python -m train COMMAND`, from `generator` to `evaluate`."""
 
 import argparse
 import sys
@@ -21,9 +21,19 @@ from train.encoder.config import InversionConfig
 from train.evaluate.command import add_evaluate
 from train.gan.config import GeneratorTrainingConfig
 from train.install import install, plan_installation
+from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
+from train.transfer.config import TransferTrainingConfig
 
-Config = TypeVar("Config", ContrastiveConfig, GeneratorTrainingConfig, InversionConfig, RefinementConfig)
+Config = TypeVar(
+    "Config",
+    ContrastiveConfig,
+    GeneratorTrainingConfig,
+    InversionConfig,
+    PartsConfig,
+    RefinementConfig,
+    TransferTrainingConfig,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(
-        required=True, metavar="generator|contrastive|inversion|refiners|directions|evaluate"
+        required=True, metavar="generator|contrastive|inversion|refiners|directions|parts|transfer|evaluate"
     )
 
     for name, help_text, run in (
@@ -51,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         ("inversion", "train the encoder img -> w", _inversion),
         ("refiners", "train the refiners of W+ and F", _refiners),
         ("directions", "find edit directions", _directions),
+        ("parts", "train the face parser", _parts),
+        ("transfer", "train what carries a photo through its edits", _transfer),
     ):
         stage = commands.add_parser(name, help=help_text)
         settings = f"settings, as train/configs/{name}.yaml"
@@ -82,6 +94,19 @@ def _contrastive(options: argparse.Namespace) -> int:
 def _refiners(options: argparse.Namespace) -> int:
     config = read_settings(options.config, RefinementConfig, options.set)
     return _train(build_refinement, config, resume=options.resume)
+
+
+def _parts(options: argparse.Namespace) -> int:
+    from train.assemble_photo import build_parts
+
+    return _train(build_parts, read_settings(options.config, PartsConfig, options.set), resume=options.resume)
+
+
+def _transfer(options: argparse.Namespace) -> int:
+    from train.assemble_photo import build_transfer
+
+    config = read_settings(options.config, TransferTrainingConfig, options.set)
+    return _train(build_transfer, config, resume=options.resume)
 
 
 def _train(build: Callable[[Config], Stage], config: Config, *, resume: bool) -> int:

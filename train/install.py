@@ -19,8 +19,10 @@ from train.core.checkpoint import facts_for_model
 from train.encoder.config import InversionConfig
 from train.encoder.stage import ENCODER_FILE
 from train.gan.config import GeneratorTrainingConfig
+from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
 from train.refiners.stage import REFINERS_FILE
+from train.transfer.config import TransferTrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,14 @@ class Installation:
 
 
 def plan_installation(
-    config: ContrastiveConfig | InversionConfig | RefinementConfig | GeneratorTrainingConfig,
+    config: (
+        ContrastiveConfig
+        | InversionConfig
+        | RefinementConfig
+        | GeneratorTrainingConfig
+        | PartsConfig
+        | TransferTrainingConfig
+    ),
 ) -> Installation | None:
     """What `run.install` asks for; None where it is off.
 
@@ -43,6 +52,8 @@ def plan_installation(
         return None
     if isinstance(config, GeneratorTrainingConfig):
         raise ConfigError("run.install: true, but a generator starts a bundle, in run.folder; set it false")
+    if isinstance(config, PartsConfig | TransferTrainingConfig):
+        raise ConfigError("run.install: true, but what is trained serves every model, and is in no bundle")
     bundle = config.bundle
     if not bundle.is_dir():
         raise ConfigError(f"bundle: {bundle} is not a folder; run.install needs a bundle's")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inversion.chain.inversion import Feature, Inversion, Space
 from inversion.chain.steps import Activation, FeatureSpace, FeatureSynthesis
+from inversion.transfer.config import WAYS
 from stylegan2.checks import check_shape
 from stylegan2.engines.live import LiveEngine
 from stylegan2.engines.renderer import Renderer
@@ -75,6 +76,18 @@ class Decoder:
             return found.drawn.clone()  # a caller may write on what is drawn
         return features.render(ws_hat, found.f)
 
+    def draw_ways(self, found: Inversion, space: Space, edit: Edit = unedited) -> Tensor:
+        """Draw as `draw`, and beside it by the styles alone: what `TransferNetwork` chooses from.
+
+        Returns:
+            pixels [N, WAYS, R, R, 3] uint8, on the CPU. Outside F both are the same picture. Whatever the
+            edit, also none, the same graph draws, so that two answers differ by their edits alone.
+        """
+        ws_hat, features = edit(self.styles(found, space)), self._features(found, space)
+        if features is None or found.f is None:
+            return self.renderer.render(ws_hat)[:, None].expand(-1, WAYS, -1, -1, -1).contiguous()
+        return features.render_ways(ws_hat, found.f)
+
     def engine(self, found: Inversion, space: Space) -> LiveEngine:
         """What draws in this space: F has an engine of its own."""
         return (self._features(found, space) or self.renderer).engine
@@ -84,9 +97,10 @@ class Decoder:
         return self.features if space == "f" and found.f is not None else None
 
 
-class _FeaturePixels(FeatureSynthesis):
-    def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
-        return to_uint8(super().forward(ws_hat, code, a))
+class _PixelsOfBothWays(FeatureSynthesis):
+    def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        in_f, below_f = self.both_ways(ws_hat, code, a)
+        return to_uint8(in_f), to_uint8(below_f)
 
 
 class FeatureRenderer:
@@ -124,7 +138,7 @@ class FeatureRenderer:
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
         open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
         self._open_activation = partial(open_engine, Activation(synthesis, side).eval(), (ws,))
-        self.engine = open_engine(_FeaturePixels(synthesis, space).eval(), (ws, code, a))
+        self.engine = open_engine(_PixelsOfBothWays(synthesis, space).eval(), (ws, code, a))
 
     @cached_property
     def _activation(self) -> LiveEngine:
@@ -147,6 +161,10 @@ class FeatureRenderer:
         Raises:
             ShapeError: `ws_hat` has another shape.
         """
+        return self.render_ways(ws_hat, feature)[:, 0]
+
+    def render_ways(self, ws_hat: Tensor, feature: Feature) -> Tensor:
+        """`render`, and beside it the styles alone: pixels [N, WAYS, R, R, 3] uint8; raises as it."""
         check_shape("ws_hat", ws_hat, len(feature.ws), *self._shape)
         ws_hat = ws_hat.detach().to("cpu", torch.float32).contiguous()
-        return self.engine(ws_hat, feature.code, feature.a)[0]
+        return torch.stack(self.engine(ws_hat, feature.code, feature.a), 1)

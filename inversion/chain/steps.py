@@ -169,6 +169,12 @@ class FeatureSynthesis(_Sized):
         a_hat, below = self.lower(ws_hat)
         return self.upper(a_hat, below, ws_hat, code, a).clamp(-1, 1)
 
+    def both_ways(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward`, and beside it G(ws_hat) without the code, which shares all below f; both in [-1, 1]."""
+        a_hat, below = self.lower(ws_hat)
+        in_f = self.upper(a_hat, below, ws_hat, code, a)
+        return in_f.clamp(-1, 1), self.synthesis.upper(a_hat, below, ws_hat).clamp(-1, 1)
+
     def lower(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
         """The part of `forward` that knows no code, see `SynthesisNetwork.lower`."""
         return self.synthesis.lower(ws, self.resolution)

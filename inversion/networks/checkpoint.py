@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from inversion.networks.config import ContrastivePairConfig, EncoderConfig, RefinerConfig
 from inversion.networks.contrastive import ContrastivePair
 from inversion.networks.refiners import Refiners
 from inversion.networks.w_encoder import WEncoder
-from stylegan2.bundle.checkpoint import read_safetensors
+from stylegan2.bundle.checkpoint import as_int8, in_float, read_safetensors
 from stylegan2.checks import check_finite
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import settings_from_dict, settings_to_dict
@@ -59,7 +59,7 @@ def save_contrastive_pair(
     metadata: dict[str, str] | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write the weights as `save_encoder` does."""
+    """Write the weights as `save_encoder` does; with int8, matrices in 8 bits, scaled row by row."""
     config = json.dumps(settings_to_dict(contrastive.config))
     _save(contrastive, path, {**(metadata or {}), "contrastive_config": config}, dtype)
 
@@ -101,21 +101,27 @@ def load_refiners(path: str | Path) -> Refiners:
 
 
 def _save(network: nn.Module, path: str | Path, metadata: dict[str, str], dtype: torch.dtype) -> None:
-    state = {
-        name: value.detach().cpu().contiguous()
-        if name.rpartition(".")[2] in _EXACT
-        else value.detach().cpu().to(dtype).contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    state: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        kept = value.detach().cpu().contiguous()
+        if name.endswith("num_batches_tracked"):
+            continue
+        if name.rpartition(".")[2] in _EXACT:
+            state[name] = kept
+        elif dtype != torch.int8:
+            state[name] = kept.to(dtype)
+        elif kept.ndim < 2:
+            state[name] = kept.half()
+        else:
+            state |= as_int8(name, kept)
     save_file(state, path, metadata)
     Path(path).chmod(0o644)  # safetensors leaves files that only their owner can read
 
 
 def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Network]) -> Network:
     """Network of `path`: `build` makes it from the architecture that the metadata keeps under `role`."""
-    state = {name: value.float() for name, value in read_safetensors(path).items()}
     try:
+        state = in_float(read_safetensors(path))
         with safe_open(path, "pt") as file:
             told = file.metadata() or {}
         fields = json.loads(told[next((key for key in _KEYS[role] if key in told), _KEYS[role][0])])

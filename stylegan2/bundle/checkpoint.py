@@ -6,12 +6,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.found import State
 from stylegan2.layouts.loading import load_any_generator
 from stylegan2.layouts.translation import CONV_CLAMP
 from stylegan2.network.generator import Generator
+
+_SCALE = ".int8_scale"  # ending of what a tensor of whole numbers is multiplied with
 
 
 def read_safetensors(path: str | Path) -> State:
@@ -65,3 +68,25 @@ def file_sha256(path: str | Path) -> str:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def as_int8(name: str, weight: Tensor) -> dict[str, Tensor]:
+    """A weight [outputs, ...] in whole numbers of -127..127, and what one of them is worth [outputs].
+
+    Half the size of half precision, for networks that can do with less; `in_float` turns it back.
+    """
+    scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+    whole = (weight / scale.view(-1, *(1,) * (weight.ndim - 1))).round().to(torch.int8)
+    return {name: whole, name + _SCALE: scale.float()}
+
+
+def in_float(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file in float32; what `as_int8` stored is what it was worth."""
+    found = {}
+    for name, value in state.items():
+        if name.endswith(_SCALE) and name.removesuffix(_SCALE) in state:
+            continue
+        scale = state.get(name + _SCALE)
+        plain = value.float()
+        found[name] = plain if scale is None else plain * scale.float().view(-1, *(1,) * (plain.ndim - 1))
+    return found

@@ -22,6 +22,9 @@ class Stream(IntEnum):
     GENERATOR_GRID = 12
     GENERATOR_SAMPLES = 13
     IDENTITY_GRADIENTS = 21
+    TRANSFER_EXAMPLES = 22
+    TRANSFER_STEP = 23
+    PARTS_STEP = 24
 
 
 def positioned_generator(seed: int, *position: int) -> torch.Generator:

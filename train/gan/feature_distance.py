@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from editor.parts.efficientnet import EfficientNetLite0Features
 from stylegan2.checks import check_shape
 from stylegan2.errors import ShapeError
-from train.losses.perceptual import EfficientNetLite0Features
 
 BATCH = 64  # pictures measured at once
 

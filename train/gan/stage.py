@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from editor.parts.efficientnet import EfficientNetLite0Features
 from stylegan2 import Generator
 from stylegan2.bundle.folder import save_bundle
 from train.core.hardware import autocast, choose_precision, laid_out
@@ -31,7 +32,6 @@ from train.gan.losses import (
     r1_penalty,
 )
 from train.gan.validation import GeneratorValidation, sample_grid
-from train.losses.perceptual import EfficientNetLite0Features
 
 BUNDLE_FOLDER = "bundle"  # in the run's folder
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images so far

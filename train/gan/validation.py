@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from editor.parts.efficientnet import EfficientNetLite0Features
 from stylegan2 import Generator
 from stylegan2.image import from_uint8, picture_grid, to_uint8
 from train.core.seeds import Stream, positioned_generator
@@ -16,7 +17,6 @@ from train.gan.feature_distance import (
     frechet_distance,
     pooled_features,
 )
-from train.losses.perceptual import EfficientNetLite0Features
 
 GRID_ROWS, GRID_COLUMNS, GRID_PSI = 4, 8, 0.7
 BATCH = 64  # pictures drawn at once

@@ -5,7 +5,14 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from stylegan2.bundle.checkpoint import file_sha256, load_generator, read_safetensors, save_generator
+from stylegan2.bundle.checkpoint import (
+    as_int8,
+    file_sha256,
+    in_float,
+    load_generator,
+    read_safetensors,
+    save_generator,
+)
 from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.errors import CheckpointError
@@ -180,3 +187,13 @@ def test_bundles_say_by_older_words_how_they_crop_and_what_is_contrastive(tiny_g
     found = load_bundle(tmp_path)
     assert found.crop_config == crop_config
     assert (found.contrastive_path, found.contrastive_sha256) == (tmp_path / "aligner.safetensors", sha256)
+
+
+def test_eight_bits_hold_a_matrix_row_by_row():
+    weight = torch.randn(5, 3, 3, 3) * torch.tensor([1e-3, 0.1, 1.0, 10.0, 0.0]).view(-1, 1, 1, 1)
+    stored = as_int8("conv.weight", weight)
+    assert stored["conv.weight"].dtype == torch.int8
+    found = in_float({**stored, "conv.bias": torch.ones(5).half()})
+    assert set(found) == {"conv.weight", "conv.bias"}
+    largest = weight.flatten(1).abs().amax(1).view(-1, 1, 1, 1)
+    assert ((found["conv.weight"] - weight).abs() <= largest / 254 + 1e-9).all()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from editor.parts.efficientnet import EfficientNetLite0Features
 from stylegan2.errors import ConfigError, ShapeError
 from train.core.optim import LazyAdam
 from train.gan.discriminator import ConvLayer, Discriminator, append_spread
@@ -15,7 +16,6 @@ from train.gan.losses import (
     path_lengths,
     r1_penalty,
 )
-from train.losses.perceptual import EfficientNetLite0Features
 
 CHANNELS = {4: 6, 8: 5, 16: 4, 32: 3}
 

@@ -2,9 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from editor.parts.efficientnet import EfficientNetLite0Features
 from stylegan2.errors import CheckpointError, ShapeError
 from train.losses import perceptual
-from train.losses.perceptual import EfficientNetLite0Features, PerceptualDistance, load_perceptual
+from train.losses.perceptual import PerceptualDistance, load_perceptual
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,82 @@
+"""Ground: what of a face in a photo stays the same, however far the sliders move."""
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from editor.parts.network import SIDE as PARSED_SIDE
+from editor.parts.parser import FaceParser, room_of_head
+from editor.photo.colour import Pixels
+from editor.transfer.fields import Field
+from editor.transfer.surroundings import behind_of
+from inversion.transfer.config import SIDE
+
+_KEPT = 3  # pictures of other spaces and engines
+
+
+class DrawnMemo:
+    """The last few pictures of the unedited face, by what drew them."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Pixels] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, draw: Callable[[], Pixels]) -> Pixels:
+        """The pictures under `key`, drawn at the first use."""
+        with self._lock:
+            if key not in self._found:
+                while len(self._found) >= _KEPT:
+                    del self._found[next(iter(self._found))]
+                self._found[key] = draw()
+            return self._found[key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """A head, and what is around it, on a grid."""
+
+    head: Field  # how likely a place belongs to this face's head [G, G]
+    room: Field  # where it may be after an edit, see `room_of_head` [G, G]
+    behind: Field  # see `behind_of` [G, G, 2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """A face of a photo as edits start from it."""
+
+    seen: Pixels  # [SIDE, SIDE, 3]: what the transfer network is shown
+    parsed: Pixels  # [PARSED_SIDE, PARSED_SIDE, 3]: what the face parser is shown
+    surroundings: Surroundings | None  # None where there are none to keep
+    drawn: DrawnMemo = field(default_factory=DrawnMemo)
+
+
+def ground_of_crop(crop: Pixels) -> Ground:
+    """Of a picture that is nothing but the crop [R, R, 3]: all of it may change."""
+    return Ground(seen=_resized(crop, SIDE), parsed=_resized(crop, PARSED_SIDE), surroundings=None)
+
+
+def ground_of_photo(
+    crop: Pixels, parser: FaceParser, own: NDArray[np.float32], others: Sequence[NDArray[np.float32]]
+) -> Ground:
+    """Of a face in a photo.
+
+    Args:
+        crop: The cropped face [PARSED_SIDE, PARSED_SIDE, 3] uint8.
+        parser: Tells head from surroundings.
+        own: Points of the face's mesh [K, 2], in parts of the crop's side.
+        others: Points of the photo's other faces, likewise.
+    """
+    found = parser.head(crop)
+    room = room_of_head(found, own, others)
+    head = np.asarray(found * room, np.float32)
+    surroundings = Surroundings(head=head, room=room, behind=behind_of(head))
+    return Ground(seen=_resized(crop, SIDE), parsed=crop, surroundings=surroundings)
+
+
+def _resized(crop: Pixels, side: int) -> Pixels:
+    kernel = cv2.INTER_AREA if len(crop) > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=kernel), np.uint8)

@@ -1,0 +1,92 @@
+"""Put the stages of photo edits together: the face parser, and the transfer network.
+
+Apart from `train.assemble`, which needs no OpenCV: that wants libraries of the system that a machine for
+training may lack.
+"""
+
+from collections.abc import Callable
+
+import torch
+from tqdm import tqdm
+
+from editor.model.opening import open_model
+from editor.parts.checkpoint import load_face_parser
+from editor.parts.network import FaceParserNetwork
+from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
+from inversion.transfer.checkpoint import load_transfer
+from inversion.transfer.network import TransferNetwork
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.errors import ConfigError
+from train.core.hardware import to_channels_last
+from train.core.processes import training_device
+from train.losses.perceptual import load_perceptual
+from train.parts.config import PartsConfig
+from train.parts.faces import read_faces
+from train.parts.stage import PartsStage
+from train.refiners.edits import EditSampler
+from train.transfer.config import TransferTrainingConfig
+from train.transfer.examples import ExampleMaker
+from train.transfer.pool import ExamplePool
+from train.transfer.stage import TransferStage
+
+Report = Callable[[str], None]  # receives one line per event
+
+
+def build_parts(config: PartsConfig, *, report: Report = tqdm.write) -> PartsStage:
+    """Read the faces, and start from a network that knows pictures.
+
+    Raises:
+        DatasetError: The shard is missing or damaged.
+        CheckpointError: The backbone's weights are missing or damaged.
+        EngineError: The device is not there.
+    """
+    device = training_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    faces = read_faces(config.faces)
+    report(f"{config.faces}: {len(faces):,} faces")
+    if config.start_from is None:
+        network = FaceParserNetwork()
+        network.start_from(load_perceptual(config.backbone_weights).features)
+    else:
+        network = load_face_parser(config.start_from)
+    network.requires_grad_(True)
+    network.to(device)
+    if config.hardware.channels_last:
+        to_channels_last(network)
+    return PartsStage(config, network, faces, device)
+
+
+def build_transfer(config: TransferTrainingConfig, *, report: Report = tqdm.write) -> TransferStage:
+    """Load everything that `config` names.
+
+    Raises:
+        ConfigError: The bundle has no refiners, the network to start from is another, or the folder of the
+            examples holds others.
+        CheckpointError: A weights file is missing or damaged.
+        EngineError: The device or engine is not there.
+    """
+    device = training_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    bundle = load_bundle(config.bundle)
+    if bundle.refiners_path is None:
+        raise ConfigError(f"bundle: {bundle.folder} has no refiners, and so no F; train those first")
+    model = open_model(bundle, device=config.hardware.device, engine=config.engine)
+    model.prepare()
+    generator = model.generator
+    directions = find_directions(bundle.generator_sha256, generator.w_dim, generator.num_ws, DIRECTIONS_ROOT)
+    maker = ExampleMaker(model, EditSampler(generator, directions), config.seed)
+    owner = {"generator": bundle.generator_sha256, "refiners": bundle.refiners_sha256, "seed": config.seed}
+    pool = ExamplePool(config.cache, config.examples, generator.img_resolution, owner)
+    if config.start_from is None:
+        network = TransferNetwork(config.transfer)
+    else:
+        network = load_transfer(config.start_from).requires_grad_(True)
+        if network.config != config.transfer:
+            raise ConfigError(f"start_from: {config.start_from} is {network.config}, not {config.transfer}")
+    perceptual = load_perceptual(config.perceptual_weights).to(device)
+    network.to(device)
+    if config.hardware.channels_last:
+        for part in (network, perceptual):
+            to_channels_last(part)
+    report(f"{config.cache}: {config.examples:,} examples")
+    return TransferStage(config, network, perceptual, maker, pool, device)

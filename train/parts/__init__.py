@@ -1,0 +1,1 @@
+"""Stage `parts`: the face parser, from faces whose parts were drawn by hand."""
