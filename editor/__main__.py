@@ -1,35 +1,73 @@
-"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1.5 --out OUT.png`."""
+"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1.5 --out OUT.jpg`."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from editor.face.photo import describe_face, face_line
 from editor.measure.detail import crop_psnr
 from editor.model.source import resolve_model
 from editor.photo.export import save_png
-from editor.pipeline import OPTIMISATION_STEPS, open_editor
+from editor.photo.writing.credentials import Credentials
+from editor.photo.writing.saving import SUFFIXES
+from editor.photo_editing import crop_of, save
+from editor.photo_session import PhotoSession
+from editor.pipeline import OPTIMISATION_STEPS, Editor, open_editor
+from editor.session import EditSession
 from inversion.directions.errors import StrengthError
 from inversion.optimise.search import Progress
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.engines.engine import DEVICES, ENGINES
-from stylegan2.errors import StyleGANError
+from stylegan2.errors import ConfigError, StyleGANError
+
+
+class _OfFace(argparse.Action):
+    """Notes an edit under the face that was named last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 (argparse's own type)
+        option_string: str | None = None,
+    ) -> None:
+        edits: dict[int, list[str]] = dict(namespace.edits)
+        if self.dest == "face":
+            namespace.face = values
+            edits.setdefault(values, [])
+        else:
+            edits[namespace.face] = [*edits.get(namespace.face, []), values]
+        namespace.edits = edits
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(
-        "python -m editor", description="Invert the largest face of a photo and edit it."
+        "python -m editor", description="Edit faces of a photo, and save the photo with the edits in it."
     )
+    parser.set_defaults(edits={})
     parser.add_argument("photo", help="any common image file")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=STRENGTH", dest="edits",
+    parser.add_argument("--face", type=int, default=1, action=_OfFace, metavar="N",
+                        help="the face that each --set after it is for; 1, the largest, without")  # fmt: skip
+    parser.add_argument("--set", action=_OfFace, metavar="NAME=STRENGTH",
                         help="an edit, in standard deviations; may be repeated")  # fmt: skip
-    parser.add_argument("--out", required=True, metavar="OUT.png", help="where to write the edited face")
+    parser.add_argument("--faces", action="store_true",
+                        help="print every face with its number and box, and edit nothing")  # fmt: skip
     parser.add_argument(
-        "--reconstruction", metavar="REC.png", help="where to write the inverted face without edits"
+        "--out", metavar="OUT.jpg", help="where to write the photo, as .jpg, .png or .webp, at its own size"
     )
     parser.add_argument(
-        "--crop", metavar="CROP.png", help="where to write the cropped face that was inverted"
+        "--crop",
+        metavar="CROP.png",
+        help="where to write the edited face, cut out and upright, at its own size",
+    )
+    parser.add_argument(
+        "--reconstruction",
+        metavar="REC.png",
+        help="where to write the face as the model draws it, without edits",
     )
     parser.add_argument(
         "--steps",
@@ -47,6 +85,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="a bundle's folder, a weights file, or owner/name of Hugging Face",
     )
     parser.add_argument("--identity", help="an ONNX face network (ArcFace family): reports the identity")
+    parser.add_argument(
+        "--certificate", metavar="CHAIN.pem", help="signs Content Credentials (C2PA); with --key"
+    )
+    parser.add_argument("--key", metavar="KEY.pem", help="private key of --certificate")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
     parser.add_argument("--json", action="store_true", help="print what happened as one line of JSON")
@@ -82,30 +124,42 @@ def show_progress(progress: Progress) -> bool:
     return True
 
 
-def run(args: argparse.Namespace) -> dict[str, object]:
+def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what the flags say; returns what happened."""
-    edits = parse_edits(args.edits)
+    edits = {face: parse_edits(texts) for face, texts in args.edits.items()} or {args.face: {}}
+    if not (args.faces or args.out or args.crop or args.reconstruction):
+        raise ConfigError("--out: missing; name what to write, or ask for --faces")
+    if args.out and Path(args.out).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--out: {args.out}; must end in one of {', '.join(SUFFIXES)}")
+    sign = _credentials(args)
     # A single picture is drawn before another engine would be ready.
     engine = "torch" if args.engine == "auto" else args.engine
     model = resolve_model(args.model)
     editor = open_editor(model, device=args.device, engine=engine, identity=args.identity)
-    editor.directions.check(edits)
+    for wanted in edits.values():
+        editor.directions.check(wanted)
     with editor.detector:
-        session = editor.edit(editor.invert(args.photo), edits)
-    if args.space:
-        session = editor.enter(session, args.space)
-    steps = args.steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
-    if steps:
-        session = editor.optimise(session, steps, show_progress)
+        photo = editor.open_photo(args.photo)
+    listed = [describe_face(face) for face in photo.faces]
+    if args.faces:
+        return {"faces": listed}
+    sessions = {
+        face: _edited(editor, editor.invert(photo, face), wanted, args) for face, wanted in edits.items()
+    }
+    opened = PhotoSession(photo=photo, sessions=sessions, chosen=args.face)
+    if args.out:
+        save(editor, opened, args.out, sign=sign)
+    session = opened.session
+    if args.crop:
+        save_png(args.crop, crop_of(editor, photo, session), session.strengths)
     reconstruction = editor.reconstruct(session)
-    likeness = editor.likeness(session, reconstruction)
-    save_png(args.out, editor.render(session), session.strengths)
     if args.reconstruction:
         save_png(args.reconstruction, reconstruction, {})
-    if args.crop:
-        save_png(args.crop, session.crop, {})
+    likeness = editor.likeness(session, reconstruction)
     return {
-        "out": str(args.out),
+        "out": args.out,
+        "faces": listed,
+        "face": args.face,
         "space": session.space,
         "strengths": dict(session.strengths),
         "psnr": round(crop_psnr(session.crop, reconstruction), 2),
@@ -115,6 +169,22 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "engine": editor.engine_name(session),
         "notes": list(session.notes),
     }
+
+
+def _edited(
+    editor: Editor, session: EditSession, edits: Mapping[str, float], args: argparse.Namespace
+) -> EditSession:
+    session = editor.edit(session, edits)
+    if args.space:
+        session = editor.enter(session, args.space)
+    steps = args.steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
+    return editor.optimise(session, steps, show_progress) if steps else session
+
+
+def _credentials(args: argparse.Namespace) -> Credentials | None:
+    if bool(args.certificate) != bool(args.key):
+        raise ConfigError("--certificate and --key: one is missing; signing needs both")
+    return Credentials(Path(args.certificate), Path(args.key)) if args.key else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,8 +197,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if args.json:
         print(json.dumps(report))
+    elif args.faces:
+        print(*map(face_line, report["faces"]), sep="\n")
     else:
-        print(f"wrote {report['out']}: reconstruction {report['psnr']} dB", *report["notes"], sep="\n")  # type: ignore[misc]
+        written = ", ".join(name for name in (args.out, args.crop, args.reconstruction) if name)
+        print(f"wrote {written}: reconstruction {report['psnr']} dB", *report["notes"], sep="\n")
     return 0
 
 

@@ -1,24 +1,28 @@
 """Editor: the facade from a photo to an edited face."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from editor.face.choice import find_and_crop
+from editor.errors import FaceError
 from editor.face.landmarks import FaceDetector
+from editor.face.photo import FacePhoto, open_faces
 from editor.measure.fit import Fit, FitGauge
 from editor.measure.identity import IdentityMeter
 from editor.model.card import ModelCard, describe_model
 from editor.model.opening import open_model
+from editor.painter import Painter, edited_latents
+from editor.parts.network import SIDE as PARSED_SIDE
 from editor.photo.colour import Pixels
-from editor.photo.reading import load_photo
+from editor.photo.original import open_photo
 from editor.session import EditSession
+from editor.transfer.ground import DrawnMemo, ground_of_crop
+from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.decoder import Decoder
 from inversion.chain.inversion import Inversion, Space
 from inversion.chain.inverter import InvertsPictures
@@ -50,6 +54,7 @@ class Editor:
         gauge: Tells how well a face fits the model; None where the model has no contrastive pair.
         identity: Tells whether two faces are the same person; None where no network was named.
         crop_config: Where `generator` expects the face.
+        transfer: Carries the photo's own pixels through edits.
         card: What the model is, for people.
     """
 
@@ -64,6 +69,7 @@ class Editor:
         crop_config: CropConfig,
         gauge: FitGauge | None = None,
         identity: IdentityMeter | None = None,
+        transfer: PhotoTransfer,
         card: ModelCard | None = None,
     ) -> None:
         self.generator = generator
@@ -74,6 +80,7 @@ class Editor:
         self.crop_config = crop_config
         self.gauge = gauge
         self.identity = identity
+        self.painter = Painter(decoder, directions, transfer)
         self.card = card or ModelCard(name="a model", text="")
 
     def prepare(self) -> None:
@@ -83,6 +90,7 @@ class Editor:
         """
         self.decoder.prepare()
         self.inverter.prepare()
+        self.painter.transfer.prepare()
         self.detector.load()
 
     @property
@@ -99,30 +107,56 @@ class Editor:
         """Whether the session's latents are a mere start, so that `optimise` has to find the face."""
         return not self.has_encoder and not session.invented and session.inversion.steps == 0
 
-    def invert(self, photo: PhotoSource) -> EditSession:
-        """Find the largest face in a photo, align it, and invert it with the encoder.
+    def open_photo(self, photo: PhotoSource, *, most_pixels: int | None = None) -> FacePhoto:
+        """Read a photo, and find and cut out every face in it.
+
+        Args:
+            photo: A path, the bytes of an image file, a PIL image, or pixels [H, W, 3] uint8. A file must
+                stay where it is until the photo is saved.
+            most_pixels: Keep no more than a view of so many pixels; None keeps the photo as it is.
+
+        Raises:
+            ImageInputError: The photo cannot be read, or is too small, too large or too narrow.
+            FaceError: No face, or none that is not turned too far away.
+        """
+        return open_faces(
+            open_photo(photo),
+            self.detector,
+            self.crop_config,
+            self.resolution,
+            large=PARSED_SIDE,
+            most_pixels=most_pixels,
+        )
+
+    def invert(self, photo: PhotoSource | FacePhoto, face: int = 1) -> EditSession:
+        """Invert one face of a photo with the encoder.
 
         Without an encoder the session starts from the mean face: see `awaits_fit`.
 
         Args:
-            photo: A path, the bytes of an image file, a PIL image, or pixels [H, W, 3] uint8.
+            photo: Opened, or what `open_photo` takes.
+            face: Its number, from 1, the largest first.
 
         Raises:
-            ImageInputError: The photo cannot be read, or is too small, too large or too narrow.
-            FaceError: No face, or one turned too far away.
+            ImageInputError: As `open_photo`.
+            FaceError: No face, no such number, or one turned too far away.
         """
         start = time.perf_counter()
-        found = find_and_crop(self.detector, load_photo(photo), self.crop_config, self.resolution)
+        opened = photo if isinstance(photo, FacePhoto) else self.open_photo(photo)
+        chosen = opened.face(face)
+        if chosen.cropped is None or chosen.large is None:
+            raise FaceError(chosen.refusal)
+        ground = self.painter.ground(opened, chosen, chosen.large)
         cropped = time.perf_counter()
-        session = self.invert_crop(found.cropped.crop)
-        times = {"crop": (cropped - start) * 1e3, **session.milliseconds}
-        cropped_face = found.cropped
+        session = self.invert_crop(chosen.cropped.crop)
         return replace(
             session,
-            transform=cropped_face.transform,
-            padded=cropped_face.padded,
-            notes=found.notes,
-            milliseconds=times,
+            ground=ground,
+            face=face,
+            transform=chosen.cropped.transform,
+            padded=chosen.cropped.padded,
+            notes=chosen.notes,
+            milliseconds={"crop": (cropped - start) * 1e3, **session.milliseconds},
         )
 
     def invert_crop(self, crop: Pixels) -> EditSession:
@@ -135,6 +169,7 @@ class Editor:
         inversion = self.inverter.invert(torch.tensor(crop)[None])
         return EditSession(
             crop=crop,
+            ground=ground_of_crop(crop),
             inversion=inversion,
             space="w+" if inversion.f is None else "f",
             milliseconds={"invert": (time.perf_counter() - start) * 1e3},
@@ -173,7 +208,7 @@ class Editor:
         w = self.generator.sample_w(1, seed=seed, truncation_psi=truncation_psi).cpu()
         inversion = Inversion(w=w, ws=self.generator.broadcast(w).clone())
         crop = self.decoder.draw(inversion, "w")[0].numpy()
-        return EditSession(crop=crop, inversion=inversion, invented=True)
+        return EditSession(crop=crop, ground=ground_of_crop(crop), inversion=inversion, invented=True)
 
     def optimise(self, session: EditSession, steps: int, progress: Tell | None = None) -> EditSession:
         """Improve the inversion, `steps` in each space, as `Inverter.optimise` does; edits stay."""
@@ -181,7 +216,8 @@ class Editor:
         crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
         inversion = self.inverter.optimise(crop, session.inversion, steps, progress=progress)
         times = {**session.milliseconds, "optimise": (time.perf_counter() - start) * 1e3}
-        return replace(session, inversion=inversion, milliseconds=times)
+        ground = replace(session.ground, drawn=DrawnMemo())  # the unedited face is drawn otherwise now
+        return replace(session, inversion=inversion, ground=ground, milliseconds=times)
 
     def edit(self, session: EditSession, strengths: Mapping[str, float]) -> EditSession:
         """Replace the session's edits.
@@ -204,17 +240,38 @@ class Editor:
         """Name of the engine that draws the session's space at the moment: F has one of its own."""
         return self.decoder.engine(session.inversion, session.space).name
 
+    def edit_crop(self, session: EditSession, crop: Pixels | None = None) -> Pixels:
+        """The edit on the cropped photo itself.
+
+        Args:
+            session: Of the face.
+            crop: The photo's crop at any size [S, S, 3] uint8; None for that which was inverted.
+
+        Returns:
+            [S, S, 3] uint8; without an edit `crop`, bit for bit.
+        """
+        return self.painter.on_crop(session, session.crop if crop is None else crop)
+
+    def edit_photo(self, photo: FacePhoto, sessions: Iterable[EditSession]) -> Pixels:
+        """The photo with the edits of some of its faces: `photo.pixels` [H, W, 3] uint8, painted on.
+
+        Args:
+            photo: Opened; of a view, the view is painted on.
+            sessions: Of its faces, each at most once.
+
+        Raises:
+            FaceError: A session's face is not in the photo.
+        """
+        edited = photo.pixels.copy()
+        for session in sessions:
+            patch = self.painter.on_photo(photo, session, onto=edited)
+            if patch is not None:
+                patch.put(edited)
+        return edited
+
     def _render(self, session: EditSession, strengths: Mapping[str, float]) -> Pixels:
-        found, space = session.inversion, session.space
-        unedited = self.decoder.styles(found, space)
-        if found.foundation is not None:
-            offset, strengths = self.directions.split(strengths, self.generator.num_ws)
-            found = found if offset is None else found.foundation.follow(found, offset)
-
-        def edit(ws: Tensor) -> Tensor:
-            return self.directions.apply(ws, strengths, measured=unedited)
-
-        return self.decoder.draw(found, space, edit)[0].numpy()
+        found, edit = edited_latents(self.directions, self.decoder, session, strengths)
+        return self.decoder.draw(found, session.space, edit)[0].numpy()
 
 
 def open_editor(
@@ -264,5 +321,6 @@ def open_editor(
         detector=detector,
         directions=directions,
         crop_config=model.crop_config,
+        transfer=PhotoTransfer(model.resolution, device=device, engine=engine, cache=cache),
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )

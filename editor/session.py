@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from editor.transfer.ground import Ground
 from inversion.chain.inversion import Inversion, Space
 
 
@@ -14,7 +15,9 @@ class EditSession:
     """One face: what was seen, its latents, the edits on it. Small, on the CPU, never changed in place."""
 
     crop: NDArray[np.uint8]  # cropped face [R, R, 3]
+    ground: Ground  # what edits of the photo start from
     inversion: Inversion
+    face: int = 1  # number in its photo, see `FacePhoto`
     invented: bool = False  # by the generator, so that the latents are the true ones
     space: Space = "w+"  # which of the latents are drawn and edited
     strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> standard deviations

@@ -9,6 +9,7 @@ import torch
 
 from editor.face.landmarks import FaceDetector
 from editor.pipeline import Editor
+from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.decoder import Decoder, FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.directions.bank import DirectionBank
@@ -95,8 +96,14 @@ def tiny_directions(tiny_generator):
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_transfer():
+    """The bundled transfer network and face parser, for 32 px pictures."""
+    return PhotoTransfer(32, engine="torch")
+
+
 @pytest.fixture
-def refined_editor(tiny_generator, tiny_encoder, tiny_directions):
+def refined_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
     """`tiny_editor` with refiners of W+ and F."""
     refiners = tiny_refiners(tiny_encoder)
     renderer = Renderer(tiny_generator, engine="torch")
@@ -115,11 +122,12 @@ def refined_editor(tiny_generator, tiny_encoder, tiny_directions):
             detector=detector,
             directions=tiny_directions,
             crop_config=CropConfig(scale=0.66, center=0.48),
+            transfer=tiny_transfer,
         )
 
 
 @pytest.fixture
-def tiny_editor(tiny_generator, tiny_encoder, tiny_directions):
+def tiny_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
     """The whole chain on real photos, with toy networks."""
     with FaceDetector() as detector:
         yield Editor(
@@ -129,11 +137,12 @@ def tiny_editor(tiny_generator, tiny_encoder, tiny_directions):
             detector=detector,
             directions=tiny_directions,
             crop_config=CropConfig(scale=0.66, center=0.48),
+            transfer=tiny_transfer,
         )
 
 
 @pytest.fixture
-def lone_editor(tiny_generator):
+def lone_editor(tiny_generator, tiny_transfer):
     """A generator and nothing else: no encoder, and of directions only those that are found in it."""
     with FaceDetector() as detector:
         yield Editor(
@@ -143,4 +152,5 @@ def lone_editor(tiny_generator):
             detector=detector,
             directions=discover_directions(tiny_generator),
             crop_config=CropConfig(scale=0.66, center=0.48),
+            transfer=tiny_transfer,
         )

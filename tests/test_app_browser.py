@@ -125,13 +125,14 @@ def visit(chromium, url):
 
 def test_a_photo_is_inverted_and_a_drag_edits_it_live(visit):
     visitor = visit()
-    first = visitor.source("crop"), visitor.source("reconstruction")
+    first = visitor.crop()
     visitor.upload(ASTRONAUT)
     visitor.status("Found, cropped and inverted")
-    assert visitor.source("crop") not in first
-    assert visitor.source("reconstruction") not in first
-    before = visitor.source("edited")
-    assert before == visitor.source("reconstruction")
+    assert visitor.crop() != first
+    before, canvas = visitor.shown(), visitor.canvas()
+    assert before is None  # without an edit, the photo stands
+    size = visitor.page.locator("#stage canvas.edited").evaluate("it => [it.width, it.height]")
+    assert size == [512, 512]  # all of the photo
 
     visitor.range().scroll_into_view_if_needed()
     box = visitor.range().bounding_box()
@@ -145,8 +146,8 @@ def test_a_photo_is_inverted_and_a_drag_edits_it_live(visit):
     strength = float(visitor.range().input_value())
     assert strength > 0.5
     after = visitor.settle(strength)
-    assert after != before
     assert after == visitor.ask_directly({"smile": strength})  # the newest value won
+    assert visitor.canvas() != canvas
     assert visitor.page.evaluate("mostUnderWay") == 1
     assert "ms" in visitor.page.locator("#stage .timing").text_content()
 
@@ -162,7 +163,6 @@ def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
     assert all(
         "dB" in text and "ms" in text for text in visitor.page.locator("#stage .space").all_text_contents()
     )
-    faithful = visitor.source("reconstruction")
     box = visitor.page.locator("#slider-smile input[type=number]")
     box.fill("1.5")
     box.press("Enter")
@@ -170,7 +170,6 @@ def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
     spaces.nth(0).focus()
     visitor.page.keyboard.press("Space")
     plain = visitor.settle(1.5)
-    assert visitor.source("reconstruction") != faithful
     assert plain != edited
     assert plain == visitor.ask_directly({"smile": 1.5})
     visitor.upload(ASTRONAUT)  # the choice outlives the face
@@ -180,7 +179,7 @@ def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
 
 def test_keys_number_box_and_resets_update_the_picture(visit):
     visitor = visit()
-    plain = visitor.source("edited")
+    plain = visitor.shown()
     visitor.range().focus()
     visitor.page.keyboard.press("ArrowRight")
     assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
@@ -218,7 +217,7 @@ def test_the_slider_values_are_kept_for_the_next_face(visit):
     visitor.page.locator("#examples button").nth(3).click()
     visitor.status("Invented face 3")
     visitor.page.wait_for_function(
-        "(last) => !facePump.busy && document.querySelector('#stage .edited').src !== last", arg=last
+        "(last) => !facePump.busy && facePump.shown && facePump.shown !== last", arg=last
     )
     assert visitor.settle(strength) == visitor.ask_directly({"smile": strength})
 
@@ -243,16 +242,130 @@ def test_the_saved_picture_says_that_it_was_edited(visit):
     visitor.settle(0.05)
     with visitor.page.expect_download() as download:
         visitor.page.locator("#stage .save").click()
-    assert download.value.suggested_filename == "edited.png"
+    assert download.value.suggested_filename == "edited.png"  # an invented face has no photo
     with Image.open(download.value.path()) as image:
         assert "smile +0.05" in image.info["Description"]
+
+
+def test_the_whole_photo_is_saved_under_its_name(visit):
+    visitor = visit()
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found")
+    visitor.range().focus()
+    visitor.page.keyboard.press("End")
+    visitor.settle(float(visitor.range().get_attribute("max")))
+    with visitor.page.expect_download() as download:
+        visitor.page.locator("#stage .save").click()
+    assert download.value.suggested_filename == "astronaut-edited.jpg"
+    with Image.open(download.value.path()) as image:
+        assert image.size == (512, 512)
+        found = np.asarray(image.convert("RGB"), int)
+    before = np.asarray(Image.open(ASTRONAUT).convert("RGB"), int)
+    assert np.abs(found - before)[70:180, 175:275].mean() > 2
+    assert np.abs(found - before)[300:].mean() < 1
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A photo of two faces, the second smaller."""
+    face = Image.open(ASTRONAUT).convert("RGB")
+    pixels = Image.new("RGB", (900, 512), (120, 120, 120))
+    pixels.paste(face, (0, 0))
+    pixels.paste(face.resize((384, 384)), (514, 60))
+    pixels.save(tmp_path / "pair.jpg", quality=95)
+    return tmp_path / "pair.jpg"
+
+
+def test_faces_are_chosen_by_their_boxes_and_keep_their_edits(visit, pair):
+    visitor = visit()
+    visitor.upload(pair)
+    visitor.status("2 faces found")
+    faces = visitor.page.locator("#stage .face")
+    assert faces.all_text_contents() == ["1", "2"]
+    assert faces.nth(0).get_attribute("aria-pressed") == "true"
+    visitor.range().focus()
+    visitor.page.keyboard.press("ArrowRight")
+    first = visitor.settle(0.05)
+    faces.nth(1).click()
+    visitor.page.wait_for_function("facePump.face === 2 && !facePump.busy")
+    visitor.page.wait_for_function("document.querySelector('#slider-smile input[type=range]').value === '0'")
+    assert visitor.shown() is None
+    visitor.range("age").focus()
+    visitor.page.keyboard.press("End")
+    visitor.settle(float(visitor.range("age").get_attribute("max")), "age")
+    assert visitor.shown() != first
+    faces.nth(0).focus()  # by Tab and Enter
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_function("facePump.face === 1 && !facePump.busy")
+    visitor.page.wait_for_function(
+        "document.querySelector('#slider-smile input[type=range]').value === '0.05'"
+    )
+    assert visitor.page.evaluate("facePump.strengths.smile") == 0.05
+    with visitor.page.expect_download() as download:
+        visitor.page.locator("#stage .save").click()
+    data = Path(download.value.path()).read_bytes()
+    assert b"face 1 smile +0.05, face 2 age +" in data
+
+
+def test_the_photo_zooms_moves_and_shows_the_original_while_held(visit):
+    visitor = visit()
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found")
+    visitor.range().focus()
+    visitor.page.keyboard.press("End")
+    visitor.settle(float(visitor.range().get_attribute("max")))
+    view = visitor.page.locator("#stage .view")
+    width = "() => document.querySelector('#stage canvas.edited').getBoundingClientRect().width"
+    before = visitor.page.evaluate(width)
+    view.focus()
+    for _ in range(3):
+        visitor.page.keyboard.press("+")
+    assert visitor.page.evaluate(width) > 1.5 * before
+    visitor.page.keyboard.press("0")
+    assert visitor.page.evaluate(width) == pytest.approx(before, rel=0.01)
+    visitor.page.locator("#stage .zoom-face").click()
+    close = visitor.page.evaluate(width)
+    assert close > 1.8 * before  # the face fills the pane
+    visitor.page.locator("#stage .zoom-all").click()
+    view.focus()
+    edited = visitor.canvas()
+    visitor.page.keyboard.down("o")
+    assert visitor.page.locator("#stage .badge").is_visible()
+    assert visitor.canvas() != edited
+    visitor.page.keyboard.up("o")
+    assert visitor.canvas() == edited
+    box = view.bounding_box()
+    visitor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    visitor.page.mouse.down()
+    assert visitor.canvas() != edited
+    visitor.page.mouse.up()
+    assert visitor.canvas() == edited
+
+
+def test_any_two_aligned_pictures_are_compared(visit):
+    visitor = visit()
+    visitor.upload(ASTRONAUT)
+    visitor.status("Found")
+    left, right = (visitor.page.locator(f"#stage select.{side}") for side in ("left", "right"))
+    assert left.locator("option").all_text_contents() == ["Cropped photo", "W", "W+", "W+ & F", "Edited"]
+    assert (left.input_value(), right.input_value()) == ("input", "edited")
+    shown = {visitor.canvas("before")}
+    for space in ("w", "w+", "f"):
+        left.select_option(space)
+        shown.add(visitor.canvas("before"))
+    assert len(shown) == 4
+    plain = visitor.canvas("after")
+    visitor.range().focus()
+    visitor.page.keyboard.press("End")
+    visitor.settle(float(visitor.range().get_attribute("max")))
+    assert visitor.canvas("after") != plain
 
 
 def test_a_bad_upload_shows_a_message_and_keeps_the_picture(visit, tmp_path):
     visitor = visit()
     visitor.upload(ASTRONAUT)
     visitor.status("Found")
-    kept = {name: visitor.source(name) for name in ("crop", "reconstruction", "edited")}
+    kept = visitor.crop(), visitor.canvas()
     name = "<b>not a picture {{x}} `${y}`.png"
     (tmp_path / name).write_text("This is a text file.")
     visitor.page.locator(
@@ -264,23 +377,23 @@ def test_a_bad_upload_shows_a_message_and_keeps_the_picture(visit, tmp_path):
     assert "⚠" in line
     assert "not a picture" in line
     assert visitor.page.locator("#status b").count() == 0  # a file name is never read as HTML
-    assert {name: visitor.source(name) for name in kept} == kept
+    assert (visitor.crop(), visitor.canvas()) == kept
 
 
 def test_a_second_visitor_sees_nothing_of_the_first(visit):
     first, second = visit(), visit()
-    start = second.source("crop")
+    start = second.crop()
     first.upload(ASTRONAUT)
     first.status("Found")
-    mine = first.source("crop")
+    mine = first.crop()
     second.range().focus()
     second.page.keyboard.press("ArrowRight")
     second.settle(0.05)
-    assert second.source("crop") == start != mine
+    assert second.crop() == start != mine
     assert first.page.evaluate("facePump.token") not in second.page.content()
     second.page.reload()
     second.page.wait_for_selector('#stage .stage[data-ready="true"]')
-    assert second.source("crop") == start
+    assert second.crop() == start
 
 
 def test_closing_the_page_deletes_the_photo(visit, uploads):
@@ -323,7 +436,7 @@ def test_an_optimisation_ends_at_stop_and_with_another_photo(visit):
 def test_a_webcam_still_without_a_face_says_so_and_is_not_mirrored(visit, uploads):
     wait_until(lambda: not files_in(uploads))  # of the tests before
     visitor = visit(permissions=["camera"])
-    kept = visitor.source("crop")
+    kept = visitor.crop()
     visitor.page.locator('#photo button[aria-label="Capture from camera"]').click()
     visitor.page.locator('#photo button:has-text("Click to Access Webcam")').click()
     visitor.page.wait_for_function("document.querySelector('#photo video')?.readyState === 4")
@@ -331,7 +444,7 @@ def test_a_webcam_still_without_a_face_says_so_and_is_not_mirrored(visit, upload
     assert shown == "matrix(-1, 0, 0, 1, 0, 0)"  # as in a mirror
     visitor.page.locator('#photo button[aria-label="capture photo"]').click()
     assert "no face" in visitor.status("⚠").lower()
-    assert visitor.source("crop") == kept
+    assert visitor.crop() == kept
     (taken,) = [path for path in uploads.rglob("*") if path.suffix in (".png", ".jpg", ".webp")]
     left, right = np.hsplit(np.asarray(Image.open(taken).convert("L"), np.float64), 2)
     assert left.mean() + 100 < right.mean()  # and the photo is as others see it
@@ -377,6 +490,8 @@ def test_programs_edit_over_plain_http(url, uploads):
         (pictures,) = json.load(reply)["data"]
     with Image.open(io.BytesIO(base64.b64decode(pictures["edited"].partition(",")[2]))) as image:
         assert "smile +1" in image.info["Description"]
+    with Image.open(io.BytesIO(base64.b64decode(pictures["photo"].partition(",")[2]))) as image:
+        assert (image.format, image.size) == ("JPEG", (512, 512))
     assert set(files_in(uploads)) <= set(before)  # nothing was written down
 
 
@@ -409,7 +524,7 @@ def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(vis
     assert "fitted by optimisation" in card
     page.locator("#slider-component-1 input[type=range]").wait_for()
     assert page.locator("#slider-smile").count() == 0
-    before = visitor.source("edited")
+    before = visitor.shown()
     visitor.range("component-1").focus()
     page.keyboard.press("End")
     assert visitor.settle(3, "component-1") == visitor.ask_directly({"component-1": 3}) != before

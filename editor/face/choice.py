@@ -45,31 +45,54 @@ def find_and_crop(
         The largest face, cut out; all faces; and notes on what may make the result worse.
 
     Raises:
-        FaceError: No face was found, or the largest is turned to the side by more than `MAX_YAW`.
+        FaceError: As `find_faces` and `check_turn`.
         ImageInputError, ConfigError: As `crop_face`.
         CheckpointError: The detector's model is missing or damaged.
     """
+    faces = find_faces(detector, pixels)
+    check_turn(faces[0], pixels)
+    cropped = crop_face(pixels, faces[0], crop_config, resolution)
+    notes = notes_on(cropped, faces[0], len(faces))
+    return CroppedPhoto(cropped=cropped, face=faces[0], faces=faces, notes=notes)
+
+
+def find_faces(detector: FaceDetector, pixels: Pixels) -> tuple[Face, ...]:
+    """Every face of a photo [H, W, 3] uint8, the largest first; at least one.
+
+    Raises:
+        FaceError: There is none.
+        CheckpointError: The detector's model is missing or damaged.
+    """
     faces = tuple(detector.detect(pixels))
-    height, width = pixels.shape[:2]
     if not faces:
+        height, width = pixels.shape[:2]
         raise FaceError(
             f"no face found in the {width}x{height} photo; one is needed, both eyes and the mouth in view, "
             f"at least {MIN_FACE_PART:.0%} of the longer side. A closer or better lit photo helps"
         )
-    face = faces[0]
+    return faces
+
+
+def check_turn(face: Face, pixels: Pixels) -> None:
+    """Refuse a face that is turned to the side by more than `MAX_YAW`.
+
+    Raises:
+        FaceError: It is.
+    """
     if abs(face.yaw) > MAX_YAW:
+        height, width = pixels.shape[:2]
         raise FaceError(
             f"the face in the {width}x{height} photo is a profile, turned by {abs(face.yaw):.0f} degrees or "
             f"more; at most {MAX_YAW:.0f} are allowed, with both eyes in view"
         )
-    cropped = crop_face(pixels, face, crop_config, resolution)
-    return CroppedPhoto(cropped=cropped, face=face, faces=faces, notes=_notes(cropped, face, len(faces)))
 
 
-def _notes(cropped: CroppedFace, face: Face, count: int) -> tuple[str, ...]:
+def notes_on(cropped: CroppedFace, face: Face, count: int, number: int = 1) -> tuple[str, ...]:
+    """What may make the result worse, in plain sentences: that there are others, and how this face lies."""
     notes = []
     if count > 1:
-        notes.append(f"{count} faces found; the largest was taken.")
+        which = "the largest was taken" if number == 1 else f"this is number {number}"
+        notes.append(f"{count} faces found; {which}.")
     enlarged = cropped.crop.shape[0] / float(np.hypot(*(cropped.quad[3] - cropped.quad[0])))
     if enlarged > _NOTED_ENLARGEMENT:
         notes.append(

@@ -1,5 +1,6 @@
 """build_demo: the widgets and how they are wired."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,9 @@ from editor.ui.stage import ASSETS, build_stage
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
 
-KEEP_FILES = (300, 1800)  # seconds: how often Gradio's file cache is swept, and how old its files may grow
+# Seconds: how often Gradio's file cache is swept, and how old its files may grow: older than a silent visit,
+# whose photo is read again when it is saved.
+KEEP_FILES = (300, 4500)
 # In each space, where the slider stands at first; more draws closer, and edits noisier.
 STEPS = 30
 
@@ -87,6 +90,10 @@ def _wire_sliders(sliders: dict[str, gr.Slider], reset: gr.Button) -> None:
     zeros = ", ".join("0" for _ in sliders)
     if sliders:
         reset.click(None, None, list(sliders.values()), js=f"() => [{zeros}]", api_visibility="private")
+        # The page clicks it when another face is chosen, whose edits the sliders then have to show.
+        apply = gr.Button("Apply", elem_id="apply-strengths", visible="hidden")
+        values = f"() => window.facePump.sliderValues({json.dumps(list(sliders))})"
+        apply.click(None, None, list(sliders.values()), js=values, api_visibility="private")
 
 
 def _build_edits(editor: Editor) -> None:
@@ -157,7 +164,7 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
                 photo = _build_photo()
             with gr.Column(scale=14, min_width=320):
                 status = _build_text("Loading the model.", "status")
-                stage = build_stage(handlers.draw, handlers.save)
+                stage = build_stage(handlers.frames)
             with gr.Column(scale=7, min_width=320):
                 _rebuilt(lambda: _build_edits(handlers.editor), model)
                 steps, optimise, stop = _build_optimisation()
@@ -215,17 +222,17 @@ def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:
     """`edit` for Gradio's clients, told with what each argument is."""
 
     def edit(
-        photo: str, strengths: dict[str, float], space: str | None = None, steps: int = 0
-    ) -> dict[str, str]:
+        photo: str, strengths: dict[str, Any], space: str | None = None, steps: int = 0, face: int = 1
+    ) -> dict[str, Any]:
         try:
-            return api.edit(photo, strengths, space, steps or 0)
+            return api.edit(photo, strengths, space, steps or 0, 1 if face is None else face)
         except StyleGANError as error:
             raise gr.Error(spoken(error), print_exception=False) from None
 
     offered = gr.api(  # type: ignore[attr-defined]
         edit,
         api_name=API_NAME,
-        api_description="Edit the largest face of a photo; PNGs come back as data: addresses.",
+        api_description="Edit faces of a photo; pictures come back as data: addresses.",
         concurrency_id="model",
     )
     inputs = demo.fns[offered["id"]].inputs
@@ -267,8 +274,8 @@ def _build_picker(
 def _footer(editor: Editor) -> str:
     note = editor.decoder.renderer.engine.note
     return (
-        f"Pictures are {editor.resolution} px, drawn by a generative model; "
-        "saved ones say so in their metadata. "
+        f"What an edit changes is drawn by a generative model of {editor.resolution} px; "
+        "saved photos say so in their metadata. "
         "Photos stay on this server's disk only while the page is open, and nothing is sent elsewhere. "
         "Edit only faces of people who agree. " + note
     )

@@ -9,28 +9,29 @@ from typing import Any
 
 import gradio as gr
 
-from editor.photo.export import encode_png
+from editor.photo_editing import start
+from editor.photo_session import PhotoSession, session_of_crop
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.examples import Example, make_examples
+from editor.ui.frames import Frames
 from editor.ui.messages import (
     MODEL_CHANGED,
     NO_FACE_YET,
     STOPPED_EARLY,
     VISIT_OVER,
-    VisitOverError,
     gains_of,
     problem,
 )
-from editor.ui.serving.api import check_space, check_strengths
 from editor.ui.serving.gate import BusyError, Gate, GivenUpError
-from editor.ui.stage import SPACE_LABELS, SpaceView, data_uri, face_value, jpeg_uri
+from editor.ui.stage import SPACE_LABELS, SpaceView, face_value
 from editor.ui.store import Visit, VisitStore
 from inversion.optimise.search import Progress
 from stylegan2.errors import StyleGANError
 
 InUse = tuple[Editor, list[Example], int]  # editor, its examples, how often the model was changed
+VIEW_PIXELS = 1_000_000  # of a photo's view, which the page shows and edits are painted on while sliders move
 Updates = tuple[Any, Any]  # stage, status line: plain text, which the page never reads as HTML
 
 
@@ -48,6 +49,7 @@ class Handlers:
         # Read and replaced as one, so that nobody sees half of a change of model.
         self._in_use = (editor, examples, 0)
         self._versions = itertools.count()
+        self.frames = Frames(self.store, self.light, self._chosen, lambda: self.generation)
 
     @property
     def editor(self) -> Editor:
@@ -74,7 +76,7 @@ class Handlers:
         """Stage and status line with the first invented face on show."""
         editor, examples, _ = made_by = self._in_use
         first = next(example for example in examples if example.photo is None)
-        return self._show(visit, made_by, _invented(editor, first), status)
+        return self._show(visit, made_by, session_of_crop(_invented(editor, first)), status)
 
     def adopt(self, editor: Editor) -> int:
         """Work with another model from now on; every visit loses its face, which means nothing there.
@@ -114,45 +116,62 @@ class Handlers:
         if example.photo is not None:
             return self._open(visit, str(example.photo))
         verb = "Inverted" if editor.has_encoder else "Drawn"
-        return self._show(visit, made_by, _invented(editor, example), f"{verb}: {example.label}.")
+        opened = session_of_crop(_invented(editor, example))
+        return self._show(visit, made_by, opened, f"{verb}: {example.label}.")
 
     def _open(self, visit: Visit, path: str) -> Updates:
         made_by = self._in_use
         editor = made_by[0]
         try:
             with self.light.passing():
-                session = editor.invert(path)
+                photo = editor.open_photo(path, most_pixels=VIEW_PIXELS)
+                opened = start(editor, photo, photo.first)
         except StyleGANError as error:
             gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
             return gr.skip(), problem(error)
         done = "Found, cropped and inverted the face."
-        if editor.awaits_fit(session):
+        if len(photo.faces) > 1:
+            done += " Click another's box to edit that."
+        if editor.awaits_fit(opened.session):
             done = "Found and cropped the face. This model has no encoder: its latents are searched for."
-        return self._show(visit, made_by, session, " ".join([done, *session.notes]))
+        return self._show(visit, made_by, opened, " ".join([done, *opened.session.notes]))
 
     def _show(
         self,
         visit: Visit,
         made_by: InUse,
-        session: EditSession,
+        opened: PhotoSession,
         status: str,
-        instead_of: EditSession | None = None,
+        instead_of: PhotoSession | None = None,
     ) -> Updates:
-        """Stage and status line with a new session, which becomes the visit's; see `VisitStore.show`."""
-        editor, _, generation = made_by
-        # Drawn before the visit has it: what takes its time must not overwrite what came meanwhile.
+        """Stage and status line with a new state, which becomes the visit's; see `VisitStore.show`."""
         try:
-            with self.light.passing():
-                views = [self._view(editor, session, space) for space in editor.spaces(session)]
-                fit = editor.fit(session)
+            value = self._value(visit, made_by, opened, instead_of)
         except BusyError as error:
             return gr.skip(), problem(error)
-        if not self.store.show(visit, editor, session, generation=generation, instead_of=instead_of):
-            return gr.skip(), gr.skip() if generation == self.generation else MODEL_CHANGED
+        if value is None:
+            return gr.skip(), gr.skip() if made_by[2] == self.generation else MODEL_CHANGED
+        return value, status
+
+    def _chosen(self, visit: Visit, opened: PhotoSession, instead_of: PhotoSession) -> str | None:
+        return self._value(visit, self._in_use, opened, instead_of)
+
+    def _value(
+        self, visit: Visit, made_by: InUse, opened: PhotoSession, instead_of: PhotoSession | None
+    ) -> str | None:
+        """What the stage shows of a new state, which becomes the visit's; None where it came too late."""
+        editor, _, generation = made_by
+        session = opened.session
+        # Drawn before the visit has it: what takes its time must not overwrite what came meanwhile.
+        with self.light.passing():
+            views = [self._view(editor, session, space) for space in editor.spaces(session)]
+            fit = editor.fit(session)
+        if not self.store.show(visit, editor, opened, generation=generation, instead_of=instead_of):
+            return None
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
-        version = next(self._versions)
-        face = face_value(visit.token, version, session.crop, views, session.space, times, fit, generation)
-        return face, status
+        return face_value(
+            visit.token, next(self._versions), opened, views, timing=times, fit=fit, generation=generation
+        )
 
     def _view(self, editor: Editor, session: EditSession, space: str) -> SpaceView:
         start = time.perf_counter()
@@ -166,45 +185,6 @@ class Handlers:
             with_inversion=drawn_before,
             likeness=editor.likeness(session, pixels),
         )
-
-    def draw(self, question: object) -> dict[str, Any]:
-        """One live frame: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}.
-
-        Without a space, the session's own is drawn. With the error stands whether the visit is "over".
-        """
-        try:
-            editor, session = self._edited(question)
-            start = time.perf_counter()
-            pixels = editor.render(session)
-        except StyleGANError as error:
-            return {"error": str(error), "over": isinstance(error, VisitOverError)}
-        milliseconds = (time.perf_counter() - start) * 1e3
-        return {
-            "src": jpeg_uri(pixels),
-            "milliseconds": milliseconds,
-            "engine": editor.engine_name(session),
-        }
-
-    def save(self, question: object) -> dict[str, Any]:
-        """The edited face as a marked PNG: `draw`'s question -> {"src", "name"} or {"error"}."""
-        try:
-            editor, session = self._edited(question)
-            data = encode_png(editor.render(session), session.strengths)
-        except StyleGANError as error:
-            return {"error": str(error)}
-        return {"src": data_uri(data, "png"), "name": "edited.png"}
-
-    def _edited(self, question: object) -> tuple[Editor, EditSession]:
-        asked = question if isinstance(question, dict) else {}
-        visit = self.store.find(asked.get("token"))
-        if visit is None:
-            raise VisitOverError(VISIT_OVER)
-        face = self.store.face(visit)
-        if face is None:
-            raise StyleGANError(MODEL_CHANGED if self.generation else NO_FACE_YET)
-        editor, session = face
-        session = editor.enter(session, check_space(asked.get("space", session.space)))
-        return editor, editor.edit(session, check_strengths(editor, asked.get("strengths")))
 
     def fit_new(self, token: str | None, steps: float = OPTIMISATION_STEPS) -> Iterator[tuple[Any, Any, Any]]:
         """`optimise` for a face that has just arrived and that no encoder inverted; nothing for any other."""
@@ -224,15 +204,15 @@ class Handlers:
             Status line and stop button.
         """
         visit = self.store.find(token)
-        if visit is None or visit.session is None:
+        if visit is None or visit.opened is None:
             return gr.skip(), gr.skip()
         self.store.expect_work(visit)
         return "Waiting for the optimisation to begin.", gr.update(interactive=True)
 
     def _awaits_fit(self, token: str | None) -> bool:
         visit = self.store.find(token)
-        face = None if visit is None else self.store.face(visit)
-        return face is not None and face[0].awaits_fit(face[1])
+        work = None if visit is None else self.store.work(visit)
+        return work is not None and work[0].awaits_fit(work[1].session)
 
     def optimise(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
         """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.
@@ -244,44 +224,44 @@ class Handlers:
         """
         ended = gr.update(interactive=False)
         made_by, visit = self._in_use, self.store.find(token)
-        face = None if visit is None else self.store.face(visit)
-        if visit is None or face is None:
+        work = None if visit is None else self.store.work(visit)
+        if visit is None or work is None:
             yield gr.skip(), VISIT_OVER if visit is None else NO_FACE_YET, ended
             return
-        (editor, session), stop = face, visit.stop
+        (editor, opened), stop = work, visit.stop
         if stop.is_set() or editor is not made_by[0]:
             yield gr.skip(), STOPPED_EARLY, ended
             return
 
-        def work(tell: Callable[[Progress], None]) -> EditSession:
+        def search(tell: Callable[[Progress], None]) -> EditSession:
             def report(progress: Progress) -> bool:
                 tell(progress)
                 return not stop.is_set()
 
             with self.long.passing(stop.is_set):
-                return editor.optimise(session, int(steps), report)
+                return editor.optimise(opened.session, int(steps), report)
 
-        told = run_aside("optimisation", work)
+        told = run_aside("optimisation", search)
         while not isinstance(news := told.get(), Outcome):
-            if visit.session is session:  # no other photo came meanwhile
+            if visit.opened is opened:  # no other photo came meanwhile
                 where = f"Optimising {SPACE_LABELS[news.space]}"
                 status = f"{where}: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
                 yield gr.skip(), status, gr.update(interactive=True)
-        yield *self._optimised(visit, made_by, session, news), ended
+        yield *self._optimised(visit, made_by, opened, news), ended
 
     def _optimised(
-        self, visit: Visit, made_by: InUse, session: EditSession, news: Outcome[EditSession]
+        self, visit: Visit, made_by: InUse, opened: PhotoSession, news: Outcome[EditSession]
     ) -> Updates:
-        """Stage and status line after an optimisation of `session`."""
-        if visit.session is not session:
+        """Stage and status line after an optimisation of the chosen face of `opened`."""
+        if visit.opened is not opened:
             return gr.skip(), gr.skip()
         if news.result is None:
             error = news.error
             return gr.skip(), STOPPED_EARLY if isinstance(error, GivenUpError | None) else problem(error)
         done = "Stopped" if news.result.inversion.stopped else "Optimised"
-        gains = gains_of(made_by[0], session, news.result)
+        gains = gains_of(made_by[0], opened.session, news.result)
         text = f"{done} after {news.result.inversion.steps} steps in all: {gains}."
-        return self._show(visit, made_by, news.result, text, instead_of=session)
+        return self._show(visit, made_by, opened.updated(news.result), text, instead_of=opened)
 
     def stop(self, token: str | None) -> None:
         """Cancel a running optimisation; the best latents so far are kept."""

@@ -9,6 +9,7 @@ from stylegan2.errors import StyleGANError
 VISIT_OVER = "This visit is over: the page begins anew."
 MODEL_CHANGED = "The model was changed: reload the page."
 STOPPED_EARLY = "Stopped before the optimisation began."
+TO_BE_FITTED = "This model has no encoder: Optimise fits this face, and edits mean little before."
 NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
 
 

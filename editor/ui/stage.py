@@ -2,24 +2,38 @@
 
 import base64
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from editor.face.photo import FacePhoto, PhotoFace
 from editor.measure.detail import crop_psnr
 from editor.measure.fit import Fit
+from editor.photo_session import PhotoSession
 
 ASSETS = Path(__file__).parent / "assets"
 JPEG_QUALITY = 95  # of frames; what is saved is PNG
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
 
-ServerFunction = Callable[[dict[str, Any]], dict[str, Any]]
+SCRIPTS = ("view.js", "aligned.js", "stage.js")  # one after the other, as one script
+
+
+class Frames(Protocol):
+    """What answers the page's own questions, see `editor.ui.frames`."""
+
+    def draw(self, question: object) -> dict[str, Any]:
+        """One live frame."""
+
+    def save(self, question: object) -> dict[str, Any]:
+        """The file to save."""
+
+    def choose(self, question: object) -> dict[str, Any]:
+        """Another face."""
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -51,25 +65,26 @@ SPACE_LABELS = {"w": "W", "w+": "W+", "f": "W+ & F"}
 def face_value(
     token: str,
     version: int,
-    crop: NDArray[np.uint8],
+    opened: PhotoSession,
     views: list[SpaceView],
-    chosen: str,
+    *,
     timing: str,
     fit: Fit | None,
     generation: int,
 ) -> str:
-    """What the stage shows for a newly inverted face, as the component's value.
+    """What the stage shows of a newly chosen face, as the component's value.
 
     Args:
         token: The page's key to its visit.
         version: Rises with every face.
-        crop: The cropped photo [H, W, 3].
-        views: Its reconstructions, one a space.
-        chosen: The space that edits start in.
+        opened: The photo, and which of its faces is edited.
+        views: Reconstructions of that face, one a space.
         timing: What the inversion took.
         fit: How well the face fits the model, and what lowers that; None shows no gauge.
         generation: Which of the app's models drew it: sliders of another one mean nothing here.
     """
+    session, photo = opened.session, opened.photo
+    crop = session.crop
     spaces = [
         {
             "space": view.space,
@@ -81,13 +96,22 @@ def face_value(
         }
         for view in views
     ]
+    height, width = opened.pixels.shape[:2]
     return json.dumps(
         {
             "token": token,
             "version": version,
+            "photo": jpeg_uri(crop if photo is None else photo.pixels),
+            "base": None if opened.base is None else jpeg_uri(opened.base),
+            "width": width,
+            "height": height,
+            "faces": [] if photo is None else [_box(photo, face) for face in photo.faces],
+            "face": opened.chosen,
+            "strengths": dict(session.strengths),
+            "toView": opened.to_pixels[:2].T.ravel().tolist(),
             "crop": jpeg_uri(crop),
             "spaces": spaces,
-            "chosen": chosen,
+            "chosen": session.space,
             "timing": timing,
             "fit": None if fit is None else fit.share,
             "reason": "" if fit is None else fit.reason,
@@ -96,28 +120,37 @@ def face_value(
     )
 
 
-def build_stage(draw: ServerFunction, save: ServerFunction) -> gr.HTML:
+def _box(photo: FacePhoto, face: PhotoFace) -> dict[str, Any]:
+    """Number and place of a face, as parts of the photo's sides, and why it cannot be edited."""
+    x0, y0, x1, y1 = face.face.box
+    left, top, right, bottom = x0 / photo.width, y0 / photo.height, x1 / photo.width, y1 / photo.height
+    return {"number": face.number, "box": [left, top, right - left, bottom - top], "refusal": face.refusal}
+
+
+def build_stage(frames: Frames) -> gr.HTML:
     """The component.
 
     Args:
-        draw: {"token", "strengths", "space"} -> {"src", "milliseconds", "engine"} or {"error"}; for every
-            frame.
-        save: The same question -> {"src", "name"} or {"error"}; called by the link under the picture.
+        frames: Answers what the page asks for.
     """
 
     # Gradio marks server functions with an attribute, which bound methods do not take.
     def draw_frame(question: dict[str, Any]) -> dict[str, Any]:
-        return draw(question)
+        return frames.draw(question)
 
-    def save_picture(question: dict[str, Any]) -> dict[str, Any]:
-        return save(question)
+    def save_photo(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.save(question)
 
+    def choose_face(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.choose(question)
+
+    scripts = [(ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
     return gr.HTML(
         value="",
         html_template=(ASSETS / "stage.html").read_text(encoding="utf-8"),
         css_template=(ASSETS / "stage.css").read_text(encoding="utf-8"),
-        js_on_load=(ASSETS / "stage.js").read_text(encoding="utf-8"),
-        server_functions=[draw_frame, save_picture],
+        js_on_load="\n".join(scripts),
+        server_functions=[draw_frame, save_photo, choose_face],
         blank=BLANK,
         elem_id="stage",
     )

@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
-from editor.session import EditSession
 
-MAX_VISITS = 64  # a visit holds about 1.6 MB at 128 px
+MAX_VISITS = 64  # a visit holds some megabytes: a view of its photo, and about two of every face
 MAX_AGE = 3600.0  # seconds without a sign of life
 
 
 @dataclass(kw_only=True)
 class Visit:
-    """One browser page: its last good session and the files that it uploaded."""
+    """One browser page: its last good photo and the files that it uploaded."""
 
     token: str  # the page's key to this visit; unguessable
     page: str | None = None  # Gradio's name for the page, told again when it closes
-    session: EditSession | None = None
-    editor: Editor | None = None  # that made the session: another one's latents mean nothing to it
+    opened: PhotoSession | None = None
+    editor: Editor | None = None  # that made its sessions: another one's latents mean nothing to it
     stop: threading.Event = field(default_factory=threading.Event)  # set: cancel the running optimisation
     uploads: set[Path] = field(default_factory=set)
     seen: float = 0.0  # clock reading of the last access
@@ -63,43 +63,43 @@ class VisitStore:
                 self._visits.move_to_end(visit.token)
             return visit
 
-    def face(self, visit: Visit) -> tuple[Editor, EditSession] | None:
-        """The visit's session and the editor that it belongs to; None where it has none yet."""
+    def work(self, visit: Visit) -> tuple[Editor, PhotoSession] | None:
+        """The visit's photo and the editor that it belongs to; None where it has none yet."""
         with self._lock:
-            if visit.session is None or visit.editor is None:
+            if visit.opened is None or visit.editor is None:
                 return None
-            return visit.editor, visit.session
+            return visit.editor, visit.opened
 
     def show(
         self,
         visit: Visit,
         editor: Editor,
-        session: EditSession,
+        opened: PhotoSession,
         *,
         generation: int,
-        instead_of: EditSession | None = None,
+        instead_of: PhotoSession | None = None,
     ) -> bool:
-        """Give a visit a new session, unless something newer happened while that was made.
+        """Give a visit a photo, or another state of its photo, unless something newer happened meanwhile.
 
         What is being optimised for the visit is cancelled.
 
         Args:
             visit: Whose.
-            editor: That made the session.
-            session: The new one.
+            editor: That made the sessions.
+            opened: The new state.
             generation: Of the models, when the making began.
-            instead_of: The session that the new one was made from; None for one made from scratch.
+            instead_of: What the new state was made from; None for one made from scratch.
 
         Returns:
             Whether it is the visit's now: not where the model was changed meanwhile, or the visit has another
-            session than `instead_of`.
+            state than `instead_of`.
         """
         with self._lock:
-            newer = instead_of is not None and visit.session is not instead_of
+            newer = instead_of is not None and visit.opened is not instead_of
             if generation != self._generation or newer:
                 return False
             visit.stop.set()
-            visit.editor, visit.session = editor, session
+            visit.editor, visit.opened = editor, opened
             return True
 
     def expect_work(self, visit: Visit) -> threading.Event:
@@ -136,7 +136,7 @@ class VisitStore:
         with self._lock:
             for visit in self._visits.values():
                 visit.stop.set()
-                visit.session = visit.editor = None
+                visit.opened = visit.editor = None
             self._generation += 1
             return self._generation
 

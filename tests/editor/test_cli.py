@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -23,7 +24,30 @@ def test_a_photo_is_edited_from_the_shell(photo, tmp_path, capsys):
     assert report["strengths"] == {"smile": 1.5, "age": -1.0}
     assert report["engine"].startswith("torch")
     assert "smile +1.5, age -1" in Image.open(out).text["Description"]
-    assert Image.open(out).size == Image.open(reconstruction).size
+    assert Image.open(out).size == (512, 512)  # the whole photo
+    assert Image.open(reconstruction).size == (128, 128)
+    assert [face["number"] for face in report["faces"]] == [1]
+
+
+@pytest.mark.weights
+def test_faces_are_listed_and_edited_by_number(astronaut, tmp_path, capsys):
+    pair = np.full((512, 900, 3), 120, np.uint8)
+    pair[:, :512] = astronaut
+    pair[60:444, 514:898] = np.asarray(Image.fromarray(astronaut).resize((384, 384)))
+    Image.fromarray(pair).save(tmp_path / "pair.png")
+    assert main([str(tmp_path / "pair.png"), "--faces"]) == 0
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["1:", "2:"]
+    out, crop = tmp_path / "out.png", tmp_path / "crop.png"
+    edits = ["--set", "age=-1", "--face", "2", "--set", "smile=1.5"]
+    assert main([str(tmp_path / "pair.png"), *edits, "--out", str(out), "--crop", str(crop)]) == 0
+    changed = np.abs(np.asarray(Image.open(out)).astype(int) - pair).max(2) > 0
+    assert changed[:, :500].any()
+    assert changed[:, 520:].any()
+    assert not changed[330:].any()  # below the faces, bit for bit
+    assert "face 1 age -1, face 2 smile +1.5" in Image.open(out).text["Description"]
+    assert "smile +1.5" in Image.open(crop).text["Description"]
+    assert main([str(tmp_path / "pair.png"), "--face", "3", "--out", str(out)]) == 2
+    assert "face: got 3; the photo has 2" in capsys.readouterr().err
 
 
 @pytest.mark.weights
@@ -35,6 +59,8 @@ def test_a_photo_is_edited_from_the_shell(photo, tmp_path, capsys):
         (["--set", "smile=nan"], "error: strength of 'smile': nan is not a number"),
         (["--set", "smile"], "error: --set 'smile': must be NAME=NUMBER"),
         (["--identity", "nobody.onnx"], "error: nobody.onnx: no such file; name an ONNX network"),
+        (["--certificate", "chain.pem"], "error: --certificate and --key: one is missing"),
+        (["--out", "o.gif"], "error: --out: o.gif; must end in one of .jpg"),
         (["--model", "nowhere"], "error: nowhere: no such file or folder; name one, or"),
     ],
 )

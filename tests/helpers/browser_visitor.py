@@ -81,8 +81,17 @@ class Visitor:
     def upload(self, file):
         self.page.set_input_files("#photo input[type=file]", file)
 
-    def source(self, name):
-        return self.page.locator(f"#stage .{name}").get_attribute("src")
+    def crop(self):
+        """The cropped photo on show, as the address of its picture."""
+        return self.page.evaluate("facePump.crop")
+
+    def shown(self):
+        """What the edit changes of the photo, as the address of its picture; None without an edit."""
+        return self.page.evaluate("facePump.shown")
+
+    def canvas(self, name="edited"):
+        """What a canvas of the stage shows, as the address of a picture of it."""
+        return self.page.locator(f"#stage canvas.{name}").evaluate("canvas => canvas.toDataURL()")
 
     def range(self, name="smile"):
         return self.page.locator(f"#slider-{name} input[type=range]")
@@ -93,7 +102,7 @@ class Visitor:
             "([name, value]) => facePump.strengths[name] === value && !facePump.busy && !facePump.dirty",
             arg=[name, strength],
         )
-        return self.source("edited")
+        return self.shown()
 
     def ask_directly(self, strengths):
         """What the server draws for `strengths`, past the page's own pump."""

@@ -52,7 +52,7 @@ def copied(target):
 
 
 def draw(handlers, token, **strengths):
-    return handlers.draw({"token": token, "strengths": strengths})
+    return handlers.frames.draw({"token": token, "strengths": strengths})
 
 
 def test_entering_shows_an_invented_face(handlers):
@@ -66,14 +66,14 @@ def test_entering_shows_an_invented_face(handlers):
 
 
 def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
-    before = handlers.store.find(token).session
+    before = handlers.store.find(token).opened.session
     stage, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
     face = json.loads(stage)
     assert all(view["psnr"].endswith("dB") for view in face["spaces"])
     assert "crop" in face["timing"]
     assert "invert" in face["timing"]
     assert status.startswith("Found, cropped and inverted")
-    assert handlers.store.find(token).session is not before
+    assert handlers.store.find(token).opened.session is not before
 
 
 def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
@@ -83,12 +83,12 @@ def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
     assert [view["label"] for view in face["spaces"]] == ["W", "W+", "W+ & F"]
     assert face["chosen"] == "f"
     frames = [
-        handlers.draw({"token": token, "strengths": {"smile": 1.5}, "space": view["space"]})["src"]
+        handlers.frames.draw({"token": token, "strengths": {"smile": 1.5}, "space": view["space"]})["src"]
         for view in face["spaces"]
     ]
     assert len(set(frames)) == 3
     assert draw(handlers, token, smile=1.5)["src"] == frames[2]  # without a space: the session's own
-    unknown = handlers.draw({"token": token, "strengths": {}, "space": "z"})
+    unknown = handlers.frames.draw({"token": token, "strengths": {}, "space": "z"})
     assert unknown["error"] == "no space 'z'; have: w, w+, f"
 
 
@@ -108,7 +108,7 @@ def test_identity_stands_under_each_space_where_a_network_was_named(tiny_editor)
 
 
 def test_a_space_that_the_model_lacks_is_named(handlers, token):
-    reply = handlers.draw({"token": token, "strengths": {}, "space": "f"})
+    reply = handlers.frames.draw({"token": token, "strengths": {}, "space": "f"})
     assert reply["error"] == "no space 'f'; have: w, w+"
 
 
@@ -152,22 +152,22 @@ def encoded(pixels):
 @pytest.mark.parametrize("name", bad_files())
 def test_a_bad_photo_gives_a_message_and_keeps_the_last_good_result(handlers, token, tmp_path, name):
     data, words = bad_files()[name]
-    before, frame = handlers.store.find(token).session, draw(handlers, token, smile=1)["src"]
+    before, frame = handlers.store.find(token).opened.session, draw(handlers, token, smile=1)["src"]
     (tmp_path / name).write_bytes(data)
     stage, status = handlers.open_photo(str(tmp_path / name), token)
     assert stage == SKIP
     assert status.startswith("⚠")
     assert words in status
-    assert handlers.store.find(token).session is before
+    assert handlers.store.find(token).opened.session is before
     assert draw(handlers, token, smile=1)["src"] == frame
 
 
 def test_clearing_the_photo_keeps_the_last_result(handlers, token):
-    before = handlers.store.find(token).session
+    before = handlers.store.find(token).opened.session
     stage, status = handlers.open_photo(None, token)
     assert stage == SKIP
     assert "last result stays" in status
-    assert handlers.store.find(token).session is before
+    assert handlers.store.find(token).opened.session is before
 
 
 def test_html_in_a_file_name_reaches_the_page_as_text_only(handlers, token, tmp_path, monkeypatch):
@@ -184,12 +184,13 @@ def test_html_in_a_file_name_reaches_the_page_as_text_only(handlers, token, tmp_
 
 def test_draw_gives_the_edited_face(handlers, token):
     plain, edited = draw(handlers, token), draw(handlers, token, smile=1.5)
-    assert plain["src"] != edited["src"]
-    assert plain["src"] == draw(handlers, token, smile=0)["src"]
+    assert plain["src"] is None  # without an edit, the photo stands
+    assert draw(handlers, token, smile=0)["src"] is None
+    assert (edited["left"], edited["top"]) == (0, 0)
     assert edited["milliseconds"] > 0
     assert edited["engine"] == "torch cpu float32"
-    session = handlers.editor.edit(handlers.store.find(token).session, {"smile": 1.5})
-    assert np.abs(pixels_of(edited["src"]).astype(int) - handlers.editor.render(session)).mean() < 8
+    session = handlers.editor.edit(handlers.store.find(token).opened.session, {"smile": 1.5})
+    assert np.abs(pixels_of(edited["src"]).astype(int) - handlers.editor.edit_crop(session)).mean() < 8
 
 
 @pytest.mark.parametrize(
@@ -206,9 +207,9 @@ def test_draw_gives_the_edited_face(handlers, token):
         (None, "got NoneType"),
     ],
 )
-@pytest.mark.parametrize("function", ["draw", "save"])
+@pytest.mark.parametrize("function", ["draw", "save", "choose"])
 def test_strengths_that_are_not_allowed_become_an_error(handlers, token, function, strengths, words):
-    reply = getattr(handlers, function)({"token": token, "strengths": strengths})
+    reply = getattr(handlers.frames, function)({"token": token, "strengths": strengths})
     assert set(reply) <= {"error", "over"}
     assert words in reply["error"]
     assert not reply.get("over")
@@ -217,9 +218,9 @@ def test_strengths_that_are_not_allowed_become_an_error(handlers, token, functio
 @pytest.mark.parametrize(
     "question", [None, [], "token", {}, {"token": "guess", "strengths": {}}, {"token": {}}]
 )
-@pytest.mark.parametrize("function", ["draw", "save"])
+@pytest.mark.parametrize("function", ["draw", "save", "choose"])
 def test_without_the_token_of_a_visit_nothing_is_drawn(handlers, token, function, question):
-    reply = getattr(handlers, function)(question)
+    reply = getattr(handlers.frames, function)(question)
     assert reply["error"] == VISIT_OVER
     assert reply.get("over", True)  # by which the page knows that it has to begin anew
 
@@ -230,7 +231,7 @@ def test_a_visit_without_a_face_says_so(handlers):
 
 
 def test_save_gives_a_png_that_says_it_was_edited(handlers, token):
-    reply = handlers.save({"token": token, "strengths": {"smile": 1.5}})
+    reply = handlers.frames.save({"token": token, "strengths": {"smile": 1.5}})
     assert reply["name"].endswith(".png")
     with Image.open(io.BytesIO(base64.b64decode(reply["src"].partition(",")[2]))) as image:
         assert image.size == (32, 32)
@@ -238,15 +239,89 @@ def test_save_gives_a_png_that_says_it_was_edited(handlers, token):
         assert "compositeWithTrainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
 
 
+def test_a_photo_is_edited_in_its_place_and_saved_at_its_own_size(handlers, token, tmp_path):
+    stage, _ = handlers.open_photo(copied(tmp_path / "holiday.jpg"), token)
+    face = json.loads(stage)
+    (box,) = face["faces"]
+    assert box["number"] == face["face"] == 1
+    view = pixels_of(face["photo"])
+    assert view.shape == (face["height"], face["width"], 3) == (512, 512, 3)
+    frame = draw(handlers, token, smile=1.5)
+    patch = pixels_of(frame["src"])
+    left, top, width, height = (part * 512 for part in box["box"])
+    assert frame["left"] < left < left + width < frame["left"] + patch.shape[1]
+    assert frame["top"] < top < top + height < frame["top"] + patch.shape[0]
+    reply = handlers.frames.save({"token": token, "strengths": {"smile": 1.5}})
+    assert reply["name"] == "holiday-edited.jpg"
+    with Image.open(io.BytesIO(base64.b64decode(reply["src"].partition(",")[2]))) as image:
+        assert (image.format, image.size) == ("JPEG", (512, 512))
+        found = np.asarray(image.convert("RGB")).astype(int)
+    with Image.open(ASTRONAUT) as image:
+        before = np.asarray(image.convert("RGB"))
+    outside = np.ones((512, 512), bool)
+    outside[frame["top"] : frame["top"] + patch.shape[0], frame["left"] : frame["left"] + patch.shape[1]] = (
+        False
+    )
+    assert np.abs(found - before)[outside].mean() < 1  # JPEG again
+    assert np.abs(found - before)[~outside].mean() > 1
+
+
+def test_a_photo_that_is_gone_cannot_be_saved(handlers, token, tmp_path):
+    file = copied(tmp_path / "photo.jpg")
+    handlers.open_photo(file, token)
+    (tmp_path / "photo.jpg").unlink()
+    reply = handlers.frames.save({"token": token, "strengths": {"smile": 1.5}})
+    assert "photo" in reply["error"]
+
+
+def two_faces(path):
+    """The test photo twice, the second time smaller."""
+    with Image.open(ASTRONAUT) as image:
+        pair = Image.new("RGB", (900, 512), (120, 120, 120))
+        pair.paste(image.convert("RGB"), (0, 0))
+        pair.paste(image.convert("RGB").resize((384, 384)), (514, 60))
+    pair.save(path, quality=95)
+    return str(path)
+
+
+def test_every_face_keeps_its_own_edits(handlers, token, tmp_path):
+    stage, status = handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    assert len(json.loads(stage)["faces"]) == 2
+    assert "2 faces found" in status
+    first = {"token": token, "strengths": {"smile": 1.5}}
+    frame = handlers.frames.draw(first)
+    second = json.loads(handlers.frames.choose({**first, "face": 2})["value"])
+    assert (second["face"], second["strengths"]) == (2, {})
+    shown = pixels_of(second["base"]).astype(int)  # with the first face's edit in it
+    patch = pixels_of(frame["src"])
+    there = shown[frame["top"] :, frame["left"] :][: patch.shape[0], : patch.shape[1]]
+    assert np.abs(there - patch).mean() < 3
+    assert draw(handlers, token, age=1)["left"] > 514
+    back = json.loads(handlers.frames.choose({"token": token, "strengths": {"age": 1}, "face": 1})["value"])
+    assert (back["face"], back["strengths"]) == (1, {"smile": 1.5})
+    reply = handlers.frames.save({"token": token, "strengths": {"smile": 1.5}})
+    data = base64.b64decode(reply["src"].partition(",")[2])
+    assert b"face 1 smile +1.5, face 2 age +1" in data
+
+
+@pytest.mark.parametrize("face", [0, 3, -1, None, "2", True, 1.5, {}])
+def test_a_face_that_is_not_there_is_refused_and_the_chosen_one_stays(handlers, token, tmp_path, face):
+    handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    before = handlers.store.find(token).opened
+    reply = handlers.frames.choose({"token": token, "strengths": {}, "face": face})
+    assert "the photo has 2, numbered from 1" in reply["error"]
+    assert handlers.store.find(token).opened is before
+
+
 def test_two_visitors_never_see_each_other(handlers, tmp_path):
     (one, first, _), (two, second, _) = enter(handlers, "one"), enter(handlers, "two")
     assert one != two
     assert json.loads(first)["token"] == one
     assert json.loads(second)["token"] == two
-    untouched = draw(handlers, two)["src"]
+    untouched = draw(handlers, two, smile=1)["src"]
     handlers.open_photo(copied(tmp_path / "photo.jpg"), one)
-    assert draw(handlers, two)["src"] == untouched
-    assert draw(handlers, one)["src"] != untouched
+    assert draw(handlers, two, smile=1)["src"] == untouched
+    assert draw(handlers, one, smile=1)["src"] != untouched
 
 
 def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_path):
@@ -255,7 +330,7 @@ def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_pat
     for file in files:
         handlers.open_photo(file, token)
     handlers.leave(SimpleNamespace(session_hash="another page"))
-    assert draw(handlers, token)["src"]
+    assert draw(handlers, token, smile=1)["src"]
     handlers.leave(SimpleNamespace(session_hash="page"))
     assert not any(tmp_path.glob("*.*"))
     assert draw(handlers, token) == {"error": VISIT_OVER, "over": True}
@@ -325,7 +400,9 @@ def test_a_photo_that_comes_while_an_optimisation_is_drawn_wins(slow, tmp_path):
     slow.go_on.set()
     opening.join()
     slow.thread.join()
-    assert handlers.store.find(token).session.transform is not None  # the photo's, not the invented face's
+    assert (
+        handlers.store.find(token).opened.session.transform is not None
+    )  # the photo's, not the invented face's
     assert len(answers) == 1
 
 
@@ -337,7 +414,7 @@ def test_a_photo_that_is_drawn_while_the_model_is_changed_is_not_shown(slow, lon
     slow.go_on.set()
     slow.thread.join()
     assert answers == [(SKIP, MODEL_CHANGED)]
-    assert handlers.store.find(token).session is None
+    assert handlers.store.find(token).opened is None
     assert draw(handlers, token)["error"] == MODEL_CHANGED
 
 
@@ -362,12 +439,26 @@ def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_edito
     offered = build_demo(tiny_editor).demo.get_api_info()["named_endpoints"]
     assert set(offered) == {"/edit"}
     told = {each["parameter_name"]: each for each in offered["/edit"]["parameters"]}
-    assert list(told) == ["photo", "strengths", "space", "steps"]
+    assert list(told) == ["photo", "strengths", "space", "steps", "face"]
     words = {name: each["python_type"]["description"] for name, each in told.items()}
     assert "base64" in words["photo"]
     assert "smile -3 to 2, age -3 to 2" in words["strengths"]
     assert "w, w+ or f" in words["space"]
     assert "0 to 2000" in words["steps"]
+
+
+def test_without_an_encoder_another_face_waits_to_be_fitted(lone_editor, tmp_path):
+    handlers = Handlers(lone_editor, make_examples(lone_editor))
+    token = enter(handlers)[0]
+    handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    reply = handlers.frames.choose({"token": token, "strengths": {}, "face": 2})
+    assert "Optimise fits this face" in reply["note"]
+    handlers.expect_optimisation(token)
+    *_, (stage, _, _) = handlers.optimise(token, 3)
+    assert json.loads(stage)["face"] == 2
+    reply = handlers.frames.choose({"token": token, "strengths": {}, "face": 1})
+    assert reply["note"]
+    assert not handlers.frames.choose({"token": token, "strengths": {}, "face": 2})["note"]
 
 
 def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path):
@@ -384,7 +475,12 @@ def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path
     assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
     photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
     api = EditAPI(lambda: lone_editor, handlers.light, handlers.long)
-    assert set(api.edit(photo, {"component-1": 1.0}, steps=3)) == {"edited", "reconstruction"}
+    assert set(api.edit(photo, {"component-1": 1.0}, steps=3)) == {
+        "photo",
+        "edited",
+        "reconstruction",
+        "faces",
+    }
 
 
 def test_with_an_encoder_nothing_follows_a_new_face(handlers, token, tmp_path):

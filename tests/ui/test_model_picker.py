@@ -52,15 +52,15 @@ def test_another_model_takes_over_with_its_own_face_and_edits(handlers, another)
     face = json.loads(stage)
     assert (face["token"], face["generation"]) == (token, 1)
     assert handlers.editor is another
-    assert "src" in handlers.draw({"token": token, "strengths": {"component-1": 1.0}})
-    assert "no such direction" in handlers.draw({"token": token, "strengths": {"smile": 1.0}})["error"]
+    assert "src" in handlers.frames.draw({"token": token, "strengths": {"component-1": 1.0}})
+    assert "no such direction" in handlers.frames.draw({"token": token, "strengths": {"smile": 1.0}})["error"]
 
 
 def test_other_pages_are_told_that_the_model_was_changed(handlers, another):
     (mine, *_), (theirs, *_) = enter(handlers, "mine"), enter(handlers, "theirs")
     list(picker_of(handlers, lambda *_: another).choose("x", mine))
-    assert handlers.draw({"token": theirs, "strengths": {}})["error"] == MODEL_CHANGED
-    assert "src" in handlers.draw({"token": mine, "strengths": {}})
+    assert handlers.frames.draw({"token": theirs, "strengths": {}})["error"] == MODEL_CHANGED
+    assert "src" in handlers.frames.draw({"token": mine, "strengths": {}})
 
 
 def test_a_model_that_cannot_be_had_leaves_the_old_one(handlers):
@@ -73,7 +73,7 @@ def test_a_model_that_cannot_be_had_leaves_the_old_one(handlers):
     assert status == "⚠ page.pt: a web page, not weights. The last good result stays."
     assert handlers.editor is before
     assert handlers.generation == 0
-    assert "src" in handlers.draw({"token": token, "strengths": {"smile": 1.0}})
+    assert "src" in handlers.frames.draw({"token": token, "strengths": {"smile": 1.0}})
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -123,7 +123,7 @@ def test_no_part_of_the_app_keeps_the_first_model(tiny_editor, another):
     built.handlers.adopt(another)
     gc.collect()
     assert old() is None
-    assert built.handlers.draw({"token": token, "strengths": {}})["error"] == MODEL_CHANGED
+    assert built.handlers.frames.draw({"token": token, "strengths": {}})["error"] == MODEL_CHANGED
     assert "component-1" in built.api.words()[1]
 
 

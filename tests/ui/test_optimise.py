@@ -39,7 +39,7 @@ def test_there_must_be_a_face_to_optimise(handlers):
 
 
 def test_optimise_tells_its_progress_and_improves_the_picture(handlers, token):
-    start = handlers.store.find(token).session
+    start = handlers.store.find(token).opened.session
     *progress, (stage, status, stop) = optimise(handlers, token, 12)
     assert progress[0][1].startswith("Optimising W: step 1 of 12, ")
     assert all(update[0] == SKIP and update[2]["interactive"] for update in progress)
@@ -48,7 +48,7 @@ def test_optimise_tells_its_progress_and_improves_the_picture(handlers, token):
     assert json.loads(stage)["token"] == token
     before, after = (
         cv2.PSNR(start.crop, handlers.editor.reconstruct(session))
-        for session in (start, handlers.store.find(token).session)
+        for session in (start, handlers.store.find(token).opened.session)
     )
     assert after > before
 
@@ -84,18 +84,18 @@ def test_stop_ends_an_optimisation_and_keeps_what_was_reached(handlers, token):
     assert status.startswith("Stopped after")
     assert int(status.split()[2]) < 300
     assert not stop["interactive"]
-    assert handlers.store.find(token).session.inversion.stopped
+    assert handlers.store.find(token).opened.session.inversion.stopped
 
 
 def test_an_optimisation_can_be_stopped_while_it_waits(handlers, token):
-    before = handlers.store.find(token).session
+    before = handlers.store.find(token).opened.session
     status, button = handlers.expect_optimisation(token)
     assert "Waiting" in status
     assert button["interactive"]
     handlers.stop(token)
     ((stage, status, button),) = handlers.optimise(token, 300)
     assert (stage, status, button["interactive"]) == (SKIP, STOPPED_EARLY, False)
-    assert handlers.store.find(token).session is before
+    assert handlers.store.find(token).opened.session is before
 
 
 def test_an_optimisation_can_be_stopped_while_another_holds_the_gate(handlers, token):
@@ -120,11 +120,11 @@ def test_a_photo_that_comes_during_an_optimisation_wins(handlers, token, tmp_pat
     next(updates)
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
     handlers.open_photo(str(tmp_path / "photo.jpg"), token)
-    session = handlers.store.find(token).session
+    session = handlers.store.find(token).opened.session
     rest = list(updates)
     assert [update[:2] for update in rest] == [(SKIP, SKIP)]  # nor does an old step overwrite the news
     assert not rest[0][2]["interactive"]
-    assert handlers.store.find(token).session is session
+    assert handlers.store.find(token).opened.session is session
 
 
 def test_leaving_cancels_an_optimisation(handlers, token):
@@ -136,7 +136,7 @@ def test_leaving_cancels_an_optimisation(handlers, token):
 
 @pytest.mark.parametrize("error", [StyleGANError("Out of luck."), RuntimeError("a bug")])
 def test_an_optimisation_that_fails_says_so_and_keeps_the_session(handlers, token, monkeypatch, error):
-    before = handlers.store.find(token).session
+    before = handlers.store.find(token).opened.session
 
     def fail(*_):
         raise error
@@ -147,4 +147,4 @@ def test_an_optimisation_that_fails_says_so_and_keeps_the_session(handlers, toke
     assert stage == SKIP
     assert status.startswith("⚠")
     assert not stop["interactive"]
-    assert handlers.store.find(token).session is before
+    assert handlers.store.find(token).opened.session is before

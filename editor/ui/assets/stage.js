@@ -1,19 +1,14 @@
 // The live picture. One request is under way at most; while it is, only the newest slider values are remembered
 // ("newest wins"), so that a drag never builds a queue however slow the renderer is.
-const find = (name) => element.querySelector("." + name);
-const pump = { token: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0 };
+const pump = { token: null, face: null, crop: null, shown: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0 };
 window.facePump = pump;
 const PATIENCE = 20000; // ms until the page says that it waits in vain, and between two reloads
 const RETRY = 2000; // ms between two looks at whether the server is back
 const RELOADED = "face-editor-reloaded"; // when the page last reloaded itself, kept over reloads
 
-const show = (name, source) => { if (source) find(name).src = source; };
-
 async function paint(reply) {
-  const picture = find("edited");
-  picture.src = reply.src;
-  find("after").src = reply.src;
-  try { await picture.decode(); } catch { /* replaced before it was decoded */ }
+  await view.show(reply.src, reply.left, reply.top);
+  pump.shown = reply.src;
 }
 
 function say(text, wrong = false) {
@@ -54,8 +49,8 @@ setTimeout(async () => {
     beginAnew("The server does not answer. This page goes on by itself when it does.");
   }
 }, PATIENCE);
-const ask = async (question) => {
-  const reply = await question({ token: pump.token, strengths: pump.strengths, space: pump.space });
+const ask = async (question, more = {}) => {
+  const reply = await question({ token: pump.token, strengths: pump.strengths, space: pump.space, ...more });
   if (!reply) throw new Error("no answer"); // Gradio's client swallows what went wrong
   return reply;
 };
@@ -95,16 +90,29 @@ pump.set = (name, value) => {
   run();
 };
 
-// Show the face as one space reconstructs it; what the sliders say is drawn on top by `run`.
+// Edit in one space; what the sliders say is drawn by `run`.
 function enter(name) {
-  const view = pump.spaces.find((view) => view.space === name);
   pump.space = name;
-  for (const image of ["reconstruction", "edited", "after"]) show(image, view.src);
-  find("psnr").textContent = view.psnr;
   pump.changed = performance.now();
   pump.dirty = Object.values(pump.strengths).some((strength) => strength !== 0);
   run();
 }
+
+// Go on with another face of the photo, whose own edits the sliders then show.
+async function choose(number) {
+  if (number === pump.face) return;
+  let reply;
+  try { reply = await ask(server.choose_face, { face: number }); } catch { reply = { error: "The server does not answer; try again." }; }
+  if (reply.over) { beginAnew(reply.error); return; }
+  if (reply.error) { complain(reply.error); return; }
+  const face = JSON.parse(reply.value);
+  pump.strengths = face.strengths;
+  document.querySelector("#apply-strengths")?.click(); // Gradio's sliders take their values from `sliderValues`
+  await load(reply.value);
+  if (reply.note) announce(reply.note);
+  find("faces").children[number - 1]?.focus();
+}
+pump.sliderValues = (names) => names.map((name) => pump.strengths[name] ?? 0);
 
 function offer(views, chosen) {
   const group = find("spaces");
@@ -129,19 +137,25 @@ function offer(views, chosen) {
   }
 }
 
-function load() {
-  const value = props.value;
+async function load(value = props.value) {
   if (!value) return;
   const face = JSON.parse(value);
+  if (face.version <= pump.version) return; // a newer one came while this was on its way
   pump.token = face.token;
   pump.version = face.version;
+  pump.face = face.face;
   pump.spaces = face.spaces;
+  pump.crop = face.crop;
+  pump.shown = null;
   if (pump.generation !== face.generation) { // another model, with other sliders
     pump.strengths = pump.generation === null ? pump.strengths : {};
     pump.wanted = null;
     pump.generation = face.generation;
   }
-  for (const name of ["crop", "before"]) show(name, face.crop);
+  await view.open(face);
+  await aligned.open(face);
+  if (face.version !== pump.version) return;
+  view.boxes(face.faces, face.face, choose);
   // A visitor who chose a space keeps it where the next face has it.
   const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;
   offer(face.spaces, kept);
@@ -160,20 +174,19 @@ element.addEventListener("change", (event) => {
   pump.wanted = event.target.value;
   enter(pump.wanted);
 });
-element.addEventListener("input", (event) => {
-  if (event.target.classList.contains("wipe")) find("compare").style.setProperty("--cut", event.target.value + "%");
-});
 element.addEventListener("click", async (event) => {
   if (!event.target.classList.contains("save")) return;
   event.preventDefault();
   if (!pump.token) return;
+  say("Saving the photo.");
   let reply;
-  try { reply = await ask(server.save_picture); } catch { reply = { error: "The server does not answer; try again." }; }
+  try { reply = await ask(server.save_photo); } catch { reply = { error: "The server does not answer; try again." }; }
   if (reply.error) { complain(reply.error); return; }
   const link = document.createElement("a");
   link.href = reply.src;
   link.download = reply.name;
   link.click();
+  say(`Saved as ${reply.name}.`);
 });
-watch("value", load);
+watch("value", () => load());
 load();

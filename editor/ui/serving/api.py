@@ -5,8 +5,12 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from editor.errors import ImageInputError
+from editor.errors import FaceError, ImageInputError
+from editor.face.photo import describe_face
+from editor.face.search import MAX_FACES
 from editor.photo.export import encode_png
+from editor.photo_editing import crop_of, encode
+from editor.photo_session import PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.ui.serving.gate import Gate
 from editor.ui.stage import data_uri
@@ -16,7 +20,7 @@ from stylegan2.errors import ConfigError, StyleGANError
 
 MAX_PHOTO = 30_000_000  # bytes of a photo, as of an upload
 MAX_TEXT = MAX_PHOTO * 4 // 3 + 100_000  # characters of its base64, with line breaks
-ARGUMENTS = ("photo", "strengths", "space", "steps")
+ARGUMENTS = ("photo", "strengths", "space", "steps", "face")
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -76,38 +80,54 @@ class EditAPI:
         self._editor, self._light, self._long = editor, light, long
 
     def edit(
-        self, photo: str, strengths: dict[str, float], space: str | None = None, steps: int = 0
-    ) -> dict[str, str]:
-        """Edit the largest face of a photo.
+        self,
+        photo: str,
+        strengths: dict[str, Any],
+        space: str | None = None,
+        steps: int = 0,
+        face: int = 1,
+    ) -> dict[str, Any]:
+        """Edit faces of a photo.
 
         Args:
             photo: The bytes of an image file as base64, with or without `data:image/...;base64,` before it.
-            strengths: Name of a direction -> standard deviations.
+            strengths: Name of a direction -> standard deviations, of `face`; or number of a face -> such a
+                mapping, of several.
             space: "w", "w+" or "f"; None for the most faithful that the model has.
             steps: Of optimisation in each space; 0 takes the encoder's answer.
+            face: Number of the face, from 1, the largest first.
 
         Returns:
-            "edited" and "reconstruction", PNG files as data: addresses.
+            "photo", the whole photo with the edits at its own size, as a file of its own kind; "edited" and
+            "reconstruction" of `face`, cut out, PNG files; all as data: addresses. "faces": number and box of
+            every face, see `describe_face`.
 
         Raises:
             StyleGANError: Any of them is not as above, or there is no face.
         """
         editor = self._editor()
-        data, wanted = decode_photo(photo), check_strengths(editor, strengths)
+        data, wanted = decode_photo(photo), _by_face(editor, strengths, face)
         steps = _check_steps(steps)
         with self._light.passing():
-            session = editor.invert(data)
-            del data
-            if space:
-                session = editor.enter(session, check_space(space))
-            session = editor.edit(session, wanted)
-        if steps or editor.awaits_fit(session):
-            with self._long.passing():
-                session = editor.optimise(session, steps or OPTIMISATION_STEPS)
+            found = editor.open_photo(data)
+            sessions = {number: editor.invert(found, number) for number in wanted}
+            for number, session in sessions.items():
+                entered = editor.enter(session, check_space(space)) if space else session
+                sessions[number] = editor.edit(entered, wanted[number])
+        for number, session in sessions.items():
+            if steps or editor.awaits_fit(session):
+                with self._long.passing():
+                    sessions[number] = editor.optimise(session, steps or OPTIMISATION_STEPS)
         with self._light.passing():
+            opened = PhotoSession(photo=found, sessions=sessions, chosen=face)
+            whole, kind = encode(editor, opened)
+            session = opened.session
+            crop = encode_png(crop_of(editor, found, session), session.strengths)
             return {
-                "edited": data_uri(encode_png(editor.render(session), session.strengths), "png"),
+                "photo": data_uri(whole, kind),
+                "edited": data_uri(crop, "png"),
                 "reconstruction": data_uri(encode_png(editor.reconstruct(session), {}), "png"),
+                "faces": [describe_face(each) for each in found.faces],
             }
 
     def words(self) -> list[str]:
@@ -118,10 +138,27 @@ class EditAPI:
         return [
             "the bytes of an image file as base64, with or without data:image/...;base64, before it; "
             f"at most {MAX_PHOTO // 10**6} MB",
-            f"name of an edit -> strength in standard deviations: {', '.join(ranges) or 'none'}",
+            f"name of an edit -> strength in standard deviations: {', '.join(ranges) or 'none'}; "
+            "or number of a face -> such a mapping",
             "where to edit: w, w+ or f; null for the most faithful that the model has",
             f"steps of optimisation in each space, 0 to {MAX_STEPS}; 0 takes the encoder's answer",
+            "number of the face, from 1, the largest first",
         ]
+
+
+def _by_face(editor: Editor, strengths: object, face: object) -> dict[int, dict[str, Any]]:
+    """The strengths of every face that is named, `face` among them."""
+    if isinstance(face, bool) or not isinstance(face, int | float) or face != face // 1:
+        raise FaceError(f"face: got {type(face).__name__}; must be a whole number from 1")
+    nested = isinstance(strengths, dict) and any(isinstance(value, dict) for value in strengths.values())
+    if not nested or not isinstance(strengths, dict):
+        return {int(face): check_strengths(editor, strengths)}
+    if len(strengths) > MAX_FACES or not all(str(key).isdecimal() and len(str(key)) < 4 for key in strengths):
+        raise StrengthError(
+            "strengths: got edits of several faces; send at most 32, each under the number of its face"
+        )
+    by_face = {int(key): check_strengths(editor, value) for key, value in strengths.items()}
+    return {int(face): {}, **by_face}
 
 
 def check_space(space: object) -> str:

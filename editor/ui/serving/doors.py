@@ -141,7 +141,7 @@ async def _edited(api: EditAPI, request: Request) -> Response:
     if not isinstance(data, list) or not _NEEDED <= len(data) <= len(ARGUMENTS):
         found = f"a list of {len(data)}" if isinstance(data, list) else type(data).__name__
         wanted = ", ".join(ARGUMENTS)
-        text = f"data: got {found}; must be a list of {wanted}, the last two optional"
+        text = f"data: got {found}; must be a list of {wanted}, the last three optional"
         return _refusal(UNPROCESSABLE, text)
     try:
         answer = await run_in_threadpool(_answer, api, data)
@@ -152,7 +152,7 @@ async def _edited(api: EditAPI, request: Request) -> Response:
     return JSONResponse({"data": [answer]})
 
 
-def _answer(api: EditAPI, data: Sequence[Any]) -> dict[str, str]:
+def _answer(api: EditAPI, data: Sequence[Any]) -> dict[str, Any]:
     given = {name: value for name, value in zip(ARGUMENTS, data, strict=False) if value is not None}
     return api.edit(**{"photo": None, "strengths": None, **given})
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from editor.errors import ImageInputError
+from editor.photo.reading import load_photo
 from editor.ui.examples import ASTRONAUT
 from editor.ui.serving.api import EditAPI, decode_photo
 from editor.ui.serving.gate import BusyError, Gate
@@ -20,20 +21,25 @@ def api(tiny_editor):
     return EditAPI(lambda: tiny_editor, Gate(), Gate())
 
 
-def pixels_of(address):
+def pixels_of(address, wanted="png"):
     kind, data = address.split(",", 1)
-    assert kind == "data:image/png;base64"
+    assert kind == f"data:image/{wanted};base64"
     return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
 def test_a_photo_comes_back_edited_and_reconstructed(api, prefix):
     reply = api.edit(prefix + PHOTO, {"smile": 1})
-    assert {name: pixels_of(address).shape for name, address in reply.items()} == {
-        "edited": (32, 32, 3),
-        "reconstruction": (32, 32, 3),
-    }
-    assert reply["edited"] != reply["reconstruction"]
+    assert pixels_of(reply["reconstruction"]).shape == (32, 32, 3)
+    (face,) = reply["faces"]
+    assert (face["number"], face["usable"]) == (1, True)
+    side = len(pixels_of(reply["edited"]))  # as large as it is in the photo
+    assert 100 < side < 250
+    whole = pixels_of(reply["photo"], "jpeg")
+    assert whole.shape == (512, 512, 3)
+    x0, y0, x1, y1 = map(round, face["box"])
+    changed = np.abs(whole.astype(int) - load_photo(ASTRONAUT)).mean(2)
+    assert changed[y0:y1, x0:x1].mean() > 1 > changed[300:].mean()
     with Image.open(io.BytesIO(base64.b64decode(reply["edited"].partition(",")[2]))) as image:
         assert "smile +1" in image.info["Description"]
 
@@ -88,6 +94,13 @@ def test_what_is_no_base64_is_told_without_being_repeated(odd):
         ((PHOTO, {}, "w", float("nan")), "steps: got float"),
         ((PHOTO, {}, "w", -1), "steps: out of range"),
         ((PHOTO, {}, "w", 10**9), "steps: out of range"),
+        ((PHOTO, {}, "w", 0, 2), "face: got 2; the photo has 1"),
+        ((PHOTO, {}, "w", 0, "secret"), "face: got str"),
+        ((PHOTO, {}, "w", 0, 1.5), "face: got float"),
+        ((PHOTO, {}, "w", 0, float("inf")), "face: got float"),
+        ((PHOTO, {"secret": {"smile": 1}}), "each under the number of its face"),
+        ((PHOTO, {"1": {"secret": 1}}), "no such direction; have: age, smile"),
+        ((PHOTO, {"1": {}, "7": {"smile": 1}}), "face: got 7; the photo has 1"),
     ],
 )
 def test_mistakes_are_told_in_words_that_do_not_repeat_them(api, arguments, words):

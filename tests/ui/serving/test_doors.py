@@ -93,7 +93,7 @@ def test_programs_get_their_pictures_over_http(client):
         (b"[]", 422, "data: got NoneType"),
         (b'{"data": "secret"}', 422, "data: got str"),
         (json.dumps({"data": ["secret"]}).encode(), 422, "data: got a list of 1"),
-        (json.dumps({"data": ["secret", {}, "w", 0, 1]}).encode(), 422, "data: got a list of 5"),
+        (json.dumps({"data": ["secret", {}, "w", 0, 1, 1]}).encode(), 422, "data: got a list of 6"),
         (json.dumps({"data": [None, {}]}).encode(), 422, "photo: got NoneType"),
         (json.dumps({"data": ["s", {"secret": 1}]}).encode(), 422, "photo"),
         (json.dumps({"data": [PHOTO, {"secret": 1}]}).encode(), 422, "no such direction"),

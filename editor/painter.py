@@ -1,0 +1,101 @@
+"""Painter: a session's edit, painted onto its photo."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from editor.face.photo import FacePhoto, PhotoFace
+from editor.photo.colour import Pixels
+from editor.session import EditSession
+from editor.transfer.fields import EditFields
+from editor.transfer.ground import Ground, ground_of_photo
+from editor.transfer.paint import Patch, paint
+from editor.transfer.photo_transfer import PhotoTransfer
+from inversion.chain.decoder import Decoder, Edit
+from inversion.chain.inversion import Inversion
+from inversion.directions.bank import DirectionBank
+
+
+class Painter:
+    """Session -> what the edit does to the photo.
+
+    Args:
+        decoder: Draws latents.
+        directions: Edits.
+        transfer: Decides what the photo keeps.
+    """
+
+    def __init__(self, decoder: Decoder, directions: DirectionBank, transfer: PhotoTransfer) -> None:
+        self._decoder, self._directions, self.transfer = decoder, directions, transfer
+
+    def ground(self, photo: FacePhoto, face: PhotoFace, crop: Pixels) -> Ground:
+        """What edits of a face start from.
+
+        Args:
+            photo: The face's photo.
+            face: Which.
+            crop: The face's crop at the parser's size.
+
+        Raises:
+            FaceError: The face cannot be used.
+        """
+        inverse = np.linalg.inv(face.to_photo)
+
+        def in_crop(points: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.asarray(points @ inverse[:2, :2].T + inverse[:2, 2], np.float32)
+
+        others = [in_crop(other.points) for other in photo.others(face)]
+        return ground_of_photo(crop, self.transfer.parser, in_crop(face.face.points), others)
+
+    def rests(self, session: EditSession) -> bool:
+        """Whether the session has no edit."""
+        return not any(session.strengths.values())
+
+    def fields(self, session: EditSession) -> EditFields | None:
+        """The session's edit as it is painted; None where there is none, so that the photo stays."""
+        if self.rests(session):
+            return None
+        before, _ = edited_latents(self._directions, self._decoder, session, {})
+        after, edit = edited_latents(self._directions, self._decoder, session, session.strengths)
+        # Another engine rounds otherwise: both pictures have to come from the same.
+        engine = self._decoder.engine(before, session.space).name
+        key = (session.space, engine)
+        drawn = session.ground.drawn.get(key, lambda: self._decoder.draw_ways(before, session.space).numpy())
+        edited = self._decoder.draw_ways(after, session.space, edit)
+        return self.transfer.fields(session.ground, torch.from_numpy(drawn), edited)
+
+    def on_crop(self, session: EditSession, crop: Pixels) -> Pixels:
+        """A crop [S, S, 3] of the session's face, edited."""
+        fields, side = self.fields(session), len(crop)
+        patch = None if fields is None else paint(crop, np.diag((side, side, 1.0)), fields)
+        return crop.copy() if patch is None else patch.pixels
+
+    def on_photo(self, photo: FacePhoto, session: EditSession, onto: Pixels | None = None) -> Patch | None:
+        """The part of the photo that the session's edit changes; see `paint`.
+
+        Raises:
+            FaceError: The session's face is not in the photo.
+        """
+        face, fields = photo.face(session.face), self.fields(session)
+        if fields is None:
+            return None
+        return paint(photo.pixels, photo.to_pixels(face), fields, onto=onto)
+
+
+def edited_latents(
+    directions: DirectionBank, decoder: Decoder, session: EditSession, strengths: Mapping[str, float]
+) -> tuple[Inversion, Edit]:
+    """The latents that are drawn under edits, and what moves their styles."""
+    found, space = session.inversion, session.space
+    unedited = decoder.styles(found, space)
+    if found.foundation is not None:
+        offset, strengths = directions.split(strengths, unedited.shape[1])
+        found = found if offset is None else found.foundation.follow(found, offset)
+
+    def edit(ws: Tensor) -> Tensor:
+        return directions.apply(ws, strengths, measured=unedited)
+
+    return found, edit

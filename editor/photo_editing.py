@@ -1,0 +1,132 @@
+"""A photo from its opening to the file that is saved: one face after the other, all edits together."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from editor.errors import FaceError, ImageInputError
+from editor.face.crop import MAX_RESOLUTION, crop_face
+from editor.face.photo import FacePhoto
+from editor.photo.colour import Pixels
+from editor.photo.export import edit_note, encode_png, save_png
+from editor.photo.original import PhotoFile, open_photo
+from editor.photo.writing.credentials import Credentials
+from editor.photo.writing.saving import Kind, encode_photo, kind_of, save_photo
+from editor.photo_session import PhotoSession
+from editor.pipeline import Editor
+from editor.session import EditSession
+from editor.transfer.paint import Patch
+
+
+def start(editor: Editor, photo: FacePhoto, face: int = 1) -> PhotoSession:
+    """Begin to edit a photo with one of its faces; raises as `Editor.invert`."""
+    return PhotoSession(photo=photo, sessions={face: editor.invert(photo, face)}, chosen=face)
+
+
+def choose_face(editor: Editor, opened: PhotoSession, face: int) -> PhotoSession:
+    """Go on with another face of the photo, which is inverted at its first turn; edits stay.
+
+    Raises:
+        FaceError: There is no such face, or it is turned too far away.
+    """
+    if opened.photo is None:
+        raise FaceError("face: this picture is one face, and no photo")
+    number = opened.photo.face(face).number
+    session = opened.sessions.get(number) or editor.invert(opened.photo, number)
+    others = [other for key, other in opened.sessions.items() if key != number]
+    edited = any(any(other.strengths.values()) for other in others)
+    base = editor.edit_photo(opened.photo, others) if edited else None
+    return replace(opened.updated(session), base=base)
+
+
+def patch(editor: Editor, opened: PhotoSession, session: EditSession) -> Patch | None:
+    """What a session of the chosen face changes of `opened.pixels`; None where it has no edit."""
+    if opened.photo is not None:
+        return editor.painter.on_photo(opened.photo, session, onto=opened.base)
+    return None if editor.painter.rests(session) else Patch(0, 0, editor.edit_crop(session))
+
+
+def reopened(photo: FacePhoto) -> tuple[FacePhoto, PhotoFile]:
+    """The photo at its own size, and its file; what is kept as a view is read again.
+
+    Raises:
+        ImageInputError: The file is gone, has changed, or there never was one.
+    """
+    if photo.file is not None:
+        return photo, photo.file
+    if photo.source is None:
+        raise ImageInputError("photo: it came from no file, so there is none to read again")
+    file = open_photo(photo.source)
+    if file.pixels.shape[:2] != (photo.height, photo.width):
+        raise ImageInputError("photo: its file has changed since it was opened; open it again")
+    return replace(photo, file=file, pixels=file.pixels, scale=(1.0, 1.0)), file
+
+
+def encode(
+    editor: Editor, opened: PhotoSession, kind: Kind | None = None, *, sign: Credentials | None = None
+) -> tuple[bytes, Kind]:
+    """The whole photo with all edits at its own size, as a file that says that it was edited.
+
+    Args:
+        editor: Whose sessions they are.
+        opened: The photo; where it holds a view, the file is read again.
+        kind: "jpeg", "png" or "webp"; None for the photo's own, or the nearest to it.
+        sign: Signs Content Credentials; None signs nothing.
+
+    Returns:
+        The file's bytes, and its kind. Of a face without a photo a PNG of the crop.
+
+    Raises:
+        ImageInputError: The photo's file is gone or has changed; or as `encode_photo`.
+    """
+    if opened.photo is None:
+        return encode_png(editor.edit_crop(opened.session), opened.session.strengths), "png"
+    file, edited, note = _whole(editor, opened, opened.photo)
+    kind = kind or kind_of(file)
+    return encode_photo(file, edited, kind=kind, note=note, sign=sign), kind
+
+
+def save(editor: Editor, opened: PhotoSession, path: str | Path, *, sign: Credentials | None = None) -> None:
+    """Write what `encode` makes, of the kind that the name says.
+
+    Raises:
+        ImageInputError: As `encode`, or from `save_photo`.
+    """
+    if opened.photo is None:
+        save_png(path, editor.edit_crop(opened.session), opened.session.strengths)
+        return
+    file, edited, note = _whole(editor, opened, opened.photo)
+    save_photo(path, file, edited, note=note, sign=sign)
+
+
+def _whole(editor: Editor, opened: PhotoSession, photo: FacePhoto) -> tuple[PhotoFile, Pixels, str]:
+    photo, file = reopened(photo)
+    edited = editor.edit_photo(photo, opened.sessions.values())
+    return file, edited, edit_note(noted_strengths(opened.sessions), photo=True)
+
+
+def crop_of(editor: Editor, photo: FacePhoto, session: EditSession) -> Pixels:
+    """The edited face, cut out and upright, at the size that it has in the photo: [S, S, 3] uint8."""
+    whole, _ = reopened(photo)
+    to_photo = whole.face(session.face).to_photo
+    side = round(float(np.hypot(*to_photo[:2, 0])))
+    side = min(max(side, editor.resolution), MAX_RESOLUTION)
+    crop = crop_face(whole.pixels, whole.face(session.face).face, editor.crop_config, side).crop
+    return editor.edit_crop(session, crop)
+
+
+def noted_strengths(sessions: Mapping[int, EditSession]) -> dict[str, float]:
+    """All edits of a photo under names that tell the faces apart, where there are several."""
+    edited = {
+        number: session for number, session in sorted(sessions.items()) if any(session.strengths.values())
+    }
+    if len(edited) == 1:
+        (session,) = edited.values()
+        return dict(session.strengths)
+    return {
+        f"face {number} {name}": value
+        for number, session in edited.items()
+        for name, value in session.strengths.items()
+    }

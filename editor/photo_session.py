@@ -1,0 +1,51 @@
+"""PhotoSession: a photo of which one face after the other is edited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from editor.face.photo import FacePhoto
+from editor.face.warp import Matrix
+from editor.photo.colour import Pixels
+from editor.session import EditSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSession:
+    """What is known of a photo being edited; never changed in place."""
+
+    photo: FacePhoto | None  # None for a picture that is nothing but one crop
+    sessions: Mapping[int, EditSession]  # of the faces that were inverted, by their number
+    chosen: int = 1  # number of the face that is edited at the moment
+    base: Pixels | None = None  # `photo.pixels` with the edits of all other faces; None where there are none
+
+    @property
+    def session(self) -> EditSession:
+        """Of the chosen face."""
+        return self.sessions[self.chosen]
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the chosen face is painted onto [H, W, 3]."""
+        if self.photo is None:
+            return self.session.crop
+        return self.photo.pixels if self.base is None else self.base
+
+    @property
+    def to_pixels(self) -> Matrix:
+        """Affine map [3, 3] from the chosen face's crop, corners (0, 0) and (1, 1), to `pixels`."""
+        if self.photo is None:
+            side = len(self.session.crop)
+            return np.diag((side, side, 1.0))
+        return self.photo.to_pixels(self.photo.face(self.chosen))
+
+    def updated(self, session: EditSession) -> "PhotoSession":
+        """With another session of one of its faces, which is then the chosen one."""
+        sessions = {**self.sessions, session.face: session}
+        return replace(self, sessions=sessions, chosen=session.face)
+
+
+def session_of_crop(session: EditSession) -> PhotoSession:
+    """Of a face without a photo."""
+    return PhotoSession(photo=None, sessions={session.face: session}, chosen=session.face)

@@ -1,0 +1,108 @@
+"""Frames: what the page itself asks for, past Gradio's queue: pictures, another face, the file to save."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from editor.photo.writing.saving import Kind
+from editor.photo_editing import choose_face, encode, patch
+from editor.photo_session import PhotoSession
+from editor.pipeline import Editor
+from editor.session import EditSession
+from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, TO_BE_FITTED, VISIT_OVER, VisitOverError
+from editor.ui.serving.api import check_space, check_strengths
+from editor.ui.serving.gate import Gate
+from editor.ui.stage import data_uri, jpeg_uri
+from editor.ui.store import Visit, VisitStore
+from stylegan2.errors import StyleGANError
+
+Answer = dict[str, Any]
+Show = Callable[
+    [Visit, PhotoSession, PhotoSession], str | None
+]  # new state, and the old -> the stage's value
+
+
+class Frames:
+    """Answers of the server to the stage; see `editor/ui/assets`.
+
+    Args:
+        store: Visits.
+        light: Where inversions and drawings take their turn.
+        show: Makes a new state the visit's, and says what the stage shows of it; None where it came too late.
+        generation: How often the model was changed.
+    """
+
+    def __init__(self, store: VisitStore, light: Gate, show: Show, generation: Callable[[], int]) -> None:
+        self._store, self._light, self._show, self._generation = store, light, show, generation
+
+    def draw(self, question: object) -> Answer:
+        """One live frame of the chosen face.
+
+        Args:
+            question: {"token", "strengths", "space"}; without a space, the session's own.
+
+        Returns:
+            {"src", "left", "top", "milliseconds", "engine"}: what the edit changes of the view, and where it
+            lies, in px of the view; src is None where there is no edit. {"error", "over"} where the question
+            cannot be answered, and whether the visit is over.
+        """
+        try:
+            _, editor, opened, session = self._asked(question)
+            start = time.perf_counter()
+            changed = patch(editor, opened, session)
+        except StyleGANError as error:
+            return {"error": str(error), "over": isinstance(error, VisitOverError)}
+        milliseconds = (time.perf_counter() - start) * 1e3
+        return {
+            "src": None if changed is None else jpeg_uri(changed.pixels),
+            "left": 0 if changed is None else changed.left,
+            "top": 0 if changed is None else changed.top,
+            "milliseconds": milliseconds,
+            "engine": editor.engine_name(session),
+        }
+
+    def save(self, question: object) -> Answer:
+        """The photo at its own size with all edits: `draw`'s question -> {"src", "name"} or {"error"}."""
+        try:
+            with self._light.passing():
+                _, editor, opened, session = self._asked(question)
+                data, kind = encode(editor, opened.updated(session))
+        except StyleGANError as error:
+            return {"error": str(error)}
+        return {"src": data_uri(data, kind), "name": _name(opened, kind)}
+
+    def choose(self, question: object) -> Answer:
+        """Another face: `draw`'s question and its "face" -> {"value", "note"} or {"error", "over"}."""
+        asked = question if isinstance(question, dict) else {}
+        try:
+            with self._light.passing():
+                visit, editor, opened, session = self._asked(question)
+                chosen = choose_face(editor, opened.updated(session), asked.get("face", 0))
+            value = self._show(visit, chosen, opened)
+        except StyleGANError as error:
+            return {"error": str(error), "over": isinstance(error, VisitOverError)}
+        if value is None:
+            return {"error": MODEL_CHANGED, "over": False}
+        return {"value": value, "note": TO_BE_FITTED if editor.awaits_fit(chosen.session) else ""}
+
+    def _asked(self, question: object) -> tuple[Visit, Editor, PhotoSession, EditSession]:
+        """Whose question it is, and the session that it is about, with the edits that it names."""
+        asked = question if isinstance(question, dict) else {}
+        visit = self._store.find(asked.get("token"))
+        if visit is None:
+            raise VisitOverError(VISIT_OVER)
+        work = self._store.work(visit)
+        if work is None:
+            raise StyleGANError(MODEL_CHANGED if self._generation() else NO_FACE_YET)
+        editor, opened = work
+        session = editor.enter(opened.session, check_space(asked.get("space", opened.session.space)))
+        return visit, editor, opened, editor.edit(session, check_strengths(editor, asked.get("strengths")))
+
+
+def _name(opened: PhotoSession, kind: Kind) -> str:
+    """What the saved file is called: as the photo was, and what was done."""
+    suffix = {"jpeg": "jpg"}.get(kind, kind)
+    source = None if opened.photo is None else opened.photo.source
+    if source is None or isinstance(source, bytes):
+        return f"edited.{suffix}"
+    return f"{source.stem}-edited.{suffix}"
