@@ -96,7 +96,7 @@ class Visitor:
             "data": {"token": self.token, "strengths": strengths, "space": "f"},
         }
         answer = self.server.post("component_server", json.dumps(question).encode())
-        return str(answer.get("src") or answer)
+        return str(answer.get("src", answer))
 
     def leave(self) -> None:
         """Close the page."""

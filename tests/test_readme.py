@@ -27,7 +27,9 @@ from train.directions.config import DirectionsConfig
 from train.encoder.config import InversionConfig
 from train.evaluate.command import read_config
 from train.gan.config import GeneratorTrainingConfig
+from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
+from train.transfer.config import TransferTrainingConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,6 +46,8 @@ SETTINGS = {
     "inversion": InversionConfig,
     "refiners": RefinementConfig,
     "directions": DirectionsConfig,
+    "parts": PartsConfig,
+    "transfer": TransferTrainingConfig,
 }
 COMMANDS = {  # page -> how many of its commands are checked, at least
     "README.md": 1,
@@ -153,7 +157,7 @@ def test_the_python_block_runs(tmp_path, astronaut):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "edited.png").size == (128, 128)
+    assert Image.open(tmp_path / "edited.jpg").size == (512, 512)  # the whole photo
 
 
 @pytest.mark.weights
@@ -162,7 +166,8 @@ def test_the_editor_command_runs(tmp_path, astronaut, monkeypatch):
     Image.fromarray(astronaut).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     assert editor_main(shlex.split(line)[3:]) == 0
-    assert (tmp_path / "out.png").is_file()
+    assert Image.open(tmp_path / "out.jpg").size == (512, 512)
+    assert (tmp_path / "face.png").is_file()
 
 
 @pytest.mark.weights

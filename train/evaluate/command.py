@@ -12,7 +12,7 @@ from stylegan2.errors import ConfigError
 from stylegan2.settings import read_settings, settings_from_dict
 from train.core.logbook import claim_folder
 from train.core.stop import SIGNAL_EXIT, StopSignal, stopping_at_once
-from train.evaluate.config import EvaluateConfig
+from train.evaluate.config import PHOTO_SIDE, EvaluateConfig
 from train.evaluate.evaluate import as_table, evaluate
 from train.evaluate.subject import SPACES
 
@@ -40,6 +40,8 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--edit-faces", type=int, help=faces)
     faces = f"faces whose attributes are measured under edits, 0 for none [{standard.retention_faces}]"
     parser.add_argument("--retention-faces", type=int, help=faces)
+    faces = f"photos that are edited at {PHOTO_SIDE} px, 0 for none [{standard.photo_faces}]"
+    parser.add_argument("--photo-faces", type=int, help=faces)
     parser.add_argument("--limit", type=int, help="at most so many faces")
     chosen = f"spaces to measure [{' '.join(standard.spaces)}]"
     parser.add_argument("--spaces", nargs="+", choices=SPACES, help=chosen)

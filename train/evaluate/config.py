@@ -12,6 +12,8 @@ from train.evaluate.retention import FACES as RETENTION_FACES
 from train.evaluate.subject import SPACES
 
 DEFAULT_METRICS = REPOSITORY.parent / "shared" / "models" / "metrics"
+PHOTO_SIDE = 256  # px of the photos; the model sees them shrunk
+PHOTO_FACES = 473  # all of the held-out ones
 PICTURES = (".jpg", ".jpeg", ".png")  # what a grid can be written as
 
 
@@ -27,6 +29,7 @@ class EvaluateConfig:
     directions: Path | None = None  # folder with a manifest.yaml; null: those below directions/
     edit_faces: int = EDIT_FACES  # generated faces whose edits are measured; 0: none
     retention_faces: int = RETENTION_FACES  # generated and real ones whose attributes are measured; 0: none
+    photo_faces: int = PHOTO_FACES  # real ones at 256 px that are edited as photos; 0: none
     limit: int | None = None  # at most so many faces; null: all
     spaces: tuple[Space, ...] = SPACES  # what is measured of w, w+ and f
     metrics_dir: Path = DEFAULT_METRICS  # networks that measure identity, age and gender
@@ -43,7 +46,7 @@ class EvaluateConfig:
             raise ConfigError(f"limit: {self.limit}; must be at least 1, or null")
         if not self.spaces:
             raise ConfigError(f"spaces: none; must be some of {', '.join(SPACES)}")
-        for name in ("edit_faces", "retention_faces"):
+        for name in ("edit_faces", "retention_faces", "photo_faces"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: {getattr(self, name)}; must be at least 0")
         if self.grid is not None and self.grid.suffix.lower() not in PICTURES:

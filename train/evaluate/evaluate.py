@@ -134,6 +134,9 @@ class _Parts:
             parts.append(_Part("edits", config.edit_faces, self._edits))
         if config.retention_faces:
             parts.append(_Part("retention", 1, self._retention))
+        if config.photo_faces:
+            total = min(config.photo_faces, config.limit or config.photo_faces) + config.edit_faces
+            parts.append(_Part("photo", total, self._photo))
         if config.retrieval and opened.contrastive is not None:
             parts.append(_Part("retrieval", 1, partial(self._retrieval, opened.contrastive)))
         return parts
@@ -164,6 +167,12 @@ class _Parts:
             folder=self.config.metrics_dir,
             faces=self.config.retention_faces,
         )
+
+    def _photo(self, count: Count) -> dict[str, Any]:
+        # Here and not at the top: it needs OpenCV, see above.
+        from train.evaluate.photo.report import report_photo_edits
+
+        return report_photo_edits(self.opened.subject, self.config, self.networks.identity, count)
 
     def _retrieval(self, contrastive: ContrastivePair, count: Count) -> dict[str, Any]:
         opened = self.opened

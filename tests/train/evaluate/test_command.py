@@ -65,6 +65,7 @@ def settings(model):
         "metrics_dir": str(model),
         "edit_faces": 2,
         "retention_faces": 2,
+        "photo_faces": 0,
         "device": "cpu",
         "engine": "torch",
     }

@@ -1,0 +1,305 @@
+"""Edits on the photo itself: what they keep of photo and edit, and how near they come to the truth."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from editor.measure.detail import CLOSEST
+from editor.painter import Painter
+from editor.parts.network import SIDE as PARSED_SIDE
+from editor.photo.colour import Pixels
+from editor.session import EditSession
+from editor.transfer.fields import Field
+from editor.transfer.ground import Ground, ground_of_crop, ground_of_photo
+from editor.transfer.paint import paint
+from inversion.chain.inversion import Space
+from inversion.directions.bank import DirectionBank
+from inversion.directions.linear import EditDirection
+from stylegan2.image import from_uint8, psnr
+from train.data.pairs import UNSEEN_PAIRS
+from train.evaluate.config import PHOTO_SIDE
+from train.evaluate.edit_truth import FACES as TRUE_FACES
+from train.evaluate.edit_truth import PSI, STRENGTH
+from train.evaluate.measure import number
+from train.evaluate.metrics import MeasureFace, median
+from train.evaluate.photo.measures import doubled_contours, fine_detail, seam
+from train.evaluate.retention import own_attribute
+from train.evaluate.subject import Subject
+from train.losses.identity import IdentityEmbedder
+
+STEP = 0.05  # of strength: a slider's smallest move
+STEADY_EVERY = 4  # photos, of which one has its sliders moved
+STARTS = (0.0, 1.0)  # strengths from which such a move is made
+FindOutline = Callable[[Pixels], "np.ndarray[Any, Any] | None"]  # crop [S, S, 3] -> mesh [K, 2] px, or None
+
+# Session, photo [S, S, 3], strengths -> the photo edited.
+Way = Callable[[EditSession, Pixels, Mapping[str, float]], Pixels]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruments:
+    """What measures."""
+
+    measure_face: MeasureFace
+    outline: FindOutline
+    identity: IdentityEmbedder | None
+
+
+@dataclass
+class _Column:
+    """One edit in one way, over faces."""
+
+    low: list[float] = field(default_factory=list)  # own attribute at the low end, NaN without a face
+    high: list[float] = field(default_factory=list)
+    identity: list[float] = field(default_factory=list)
+    detail: list[float] = field(default_factory=list)
+    psnr: list[float] = field(default_factory=list)
+    contours: list[float] = field(default_factory=list)
+    seam: list[float] = field(default_factory=list)
+
+    def change(self) -> float:
+        return float(np.nanmean(np.array(self.high) - np.array(self.low)))
+
+
+Columns = dict[str, dict[str, _Column]]  # way -> edit
+
+
+@torch.no_grad()
+def measure_photo_edits(
+    subject: Subject,
+    painter: Painter,
+    photos: Tensor,
+    instruments: Instruments,
+    *,
+    true_faces: int = TRUE_FACES,
+    spaces: tuple[Space, ...] = ("f",),
+    others: Mapping[str, Way] | None = None,
+    count: Callable[[int], object] = lambda done: None,
+) -> dict[str, Any]:
+    """Edit real photos and invented faces by the product's own painter.
+
+    Args:
+        subject: The model.
+        painter: Paints.
+        photos: Held-out cropped faces [N, `PHOTO_SIDE`, `PHOTO_SIDE`, 3] uint8.
+        instruments: What measures.
+        true_faces: Invented faces, whose true edits are known.
+        spaces: Where photos are edited; those that the model lacks are left out.
+        others: Other ways to edit a photo, to compare with, by name.
+        count: Receives the number of faces done since its last call.
+
+    Returns:
+        {"protocol", "real": {way: ...}, "truth": {way: ...}, "steady": {...}}, ready for JSON. Ways are the
+        spaces, painted onto the photo, and "f drawn": the model's own picture in F, enlarged.
+    """
+    edits = {
+        name: replace(edit, range=(-STRENGTH, STRENGTH))
+        for name, edit in subject.directions.items()
+        if own_attribute(edit) is not None
+    }
+    bank = DirectionBank(edits)
+    known = tuple(space for space in spaces if space in subject.model.spaces)
+    work = _Work(subject, painter, bank, instruments, known, others or {})
+    generated: Columns = {}
+    truth: Columns = {}
+    for seed in range(true_faces):
+        work.invented(seed, generated, truth)
+        count(1)
+    real: Columns = {}
+    for index, pixels in enumerate(photos.numpy()):
+        work.photo(pixels, real, steps=index % STEADY_EVERY == 0)
+        count(1)
+    own = {name: column.change() for name, column in generated.get("true", {}).items()}
+    return {
+        "protocol": {
+            "photos": len(photos),
+            "photo_side": PHOTO_SIDE,
+            "invented_faces": true_faces,
+            "psi": PSI,
+            "strengths": [-STRENGTH, STRENGTH],
+            "kept": "mean change of the edit's own attribute over that of the invented faces' true edits",
+            "identity": "cosine with the photo, or with the true edit: mean and median over faces and edits",
+            "detail": "mean of |luma - luma blurred by 1.2 px| as a share of the photo's, or of the truth's",
+            "seam": "how steep the picture is where the edit ends, over how steep the photo is there",
+            "contours": doubled_contours.__doc__.splitlines()[0] if doubled_contours.__doc__ else "",
+        },
+        "real": {way: _real_summary(columns, edits, own) for way, columns in real.items()},
+        "truth": {way: _truth_summary(columns) for way, columns in truth.items()},
+        "steady": work.steady(),
+    }
+
+
+class _Work:
+    def __init__(
+        self,
+        subject: Subject,
+        painter: Painter,
+        edits: DirectionBank,
+        instruments: Instruments,
+        spaces: tuple[Space, ...],
+        others: Mapping[str, Way],
+    ) -> None:
+        self._subject, self._edits, self._with, self._spaces = subject, edits, instruments, spaces
+        self._others = others
+        self._painter = Painter(subject.model.decoder, edits, painter.transfer)
+        self._side = subject.generator.img_resolution
+        self._region: Field | None = None  # of the edit that was painted last
+        # Edit -> PSNR in dB of a slider's steps, from each of `STARTS`.
+        self._moves: dict[str, list[float]] = {}
+
+    def invented(self, seed: int, generated: Columns, truth: Columns) -> None:
+        """Edit an invented face, and compare with its true edit."""
+        subject = self._subject
+        w = subject.generator.sample_w(1, seed=UNSEEN_PAIRS + seed, truncation_psi=PSI)
+        ws = subject.generator.broadcast(w)
+        photo = subject.truth(ws)[0].numpy()
+        session = self._session(photo, ground_of_crop(photo))
+        for name, strength in self._ends():
+            true = subject.truth(self._edits.apply(ws, {name: strength}))[0].numpy()
+            column = generated.setdefault("true", {}).setdefault(name, _Column())
+            self._note_attribute(column, self._edits[name], strength, true)
+            who = self._embedding(true)
+            for way, pixels in self._ways(session, photo, name, strength):
+                column = truth.setdefault(way, {}).setdefault(name, _Column())
+                found, wanted = torch.from_numpy(pixels)[None], torch.from_numpy(true)[None]
+                column.psnr.append(float(psnr(found, wanted)[0]))
+                column.detail.append(fine_detail(pixels) / max(fine_detail(true), 1e-6))
+                column.contours.append(doubled_contours(pixels, true))
+                self._note_identity(column, who, pixels)
+
+    def photo(self, pixels: Pixels, real: Columns, *, steps: bool) -> None:
+        """Edit a real photo; `steps` also moves its sliders by the smallest step."""
+        large = _resized(pixels, PARSED_SIDE)
+        outline = self._with.outline(large)
+        if outline is None:
+            return
+        own = np.asarray(outline / PARSED_SIDE, np.float32)
+        ground = ground_of_photo(large, self._painter.transfer.parser, own, [])
+        session = self._session(_resized(pixels, self._side), ground)
+        who, whole = self._embedding(pixels), fine_detail(pixels)
+        for name, strength in self._ends():
+            for way, edited in self._ways(session, pixels, name, strength):
+                column = real.setdefault(way, {}).setdefault(name, _Column())
+                self._note_attribute(column, self._edits[name], strength, edited)
+                self._note_identity(column, who, edited)
+                column.detail.append(fine_detail(edited) / max(whole, 1e-6))
+                if way in self._spaces and self._region is not None:
+                    column.seam.append(seam(pixels, edited, self._region))
+        if steps:
+            self._step_slider(session, pixels)
+
+    def steady(self) -> dict[str, Any]:
+        """How far the picture moves with a slider's smallest step, by edit."""
+        out: dict[str, Any] = {"step": STEP, "starts": list(STARTS)}
+        for name, values in self._moves.items():
+            found = torch.tensor(values)
+            worst = torch.quantile(found, 0.01)
+            out[name] = {"psnr_median": number(median(found)), "psnr_worst_of_hundred": number(worst)}
+        return out
+
+    def _step_slider(self, session: EditSession, pixels: Pixels) -> None:
+        for name in self._edits:
+            for start in STARTS:
+                pair = [self._painted(session, pixels, {name: at}) for at in (start, start + STEP)]
+                found, wanted = (torch.from_numpy(each)[None] for each in pair)
+                # Equal pictures are infinitely close, which no quantile likes.
+                value = min(float(psnr(found, wanted)[0]), CLOSEST)
+                self._moves.setdefault(name, []).append(value)
+
+    def _ends(self) -> Iterator[tuple[str, float]]:
+        for name in self._edits:
+            yield name, -STRENGTH
+            yield name, STRENGTH
+
+    def _session(self, crop: Pixels, ground: Ground) -> EditSession:
+        inversion = self._subject.model.inverter.invert(torch.from_numpy(crop)[None])
+        return EditSession(crop=crop, ground=ground, inversion=inversion)
+
+    def _ways(
+        self, session: EditSession, photo: Pixels, name: str, strength: float
+    ) -> Iterator[tuple[str, Pixels]]:
+        for space in self._spaces:
+            yield space, self._painted(replace(session, space=space), photo, {name: strength})
+        decoder, last = self._subject.model.decoder, self._spaces[-1]
+        drawn = decoder.draw(session.inversion, last, lambda ws: self._edits.apply(ws, {name: strength}))[
+            0
+        ].numpy()
+        yield f"{last} drawn", _resized(drawn, len(photo))
+        for other, way in self._others.items():
+            yield other, way(session, photo, {name: strength})
+
+    def _painted(self, session: EditSession, photo: Pixels, strengths: Mapping[str, float]) -> Pixels:
+        fields = self._painter.fields(replace(session, strengths=strengths))
+        self._region = None if fields is None else fields.region
+        side = len(photo)
+        patch = None if fields is None else paint(photo, np.diag((side, side, 1.0)), fields)
+        return photo if patch is None else patch.pixels
+
+    def _note_attribute(self, column: _Column, edit: EditDirection, strength: float, pixels: Pixels) -> None:
+        found = self._with.measure_face(pixels)
+        value = float("nan") if found is None else found[own_attribute(edit) or ""]
+        (column.high if strength > 0 else column.low).append(value)
+
+    def _embedding(self, pixels: Pixels) -> Tensor | None:
+        if self._with.identity is None:
+            return None
+        device = self._subject.generator.w_avg.device
+        img = from_uint8(torch.from_numpy(pixels.copy())[None]).to(device)
+        found: Tensor = self._with.identity(img)
+        return found.cpu()
+
+    def _note_identity(self, column: _Column, who: Tensor | None, pixels: Pixels) -> None:
+        other = None if who is None else self._embedding(pixels)
+        if who is not None and other is not None:
+            column.identity.append(float((who * other).sum()))
+
+
+def _resized(pixels: Pixels, side: int) -> Pixels:
+    kernel = cv2.INTER_AREA if len(pixels) > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (side, side), interpolation=kernel), np.uint8)
+
+
+def _real_summary(
+    columns: dict[str, _Column], edits: Mapping[str, EditDirection], own: Mapping[str, float]
+) -> dict[str, Any]:
+    kept = {name: column.change() / own[name] for name, column in columns.items()}
+    values = list(kept.values())
+    return {
+        "kept_mean": round(float(np.mean(values)), 4),
+        "kept_min": round(min(values), 4),
+        "kept_max": round(max(values), 4),
+        **_spread(columns, "identity"),
+        **_spread(columns, "detail"),
+        **_spread(columns, "seam"),
+        "by_edit": {
+            name: {
+                "attribute": own_attribute(edits[name]),
+                "kept": round(kept[name], 4),
+                **_spread({name: column}, "identity"),
+                **_spread({name: column}, "detail"),
+            }
+            for name, column in columns.items()
+        },
+    }
+
+
+def _truth_summary(columns: dict[str, _Column]) -> dict[str, Any]:
+    names = ("psnr", "identity", "detail", "contours")
+    whole = {key: value for name in names for key, value in _spread(columns, name).items()}
+    by_edit = {
+        name: {key: value for part in names for key, value in _spread({name: column}, part).items()}
+        for name, column in columns.items()
+    }
+    return {**whole, "by_edit": by_edit}
+
+
+def _spread(columns: Mapping[str, _Column], name: str) -> dict[str, Any]:
+    values = torch.tensor([value for column in columns.values() for value in getattr(column, name)])
+    if not len(values):
+        return {f"{name}_median": "n/a"}
+    return {f"{name}_median": number(median(values)), f"{name}_mean": number(values.double().mean())}
