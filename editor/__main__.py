@@ -34,7 +34,7 @@ class _OfFace(argparse.Action):
         values: Any,  # noqa: ANN401 (argparse's own type)
         option_string: str | None = None,
     ) -> None:
-        edits: dict[int, list[str]] = dict(namespace.edits)
+        edits: dict[int | None, list[str]] = dict(namespace.edits)
         if self.dest == "face":
             namespace.face = values
             edits.setdefault(values, [])
@@ -50,8 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(edits={})
     parser.add_argument("photo", help="any common image file")
-    parser.add_argument("--face", type=int, default=1, action=_OfFace, metavar="N",
-                        help="the face that each --set after it is for; 1, the largest, without")  # fmt: skip
+    parser.add_argument("--face", type=int, default=None, action=_OfFace, metavar="N",
+                        help="the face that each --set after it is for; the largest, without")  # fmt: skip
     parser.add_argument("--set", action=_OfFace, metavar="NAME=STRENGTH",
                         help="an edit, in standard deviations; may be repeated")  # fmt: skip
     parser.add_argument("--faces", action="store_true",
@@ -126,27 +126,32 @@ def show_progress(progress: Progress) -> bool:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what the flags say; returns what happened."""
-    edits = {face: parse_edits(texts) for face, texts in args.edits.items()} or {args.face: {}}
+    by_face = {face: parse_edits(texts) for face, texts in args.edits.items()} or {args.face: {}}
     if not (args.faces or args.out or args.crop or args.reconstruction):
         raise ConfigError("--out: missing; name what to write, or ask for --faces")
     if args.out and Path(args.out).suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--out: {args.out}; must end in one of {', '.join(SUFFIXES)}")
+    for name, file in (("--crop", args.crop), ("--reconstruction", args.reconstruction)):
+        if file and Path(file).suffix.lower() != ".png":
+            raise ConfigError(f"{name}: {file}; must end in .png")
     sign = _credentials(args)
     # A single picture is drawn before another engine would be ready.
     engine = "torch" if args.engine == "auto" else args.engine
     model = resolve_model(args.model)
     editor = open_editor(model, device=args.device, engine=engine, identity=args.identity)
-    for wanted in edits.values():
+    for wanted in by_face.values():
         editor.directions.check(wanted)
     with editor.detector:
         photo = editor.open_photo(args.photo)
     listed = [describe_face(face) for face in photo.faces]
     if args.faces:
         return {"faces": listed}
+    edits = {photo.first if face is None else face: wanted for face, wanted in by_face.items()}
+    chosen = photo.first if args.face is None else args.face
     sessions = {
         face: _edited(editor, editor.invert(photo, face), wanted, args) for face, wanted in edits.items()
     }
-    opened = PhotoSession(photo=photo, sessions=sessions, chosen=args.face)
+    opened = PhotoSession(photo=photo, sessions=sessions, chosen=chosen)
     if args.out:
         save(editor, opened, args.out, sign=sign)
     session = opened.session
@@ -159,7 +164,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "out": args.out,
         "faces": listed,
-        "face": args.face,
+        "face": chosen,
         "space": session.space,
         "strengths": dict(session.strengths),
         "psnr": round(crop_psnr(session.crop, reconstruction), 2),

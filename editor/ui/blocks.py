@@ -19,9 +19,9 @@ from editor.ui.stage import ASSETS, build_stage
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
 
-# Seconds: how often Gradio's file cache is swept, and how old its files may grow: older than a silent visit,
-# whose photo is read again when it is saved.
-KEEP_FILES = (300, 4500)
+# Seconds: how often Gradio's file cache is swept, and how old its files may grow. Uploads go with their
+# visits; while a visit lasts its photo is read again to be saved.
+KEEP_FILES = (300, 86_400)
 # In each space, where the slider stands at first; more draws closer, and edits noisier.
 STEPS = 30
 
@@ -222,10 +222,14 @@ def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:
     """`edit` for Gradio's clients, told with what each argument is."""
 
     def edit(
-        photo: str, strengths: dict[str, Any], space: str | None = None, steps: int = 0, face: int = 1
+        photo: str,
+        strengths: dict[str, Any],
+        space: str | None = None,
+        steps: int = 0,
+        face: int | None = None,
     ) -> dict[str, Any]:
         try:
-            return api.edit(photo, strengths, space, steps or 0, 1 if face is None else face)
+            return api.edit(photo, strengths, space, steps or 0, face)
         except StyleGANError as error:
             raise gr.Error(spoken(error), print_exception=False) from None
 

@@ -9,7 +9,15 @@ from editor.photo_editing import choose_face, encode, patch
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
 from editor.session import EditSession
-from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, TO_BE_FITTED, VISIT_OVER, VisitOverError
+from editor.ui.messages import (
+    MODEL_CHANGED,
+    NO_FACE_YET,
+    OVERTAKEN,
+    TO_BE_FITTED,
+    VISIT_OVER,
+    OvertakenError,
+    VisitOverError,
+)
 from editor.ui.serving.api import check_space, check_strengths
 from editor.ui.serving.gate import Gate
 from editor.ui.stage import data_uri, jpeg_uri
@@ -29,29 +37,39 @@ class Frames:
         store: Visits.
         light: Where inversions and drawings take their turn.
         show: Makes a new state the visit's, and says what the stage shows of it; None where it came too late.
+        editor: Answers with the one in use.
         generation: How often the model was changed.
     """
 
-    def __init__(self, store: VisitStore, light: Gate, show: Show, generation: Callable[[], int]) -> None:
-        self._store, self._light, self._show, self._generation = store, light, show, generation
+    def __init__(
+        self,
+        store: VisitStore,
+        light: Gate,
+        show: Show,
+        editor: Callable[[], Editor],
+        generation: Callable[[], int],
+    ) -> None:
+        self._store, self._light, self._show = store, light, show
+        self._editor, self._generation = editor, generation
 
     def draw(self, question: object) -> Answer:
         """One live frame of the chosen face.
 
         Args:
-            question: {"token", "strengths", "space"}; without a space, the session's own.
+            question: {"token", "version", "strengths", "space"}; without a space, the session's own. The
+                version is that of the state on the page: a question about another one is not answered.
 
         Returns:
             {"src", "left", "top", "milliseconds", "engine"}: what the edit changes of the view, and where it
-            lies, in px of the view; src is None where there is no edit. {"error", "over"} where the question
-            cannot be answered, and whether the visit is over.
+            lies, in px of the view; src is None where there is no edit. {"error", "over", "overtaken"} where
+            the question cannot be answered, see `_refusal`.
         """
         try:
             _, editor, opened, session = self._asked(question)
             start = time.perf_counter()
             changed = patch(editor, opened, session)
         except StyleGANError as error:
-            return {"error": str(error), "over": isinstance(error, VisitOverError)}
+            return _refusal(error)
         milliseconds = (time.perf_counter() - start) * 1e3
         return {
             "src": None if changed is None else jpeg_uri(changed.pixels),
@@ -68,7 +86,7 @@ class Frames:
                 _, editor, opened, session = self._asked(question)
                 data, kind = encode(editor, opened.updated(session))
         except StyleGANError as error:
-            return {"error": str(error)}
+            return _refusal(error)
         return {"src": data_uri(data, kind), "name": _name(opened, kind)}
 
     def choose(self, question: object) -> Answer:
@@ -80,9 +98,10 @@ class Frames:
                 chosen = choose_face(editor, opened.updated(session), asked.get("face", 0))
             value = self._show(visit, chosen, opened)
         except StyleGANError as error:
-            return {"error": str(error), "over": isinstance(error, VisitOverError)}
+            return _refusal(error)
         if value is None:
-            return {"error": MODEL_CHANGED, "over": False}
+            changed = editor is not self._editor()
+            return _refusal(StyleGANError(MODEL_CHANGED) if changed else OvertakenError(OVERTAKEN))
         return {"value": value, "note": TO_BE_FITTED if editor.awaits_fit(chosen.session) else ""}
 
     def _asked(self, question: object) -> tuple[Visit, Editor, PhotoSession, EditSession]:
@@ -94,9 +113,20 @@ class Frames:
         work = self._store.work(visit)
         if work is None:
             raise StyleGANError(MODEL_CHANGED if self._generation() else NO_FACE_YET)
-        editor, opened = work
+        editor, opened, version = work
+        if asked.get("version", version) != version:
+            raise OvertakenError(OVERTAKEN)
         session = editor.enter(opened.session, check_space(asked.get("space", opened.session.space)))
         return visit, editor, opened, editor.edit(session, check_strengths(editor, asked.get("strengths")))
+
+
+def _refusal(error: StyleGANError) -> Answer:
+    """The error in words; whether the visit is over, and whether it was overtaken, which needs no words."""
+    return {
+        "error": str(error),
+        "over": isinstance(error, VisitOverError),
+        "overtaken": isinstance(error, OvertakenError),
+    }
 
 
 def _name(opened: PhotoSession, kind: Kind) -> str:

@@ -1,7 +1,6 @@
 """What happens when a visitor does something: widget values in, one call of the editor, widget values out."""
 
 import html
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,8 +47,9 @@ class Handlers:
         self.light, self.long = Gate(), Gate()  # inversions and drawings, and optimisations: see `Gate`
         # Read and replaced as one, so that nobody sees half of a change of model.
         self._in_use = (editor, examples, 0)
-        self._versions = itertools.count()
-        self.frames = Frames(self.store, self.light, self._chosen, lambda: self.generation)
+        self.frames = Frames(
+            self.store, self.light, self._chosen, lambda: self.editor, lambda: self.generation
+        )
 
     @property
     def editor(self) -> Editor:
@@ -166,12 +166,11 @@ class Handlers:
         with self.light.passing():
             views = [self._view(editor, session, space) for space in editor.spaces(session)]
             fit = editor.fit(session)
-        if not self.store.show(visit, editor, opened, generation=generation, instead_of=instead_of):
+        version = self.store.show(visit, editor, opened, generation=generation, instead_of=instead_of)
+        if version is None:
             return None
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
-        return face_value(
-            visit.token, next(self._versions), opened, views, timing=times, fit=fit, generation=generation
-        )
+        return face_value(visit.token, version, opened, views, timing=times, fit=fit, generation=generation)
 
     def _view(self, editor: Editor, session: EditSession, space: str) -> SpaceView:
         start = time.perf_counter()
@@ -228,7 +227,7 @@ class Handlers:
         if visit is None or work is None:
             yield gr.skip(), VISIT_OVER if visit is None else NO_FACE_YET, ended
             return
-        (editor, opened), stop = work, visit.stop
+        (editor, opened, _), stop = work, visit.stop
         if stop.is_set() or editor is not made_by[0]:
             yield gr.skip(), STOPPED_EARLY, ended
             return

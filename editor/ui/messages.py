@@ -10,7 +10,12 @@ VISIT_OVER = "This visit is over: the page begins anew."
 MODEL_CHANGED = "The model was changed: reload the page."
 STOPPED_EARLY = "Stopped before the optimisation began."
 TO_BE_FITTED = "This model has no encoder: Optimise fits this face, and edits mean little before."
+OVERTAKEN = "Something newer is on show by now."
 NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
+
+
+class OvertakenError(StyleGANError):
+    """A question was about a state that the visit has left: its answer would be about another one."""
 
 
 class VisitOverError(StyleGANError):

@@ -23,6 +23,7 @@ class Visit:
     token: str  # the page's key to this visit; unguessable
     page: str | None = None  # Gradio's name for the page, told again when it closes
     opened: PhotoSession | None = None
+    version: int = 0  # of `opened`: rises with every state that any visit shows
     editor: Editor | None = None  # that made its sessions: another one's latents mean nothing to it
     stop: threading.Event = field(default_factory=threading.Event)  # set: cancel the running optimisation
     uploads: set[Path] = field(default_factory=set)
@@ -43,7 +44,7 @@ class VisitStore:
         self._clock, self._capacity = clock, capacity
         self._visits: OrderedDict[str, Visit] = OrderedDict()
         self._lock = threading.Lock()
-        self._generation = 0
+        self._generation = self._version = 0
 
     def open(self, page: str | None = None) -> Visit:
         """Begin a visit by the page that Gradio calls `page`."""
@@ -63,12 +64,12 @@ class VisitStore:
                 self._visits.move_to_end(visit.token)
             return visit
 
-    def work(self, visit: Visit) -> tuple[Editor, PhotoSession] | None:
-        """The visit's photo and the editor that it belongs to; None where it has none yet."""
+    def work(self, visit: Visit) -> tuple[Editor, PhotoSession, int] | None:
+        """The visit's photo, the editor that it belongs to, and its version; None where it has none yet."""
         with self._lock:
             if visit.opened is None or visit.editor is None:
                 return None
-            return visit.editor, visit.opened
+            return visit.editor, visit.opened, visit.version
 
     def show(
         self,
@@ -78,7 +79,7 @@ class VisitStore:
         *,
         generation: int,
         instead_of: PhotoSession | None = None,
-    ) -> bool:
+    ) -> int | None:
         """Give a visit a photo, or another state of its photo, unless something newer happened meanwhile.
 
         What is being optimised for the visit is cancelled.
@@ -91,16 +92,17 @@ class VisitStore:
             instead_of: What the new state was made from; None for one made from scratch.
 
         Returns:
-            Whether it is the visit's now: not where the model was changed meanwhile, or the visit has another
-            state than `instead_of`.
+            The new state's version, at least 1; None where it is not the visit's now, since the model was
+            changed meanwhile, or the visit has another state than `instead_of`.
         """
         with self._lock:
             newer = instead_of is not None and visit.opened is not instead_of
             if generation != self._generation or newer:
-                return False
+                return None
             visit.stop.set()
-            visit.editor, visit.opened = editor, opened
-            return True
+            self._version += 1
+            visit.editor, visit.opened, visit.version = editor, opened, self._version
+            return visit.version
 
     def expect_work(self, visit: Visit) -> threading.Event:
         """A fresh signal by which the next optimisation of a visit is cancelled, from before it begins."""

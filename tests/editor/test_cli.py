@@ -60,6 +60,7 @@ def test_faces_are_listed_and_edited_by_number(astronaut, tmp_path, capsys):
         (["--set", "smile"], "error: --set 'smile': must be NAME=NUMBER"),
         (["--identity", "nobody.onnx"], "error: nobody.onnx: no such file; name an ONNX network"),
         (["--certificate", "chain.pem"], "error: --certificate and --key: one is missing"),
+        (["--crop", "c.jpg"], "error: --crop: c.jpg; must end in .png"),
         (["--out", "o.gif"], "error: --out: o.gif; must end in one of .jpg"),
         (["--model", "nowhere"], "error: nowhere: no such file or folder; name one, or"),
     ],

@@ -210,7 +210,7 @@ def test_draw_gives_the_edited_face(handlers, token):
 @pytest.mark.parametrize("function", ["draw", "save", "choose"])
 def test_strengths_that_are_not_allowed_become_an_error(handlers, token, function, strengths, words):
     reply = getattr(handlers.frames, function)({"token": token, "strengths": strengths})
-    assert set(reply) <= {"error", "over"}
+    assert set(reply) <= {"error", "over", "overtaken"}
     assert words in reply["error"]
     assert not reply.get("over")
 
@@ -227,7 +227,7 @@ def test_without_the_token_of_a_visit_nothing_is_drawn(handlers, token, function
 
 def test_a_visit_without_a_face_says_so(handlers):
     token = handlers.store.open().token
-    assert draw(handlers, token) == {"error": NO_FACE_YET, "over": False}
+    assert draw(handlers, token) == {"error": NO_FACE_YET, "over": False, "overtaken": False}
 
 
 def test_save_gives_a_png_that_says_it_was_edited(handlers, token):
@@ -304,6 +304,36 @@ def test_every_face_keeps_its_own_edits(handlers, token, tmp_path):
     assert b"face 1 smile +1.5, face 2 age +1" in data
 
 
+def test_a_question_about_what_is_no_longer_shown_is_not_answered(handlers, token, tmp_path):
+    stage, _ = handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    version = json.loads(stage)["version"]
+    first = {"token": token, "strengths": {"smile": 1.5}, "version": version}
+    assert "src" in handlers.frames.draw(first)
+    second = json.loads(handlers.frames.choose({**first, "face": 2})["value"])
+    assert second["version"] > version
+    for function in ("draw", "save", "choose"):  # as by a double click, or a save that had to wait
+        reply = getattr(handlers.frames, function)({**first, "face": 2})
+        assert reply["overtaken"]
+        assert not reply["over"]
+    opened = handlers.store.find(token).opened
+    assert (opened.chosen, opened.session.strengths) == (2, {})
+    assert opened.sessions[1].strengths == {"smile": 1.5}
+
+
+def test_a_face_that_is_overtaken_while_it_is_chosen_is_no_change_of_the_model(slow, tmp_path):
+    handlers = Handlers(slow, make_examples(slow))
+    token = enter(handlers)[0]
+    handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    answers = slow.hold(lambda: handlers.frames.choose({"token": token, "strengths": {}, "face": 2}))
+    visit = handlers.store.find(token)
+    editor, opened, _ = handlers.store.work(visit)
+    handlers.store.show(visit, editor, opened.updated(opened.session), generation=0)  # something newer
+    slow.go_on.set()
+    slow.thread.join()
+    assert answers[0]["overtaken"]
+    assert MODEL_CHANGED not in answers[0]["error"]
+
+
 @pytest.mark.parametrize("face", [0, 3, -1, None, "2", True, 1.5, {}])
 def test_a_face_that_is_not_there_is_refused_and_the_chosen_one_stays(handlers, token, tmp_path, face):
     handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
@@ -333,7 +363,7 @@ def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_pat
     assert draw(handlers, token, smile=1)["src"]
     handlers.leave(SimpleNamespace(session_hash="page"))
     assert not any(tmp_path.glob("*.*"))
-    assert draw(handlers, token) == {"error": VISIT_OVER, "over": True}
+    assert draw(handlers, token) == {"error": VISIT_OVER, "over": True, "overtaken": False}
     assert handlers.open_example(token, click(0)) == (SKIP, VISIT_OVER)
     assert handlers.open_photo(copied(tmp_path / "late.jpg"), token) == (SKIP, VISIT_OVER)
     assert not (tmp_path / "late.jpg").exists()

@@ -19,9 +19,10 @@ function drawAligned(name) {
   context.drawImage(canvas, 0, 0);
 }
 
-aligned.open = async (face) => {
+aligned.open = async (face, current) => {
   const sources = [[INPUT, "Cropped photo", face.crop], ...face.spaces.map((space) => [space.space, space.label, space.src])];
   const pictures = await Promise.all(sources.map(([, , source]) => picture(source)));
+  if (!current()) return false;
   aligned.pictures = new Map(sources.map(([name], i) => [name, pictures[i]]));
   const names = [...sources.map(([name, label]) => [name, label]), [EDITED, "Edited"]];
   for (const side of ["left", "right"]) {
@@ -31,6 +32,7 @@ aligned.open = async (face) => {
     find(side).value = aligned[side];
     drawAligned(side);
   }
+  return true;
 };
 aligned.refresh = () => { for (const side of ["left", "right"]) if (aligned[side] === EDITED) drawAligned(side); };
 view.painted = () => { if (!view.held) aligned.refresh(); };

@@ -7,8 +7,8 @@ const RETRY = 2000; // ms between two looks at whether the server is back
 const RELOADED = "face-editor-reloaded"; // when the page last reloaded itself, kept over reloads
 
 async function paint(reply) {
-  await view.show(reply.src, reply.left, reply.top);
-  pump.shown = reply.src;
+  const { version } = pump;
+  if (await view.show(reply.src, reply.left, reply.top, () => version === pump.version)) pump.shown = reply.src;
 }
 
 function say(text, wrong = false) {
@@ -50,7 +50,8 @@ setTimeout(async () => {
   }
 }, PATIENCE);
 const ask = async (question, more = {}) => {
-  const reply = await question({ token: pump.token, strengths: pump.strengths, space: pump.space, ...more });
+  const { token, version, strengths, space } = pump;
+  const reply = await question({ token, version, strengths, space, ...more });
   if (!reply) throw new Error("no answer"); // Gradio's client swallows what went wrong
   return reply;
 };
@@ -63,7 +64,7 @@ async function run() {
     const { changed, version } = pump;
     try {
       const reply = await ask(server.draw_frame);
-      if (version !== pump.version) continue; // another photo arrived meanwhile
+      if (version !== pump.version || reply.overtaken) continue; // another photo arrived meanwhile
       if (reply.over) { beginAnew(reply.error); continue; }
       if (reply.error) { complain(reply.error); continue; }
       await paint(reply);
@@ -94,18 +95,22 @@ pump.set = (name, value) => {
 function enter(name) {
   pump.space = name;
   pump.changed = performance.now();
-  pump.dirty = Object.values(pump.strengths).some((strength) => strength !== 0);
+  pump.dirty ||= pump.busy || pump.shown !== null || Object.values(pump.strengths).some((strength) => strength !== 0);
   run();
 }
 
 // Go on with another face of the photo, whose own edits the sliders then show.
 async function choose(number) {
-  if (number === pump.face) return;
+  if (number === pump.face || pump.choosing) return;
+  pump.choosing = true;
   let reply;
   try { reply = await ask(server.choose_face, { face: number }); } catch { reply = { error: "The server does not answer; try again." }; }
+  pump.choosing = false;
+  if (reply.overtaken) return;
   if (reply.over) { beginAnew(reply.error); return; }
   if (reply.error) { complain(reply.error); return; }
   const face = JSON.parse(reply.value);
+  if (face.version <= pump.version) return;
   pump.strengths = face.strengths;
   document.querySelector("#apply-strengths")?.click(); // Gradio's sliders take their values from `sliderValues`
   await load(reply.value);
@@ -152,9 +157,8 @@ async function load(value = props.value) {
     pump.wanted = null;
     pump.generation = face.generation;
   }
-  await view.open(face);
-  await aligned.open(face);
-  if (face.version !== pump.version) return;
+  const current = () => face.version === pump.version;
+  if (!(await view.open(face, current)) || !(await aligned.open(face, current))) return;
   view.boxes(face.faces, face.face, choose);
   // A visitor who chose a space keeps it where the next face has it.
   const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;
@@ -181,11 +185,12 @@ element.addEventListener("click", async (event) => {
   say("Saving the photo.");
   let reply;
   try { reply = await ask(server.save_photo); } catch { reply = { error: "The server does not answer; try again." }; }
+  if (reply.overtaken) { say("Something newer is on show: save again."); return; }
   if (reply.error) { complain(reply.error); return; }
-  const link = document.createElement("a");
-  link.href = reply.src;
-  link.download = reply.name;
-  link.click();
+  // Browsers bound the length of data: addresses of links.
+  const file = URL.createObjectURL(await (await fetch(reply.src)).blob());
+  Object.assign(document.createElement("a"), { href: file, download: reply.name }).click();
+  setTimeout(() => URL.revokeObjectURL(file), PATIENCE);
   say(`Saved as ${reply.name}.`);
 });
 watch("value", () => load());

@@ -21,8 +21,10 @@ function repaint() {
   view.painted?.();
 }
 
-view.open = async (face) => {
+// Both answer whether they are still `current` when their pictures are decoded; if not, nothing changes.
+view.open = async (face, current) => {
   const [original, base] = await Promise.all([picture(face.photo), face.base && picture(face.base)]);
+  if (!current()) return false;
   Object.assign(view, { original, base, patch: null, toView: face.toView });
   if (canvas.width !== face.width || canvas.height !== face.height) {
     Object.assign(canvas, { width: face.width, height: face.height });
@@ -30,12 +32,16 @@ view.open = async (face) => {
     view.all();
   }
   repaint();
+  return true;
 };
 
 // A frame: what the edit changes, or null where there is none.
-view.show = async (source, left, top) => {
-  view.patch = source ? { image: await picture(source), left, top } : null;
+view.show = async (source, left, top, current) => {
+  const image = source && await picture(source);
+  if (!current()) return false;
+  view.patch = image ? { image, left, top } : null;
   repaint();
+  return true;
 };
 
 function fitting() {

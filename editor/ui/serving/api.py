@@ -85,7 +85,7 @@ class EditAPI:
         strengths: dict[str, Any],
         space: str | None = None,
         steps: int = 0,
-        face: int = 1,
+        face: int | None = None,
     ) -> dict[str, Any]:
         """Edit faces of a photo.
 
@@ -95,7 +95,8 @@ class EditAPI:
                 mapping, of several.
             space: "w", "w+" or "f"; None for the most faithful that the model has.
             steps: Of optimisation in each space; 0 takes the encoder's answer.
-            face: Number of the face, from 1, the largest first.
+            face: Number of the face, from 1, the largest first; None for the largest that can be used, or
+                the first that is named.
 
         Returns:
             "photo", the whole photo with the edits at its own size, as a file of its own kind; "edited" and
@@ -106,10 +107,11 @@ class EditAPI:
             StyleGANError: Any of them is not as above, or there is no face.
         """
         editor = self._editor()
-        data, wanted = decode_photo(photo), _by_face(editor, strengths, face)
+        data, by_face = decode_photo(photo), _by_face(editor, strengths, face)
         steps = _check_steps(steps)
         with self._light.passing():
             found = editor.open_photo(data)
+            wanted = {found.first if number is None else number: edits for number, edits in by_face.items()}
             sessions = {number: editor.invert(found, number) for number in wanted}
             for number, session in sessions.items():
                 entered = editor.enter(session, check_space(space)) if space else session
@@ -119,7 +121,8 @@ class EditAPI:
                 with self._long.passing():
                     sessions[number] = editor.optimise(session, steps or OPTIMISATION_STEPS)
         with self._light.passing():
-            opened = PhotoSession(photo=found, sessions=sessions, chosen=face)
+            chosen = next(iter(sessions)) if face is None else int(face)
+            opened = PhotoSession(photo=found, sessions=sessions, chosen=chosen)
             whole, kind = encode(editor, opened)
             session = opened.session
             crop = encode_png(crop_of(editor, found, session), session.strengths)
@@ -142,23 +145,28 @@ class EditAPI:
             "or number of a face -> such a mapping",
             "where to edit: w, w+ or f; null for the most faithful that the model has",
             f"steps of optimisation in each space, 0 to {MAX_STEPS}; 0 takes the encoder's answer",
-            "number of the face, from 1, the largest first",
+            "number of the face, from 1, the largest first; null for the largest that can be used",
         ]
 
 
-def _by_face(editor: Editor, strengths: object, face: object) -> dict[int, dict[str, Any]]:
-    """The strengths of every face that is named, `face` among them."""
-    if isinstance(face, bool) or not isinstance(face, int | float) or face != face // 1:
+def _by_face(editor: Editor, strengths: object, face: object) -> dict[int | None, dict[str, Any]]:
+    """The strengths of every face that is named, `face` among them; of None where no face is."""
+    if face is None:
+        named: dict[int | None, dict[str, Any]] = {}
+    elif isinstance(face, bool) or not isinstance(face, int | float) or face != face // 1:
         raise FaceError(f"face: got {type(face).__name__}; must be a whole number from 1")
+    else:
+        named = {int(face): {}}
     nested = isinstance(strengths, dict) and any(isinstance(value, dict) for value in strengths.values())
     if not nested or not isinstance(strengths, dict):
-        return {int(face): check_strengths(editor, strengths)}
+        return dict.fromkeys(named or [None], check_strengths(editor, strengths))
     if len(strengths) > MAX_FACES or not all(str(key).isdecimal() and len(str(key)) < 4 for key in strengths):
         raise StrengthError(
             "strengths: got edits of several faces; send at most 32, each under the number of its face"
         )
-    by_face = {int(key): check_strengths(editor, value) for key, value in strengths.items()}
-    return {int(face): {}, **by_face}
+    for key, value in strengths.items():
+        named[int(key)] = check_strengths(editor, value)
+    return named
 
 
 def check_space(space: object) -> str:

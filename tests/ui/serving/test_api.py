@@ -52,6 +52,23 @@ def test_spaces_and_steps_can_be_chosen(refined_editor):
     assert api.edit(PHOTO, {}, "w", 3)["reconstruction"] != drawn["w"]
 
 
+def test_several_faces_are_edited_at_once_and_the_first_named_is_cut_out(api):
+    with Image.open(ASTRONAUT) as image:
+        pair = Image.new("RGB", (900, 512), (120, 120, 120))
+        pair.paste(image.convert("RGB"), (0, 0))
+        pair.paste(image.convert("RGB").resize((384, 384)), (514, 60))
+    buffer = io.BytesIO()
+    pair.save(buffer, "PNG")
+    photo = base64.b64encode(buffer.getvalue()).decode()
+    reply = api.edit(photo, {"2": {"smile": 2}})
+    assert [face["number"] for face in reply["faces"]] == [1, 2]
+    changed = (pixels_of(reply["photo"]) != np.asarray(pair)).any(2)
+    assert changed[:, 520:].any()
+    assert not changed[:, :500].any()
+    both = pixels_of(api.edit(photo, {"1": {"smile": 2}, "2": {"smile": 2}}, face=1)["photo"])
+    assert (both != np.asarray(pair)).any(2)[:, :500].any()
+
+
 @pytest.mark.parametrize(
     "written",
     [
