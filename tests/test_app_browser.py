@@ -172,8 +172,12 @@ def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
     plain = visitor.settle(1.5)
     assert plain != edited
     assert plain == visitor.ask_directly({"smile": 1.5})
+    version = visitor.page.evaluate("facePump.version")
     visitor.upload(ASTRONAUT)  # the choice outlives the face
-    visitor.page.wait_for_function("facePump.space === 'w' && !facePump.busy && !facePump.dirty")
+    visitor.page.wait_for_function(
+        "(old) => facePump.version > old && facePump.space === 'w' && !facePump.busy && !facePump.dirty",
+        arg=version,
+    )
     assert spaces.nth(0).is_checked()
 
 
