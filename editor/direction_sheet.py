@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ def draw_sheet(editor: Editor, seed: int) -> NDArray[np.uint8]:
     return np.asarray(sheet)
 
 
+def write_sheet(out: str, draw: Callable[[], NDArray[np.uint8]]) -> int:
+    """Draw a sheet and write it to `out`; exit code 0, or 2 where the user is at fault."""
+    try:
+        sheet = draw()
+    except StyleGANError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    Image.fromarray(sheet).save(out, quality=90)
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser("python -m editor.direction_sheet", description=__doc__)
@@ -39,13 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=3, help="which invented face")
     parser.add_argument("--out", required=True, help="picture to write")
     args = parser.parse_args(argv)
-    try:
-        sheet = draw_sheet(open_editor(resolve_model(args.model), engine="torch"), args.seed)
-    except StyleGANError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    Image.fromarray(sheet).save(args.out, quality=90)
-    return 0
+    return write_sheet(
+        args.out, lambda: draw_sheet(open_editor(resolve_model(args.model), engine="torch"), args.seed)
+    )
 
 
 if __name__ == "__main__":

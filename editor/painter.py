@@ -12,7 +12,7 @@ from editor.photo.colour import Pixels
 from editor.session import EditSession
 from editor.transfer.fields import EditFields
 from editor.transfer.ground import Ground, ground_of_photo
-from editor.transfer.paint import Patch, paint
+from editor.transfer.paint import Patch, paint, paint_crop
 from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.decoder import Decoder, Edit
 from inversion.chain.inversion import Inversion
@@ -50,15 +50,11 @@ class Painter:
         others = [in_crop(other.points) for other in photo.others(face)]
         return ground_of_photo(crop, self.transfer.parser, in_crop(face.face.points), others)
 
-    def rests(self, session: EditSession) -> bool:
-        """Whether the session has no edit."""
-        return not any(session.strengths.values())
-
     def fields(self, session: EditSession) -> EditFields | None:
         """The session's edit as it is painted; None where there is none, so that the photo stays."""
-        if self.rests(session):
+        if not session.edited:
             return None
-        before, _ = edited_latents(self._directions, self._decoder, session, {})
+        before = session.inversion
         after, edit = edited_latents(self._directions, self._decoder, session, session.strengths)
         # Another engine rounds otherwise: both pictures have to come from the same.
         engine = self._decoder.engine(before, session.space).name
@@ -69,9 +65,8 @@ class Painter:
 
     def on_crop(self, session: EditSession, crop: Pixels) -> Pixels:
         """A crop [S, S, 3] of the session's face, edited."""
-        fields, side = self.fields(session), len(crop)
-        patch = None if fields is None else paint(crop, np.diag((side, side, 1.0)), fields)
-        return crop.copy() if patch is None else patch.pixels
+        fields = self.fields(session)
+        return crop.copy() if fields is None else paint_crop(crop, fields)
 
     def on_photo(self, photo: FacePhoto, session: EditSession, onto: Pixels | None = None) -> Patch | None:
         """The part of the photo that the session's edit changes; see `paint`.

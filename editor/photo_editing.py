@@ -36,8 +36,7 @@ def choose_face(editor: Editor, opened: PhotoSession, face: int) -> PhotoSession
     number = opened.photo.face(face).number
     session = opened.sessions.get(number) or editor.invert(opened.photo, number)
     others = [other for key, other in opened.sessions.items() if key != number]
-    edited = any(any(other.strengths.values()) for other in others)
-    base = editor.edit_photo(opened.photo, others) if edited else None
+    base = editor.edit_photo(opened.photo, others) if any(other.edited for other in others) else None
     return replace(opened.updated(session), base=base)
 
 
@@ -45,7 +44,7 @@ def patch(editor: Editor, opened: PhotoSession, session: EditSession) -> Patch |
     """What a session of the chosen face changes of `opened.pixels`; None where it has no edit."""
     if opened.photo is not None:
         return editor.painter.on_photo(opened.photo, session, onto=opened.base)
-    return None if editor.painter.rests(session) else Patch(0, 0, editor.edit_crop(session))
+    return Patch(0, 0, editor.edit_crop(session)) if session.edited else None
 
 
 def reopened(photo: FacePhoto) -> tuple[FacePhoto, PhotoFile]:
@@ -119,9 +118,7 @@ def crop_of(editor: Editor, photo: FacePhoto, session: EditSession) -> Pixels:
 
 def noted_strengths(sessions: Mapping[int, EditSession]) -> dict[str, float]:
     """All edits of a photo under names that tell the faces apart, where there are several."""
-    edited = {
-        number: session for number, session in sorted(sessions.items()) if any(session.strengths.values())
-    }
+    edited = {number: session for number, session in sorted(sessions.items()) if session.edited}
     if len(edited) == 1:
         (session,) = edited.values()
         return dict(session.strengths)

@@ -9,16 +9,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from editor.direction_sheet import write_sheet
 from editor.face.crop import crop_face
+from editor.face.warp import resized
 from editor.photo.colour import Pixels
 from editor.pipeline import Editor, open_editor
 from editor.session import EditSession
-from stylegan2.errors import StyleGANError
 
 PORTRAIT = Path(__file__).parent / "ui" / "assets" / "astronaut.jpg"  # NASA, public domain
 SEEDS = (8, 21)  # of the invented faces
@@ -52,7 +52,7 @@ def draw_sheet(editor: Editor, photos: Sequence[str] = ()) -> NDArray[np.uint8]:
                 strength = max(edit.range[0], -STRENGTH) if sign < 0 else min(edit.range[1], STRENGTH)
                 edited = editor.edit(session, {name: strength})
                 row += [editor.render(edited), editor.edit_crop(edited, crop)]
-            rows.append(np.concatenate([_cell(pixels) for pixels in row], 1))
+            rows.append(np.concatenate([resized(pixels, CELL) for pixels in row], 1))
     sheet = Image.new("RGB", (rows[0].shape[1], HEAD + CELL * len(rows)), "white")
     sheet.paste(Image.fromarray(np.concatenate(rows)), (0, HEAD))
     pen = ImageDraw.Draw(sheet)
@@ -63,26 +63,19 @@ def draw_sheet(editor: Editor, photos: Sequence[str] = ()) -> NDArray[np.uint8]:
     return np.asarray(sheet)
 
 
-def _cell(pixels: Pixels) -> Pixels:
-    kernel = cv2.INTER_AREA if len(pixels) > CELL else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, (CELL, CELL), interpolation=kernel), np.uint8)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser("python -m editor.photo_sheet", description=__doc__)
     parser.add_argument("photos", nargs="*", help="photos to edit")
     parser.add_argument("--out", required=True, help="picture to write")
     args = parser.parse_args(argv)
-    try:
+
+    def draw() -> NDArray[np.uint8]:
         editor = open_editor(engine="torch")
         with editor.detector:
-            sheet = draw_sheet(editor, args.photos)
-    except StyleGANError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    Image.fromarray(sheet).save(args.out, quality=88)
-    return 0
+            return draw_sheet(editor, args.photos)
+
+    return write_sheet(args.out, draw)
 
 
 if __name__ == "__main__":

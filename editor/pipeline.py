@@ -21,7 +21,7 @@ from editor.parts.network import SIDE as PARSED_SIDE
 from editor.photo.colour import Pixels
 from editor.photo.original import open_photo
 from editor.session import EditSession
-from editor.transfer.ground import DrawnMemo, ground_of_crop
+from editor.transfer.ground import DrawnMemo, Ground, ground_of_crop
 from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.decoder import Decoder
 from inversion.chain.inversion import Inversion, Space
@@ -148,10 +148,9 @@ class Editor:
             raise FaceError(chosen.refusal)
         ground = self.painter.ground(opened, chosen, chosen.large)
         cropped = time.perf_counter()
-        session = self.invert_crop(chosen.cropped.crop)
+        session = self._inverted(chosen.cropped.crop, ground)
         return replace(
             session,
-            ground=ground,
             face=face,
             transform=chosen.cropped.transform,
             padded=chosen.cropped.padded,
@@ -165,11 +164,14 @@ class Editor:
         Raises:
             ShapeError: `crop` has another shape.
         """
+        return self._inverted(crop, ground_of_crop(crop))
+
+    def _inverted(self, crop: Pixels, ground: Ground) -> EditSession:
         start = time.perf_counter()
         inversion = self.inverter.invert(torch.tensor(crop)[None])
         return EditSession(
             crop=crop,
-            ground=ground_of_crop(crop),
+            ground=ground,
             inversion=inversion,
             space="w+" if inversion.f is None else "f",
             milliseconds={"invert": (time.perf_counter() - start) * 1e3},

@@ -29,6 +29,11 @@ class EditSession:
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # crop, invert, optimise
 
     @property
+    def edited(self) -> bool:
+        """Whether it has an edit."""
+        return any(self.strengths.values())
+
+    @property
     def enlargement(self) -> float:
         """Crop px per photo px; 1 where there is no photo."""
         return 1.0 if self.transform is None else 1 / float(np.hypot(*self.transform[:2, 0]))

@@ -31,6 +31,7 @@ from tests.helpers.browser_visitor import (
     wait_until,
     write_film,
 )
+from tests.helpers.pictures import two_faces
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -272,11 +273,8 @@ def test_the_whole_photo_is_saved_under_its_name(visit):
 @pytest.fixture
 def pair(tmp_path):
     """A photo of two faces, the second smaller."""
-    face = Image.open(ASTRONAUT).convert("RGB")
-    pixels = Image.new("RGB", (900, 512), (120, 120, 120))
-    pixels.paste(face, (0, 0))
-    pixels.paste(face.resize((384, 384)), (514, 60))
-    pixels.save(tmp_path / "pair.jpg", quality=95)
+    pixels = two_faces(np.asarray(Image.open(ASTRONAUT).convert("RGB")))
+    Image.fromarray(pixels).save(tmp_path / "pair.jpg", quality=95)
     return tmp_path / "pair.jpg"
 
 

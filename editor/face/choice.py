@@ -1,59 +1,20 @@
-"""Which face of a photo is cropped, and what is to be said of it."""
+"""Which faces of a photo can be used, and what is to be said of them."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from editor.errors import FaceError
-from editor.face.crop import CroppedFace, crop_face
+from editor.face.crop import CroppedFace
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import Face
 from editor.face.search import MIN_FACE_PART
 from editor.photo.colour import Pixels
-from stylegan2.bundle.folder import CropConfig
 
 MAX_YAW = 45.0  # degrees of `Face.yaw`; a half profile reads as this, and a generator of portraits has none
 _NOTED_YAW = 30.0  # degrees
 _NOTED_ENLARGEMENT = 2.0  # crop px per photo px
 _NOTED_PADDING = 0.1  # of the crop's area
-
-
-@dataclass(frozen=True, eq=False)
-class CroppedPhoto:
-    """The chosen face of a photo, cut out, and what else there is to say about the photo."""
-
-    cropped: CroppedFace
-    face: Face  # the one that was cut out
-    faces: tuple[Face, ...]  # every face of the photo, largest first
-    notes: tuple[str, ...]  # plain sentences for the user; empty when all is well
-
-
-def find_and_crop(
-    detector: FaceDetector, pixels: Pixels, crop_config: CropConfig, resolution: int
-) -> CroppedPhoto:
-    """Find the faces of a photo and cut out the largest.
-
-    Args:
-        detector: Finds the faces.
-        pixels: Photo [H, W, 3] uint8 RGB; not changed.
-        crop_config: `scale` and `center` of the model.
-        resolution: Side of the crop, px.
-
-    Returns:
-        The largest face, cut out; all faces; and notes on what may make the result worse.
-
-    Raises:
-        FaceError: As `find_faces` and `check_turn`.
-        ImageInputError, ConfigError: As `crop_face`.
-        CheckpointError: The detector's model is missing or damaged.
-    """
-    faces = find_faces(detector, pixels)
-    check_turn(faces[0], pixels)
-    cropped = crop_face(pixels, faces[0], crop_config, resolution)
-    notes = notes_on(cropped, faces[0], len(faces))
-    return CroppedPhoto(cropped=cropped, face=faces[0], faces=faces, notes=notes)
 
 
 def find_faces(detector: FaceDetector, pixels: Pixels) -> tuple[Face, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from editor.photo.colour import Pixels
 
 Matrix = npt.NDArray[np.float64]
+Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
 _MAX_OVERSAMPLING = 8  # side of the grid of samples per output pixel; beyond, the source is shrunk first
 _KERNEL_REACH = 3  # px around the sampled part that a bicubic kernel may touch, with one to spare
@@ -40,7 +41,7 @@ def warp(pixels: Pixels, transform: Matrix, width: int, height: int) -> Pixels:
     to_source = to_source @ np.diag((1 / finer, 1 / finer, 1.0))
     part, left, top = _part(source, to_source, width * finer, height * finer)
     # OpenCV puts the coordinate origin at the centre of the first pixel, half a pixel from ours.
-    centers = _shift(-0.5 - left, -0.5 - top) @ to_source @ _shift(0.5, 0.5)
+    centers = shift(-0.5 - left, -0.5 - top) @ to_source @ shift(0.5, 0.5)
     kernel = cv2.INTER_LINEAR if finer > 1 else cv2.INTER_CUBIC  # of many samples, linear ones are the truer
     samples = cv2.warpAffine(
         part.astype(np.float32),  # in uint8 each of the two steps would round, and the second one upwards
@@ -54,7 +55,22 @@ def warp(pixels: Pixels, transform: Matrix, width: int, height: int) -> Pixels:
     return np.asarray(np.rint(samples).clip(0, 255), dtype=np.uint8)
 
 
-def _shift(x: float, y: float) -> Matrix:
+def resized(field: npt.NDArray[Scalar], side: int) -> npt.NDArray[Scalar]:
+    """A square picture or field [S, S, C] at another size: the mean over areas, or bicubic where it grows.
+
+    Args:
+        field: uint8 or float32; `field` itself is answered where it has that size.
+        side: px.
+    """
+    if len(field) == side:
+        return field
+    kernel = cv2.INTER_AREA if len(field) > side else cv2.INTER_CUBIC
+    # OpenCV answers one channel without its axis.
+    return np.asarray(cv2.resize(field, (side, side), interpolation=kernel), field.dtype)
+
+
+def shift(x: float, y: float) -> Matrix:
+    """Affine map [3, 3] that moves by x and y."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 

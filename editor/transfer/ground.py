@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from editor.face.warp import resized
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.parts.parser import FaceParser, room_of_head
 from editor.photo.colour import Pixels
@@ -56,7 +56,7 @@ class Ground:
 
 def ground_of_crop(crop: Pixels) -> Ground:
     """Of a picture that is nothing but the crop [R, R, 3]: all of it may change."""
-    return Ground(seen=_resized(crop, SIDE), parsed=_resized(crop, PARSED_SIDE), surroundings=None)
+    return Ground(seen=resized(crop, SIDE), parsed=resized(crop, PARSED_SIDE), surroundings=None)
 
 
 def ground_of_photo(
@@ -74,9 +74,4 @@ def ground_of_photo(
     room = room_of_head(found, own, others)
     head = np.asarray(found * room, np.float32)
     surroundings = Surroundings(head=head, room=room, behind=behind_of(head))
-    return Ground(seen=_resized(crop, SIDE), parsed=crop, surroundings=surroundings)
-
-
-def _resized(crop: Pixels, side: int) -> Pixels:
-    kernel = cv2.INTER_AREA if len(crop) > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(crop, (side, side), interpolation=kernel), np.uint8)
+    return Ground(seen=resized(crop, SIDE), parsed=crop, surroundings=surroundings)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from editor.face.warp import Matrix
+from editor.face.warp import Matrix, resized, shift
 from editor.photo.colour import Pixels
 from editor.transfer.fields import EditFields, Field
 
@@ -65,6 +65,13 @@ def paint(
     return Patch(left, top, pixels)
 
 
+def paint_crop(crop: Pixels, fields: EditFields) -> Pixels:
+    """Paint an edit onto a crop of any size [S, S, 3] uint8, which is not changed; see `paint`."""
+    side = len(crop)
+    patch = paint(crop, np.diag((side, side, 1.0)), fields)
+    return crop if patch is None else patch.pixels
+
+
 class _Painter:
     def __init__(self, canvas: Pixels, to_canvas: Matrix, fields: EditFields) -> None:
         self._canvas, self._to_canvas = canvas, to_canvas
@@ -74,7 +81,7 @@ class _Painter:
         ones = np.ones(fields.flow.shape[:2], np.float32)
         region = ones if fields.region is None else fields.region
         # OpenCV moves four channels as fast as one.
-        self._moving = self._fitted(fields.flow, region, _resized(fields.kept, len(ones)))
+        self._moving = self._fitted(fields.flow, region, resized(fields.kept, len(ones)))
         self._added = self._fitted(fields.added)
         self._behind = None
         if fields.uncovered is not None and fields.behind is not None and fields.uncovered.max() > _UNSEEN:
@@ -100,14 +107,14 @@ class _Painter:
         """Fields beside each other, about as fine as the canvas: what is left to do is then linear."""
         joined = np.dstack(parts)
         side = max(1, min(round(self._size), _FINEST, _MOST_ENLARGED * len(joined)))
-        return _resized(joined, side).reshape(side, side, -1)
+        return resized(joined, side).reshape(side, side, -1)
 
     def _at(self, field: Field, left: int, top: int, like: Pixels) -> Field:
         """A field at the pixels of a band."""
         side = len(field)
         to_field = np.diag((side, side, 1.0)) @ self._to_unit
         # OpenCV counts from the middle of the first pixel.
-        matrix = _shift(-0.5, -0.5) @ to_field @ _shift(left + 0.5, top + 0.5)
+        matrix = shift(-0.5, -0.5) @ to_field @ shift(left + 0.5, top + 0.5)
         size = like.shape[1], like.shape[0]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         found = cv2.warpAffine(field, matrix[:2], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -124,20 +131,9 @@ class _Painter:
         return np.asarray(moved, np.uint8)
 
 
-def _resized(field: Field, side: int) -> Field:
-    if len(field) == side:
-        return field
-    kernel = cv2.INTER_AREA if len(field) > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(field, (side, side), interpolation=kernel), np.float32)
-
-
 def _mixed(a: npt.NDArray[Any], b: npt.NDArray[Any], share: npt.NDArray[np.float32]) -> Field:
     """`a` + `share` (`b` - `a`), share in 0..1: `a` itself, bit for bit, where the share is 0."""
     weight = cv2.merge([np.clip(share, 0, 1)] * 3)
     change = cv2.subtract(b, a, dtype=cv2.CV_32F)
     change = cv2.multiply(change, weight, dst=change)
     return np.asarray(cv2.add(change, a, dtype=cv2.CV_32F), np.float32)
-
-
-def _shift(x: float, y: float) -> Matrix:
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)

@@ -10,7 +10,7 @@ from torch import Tensor
 from editor.parts.parser import FaceParser
 from editor.transfer.fields import EditFields, Field
 from editor.transfer.ground import Ground
-from editor.transfer.paint import paint
+from editor.transfer.paint import paint_crop
 from editor.transfer.surroundings import region_of, uncovered_by
 from inversion.transfer.checkpoint import load_transfer
 from inversion.transfer.config import SIDE, WAYS
@@ -85,9 +85,7 @@ class PhotoTransfer:
         around = ground.surroundings
         if around is None:
             return everywhere
-        side = len(ground.parsed)
-        patch = paint(ground.parsed, np.diag((side, side, 1.0)), everywhere)
-        after = around.head if patch is None else self.parser.head(patch.pixels) * around.room
+        after = self.parser.head(paint_crop(ground.parsed, everywhere)) * around.room
         return replace(
             everywhere,
             region=region_of(around.head, after),

@@ -25,9 +25,8 @@ from editor.ui.store import Visit, VisitStore
 from stylegan2.errors import StyleGANError
 
 Answer = dict[str, Any]
-Show = Callable[
-    [Visit, PhotoSession, PhotoSession], str | None
-]  # new state, and the old -> the stage's value
+# Visit, the editor, its new state and the old -> the stage's value.
+Show = Callable[[Visit, Editor, PhotoSession, PhotoSession], str | None]
 
 
 class Frames:
@@ -96,7 +95,7 @@ class Frames:
             with self._light.passing():
                 visit, editor, opened, session = self._asked(question)
                 chosen = choose_face(editor, opened.updated(session), asked.get("face", 0))
-            value = self._show(visit, chosen, opened)
+            value = self._show(visit, editor, chosen, opened)
         except StyleGANError as error:
             return _refusal(error)
         if value is None:

@@ -153,8 +153,12 @@ class Handlers:
             return gr.skip(), gr.skip() if made_by[2] == self.generation else MODEL_CHANGED
         return value, status
 
-    def _chosen(self, visit: Visit, opened: PhotoSession, instead_of: PhotoSession) -> str | None:
-        return self._value(visit, self._in_use, opened, instead_of)
+    def _chosen(
+        self, visit: Visit, editor: Editor, opened: PhotoSession, instead_of: PhotoSession
+    ) -> str | None:
+        made_by = self._in_use
+        # Another model's latents mean nothing to the editor in use.
+        return self._value(visit, made_by, opened, instead_of) if made_by[0] is editor else None
 
     def _value(
         self, visit: Visit, made_by: InUse, opened: PhotoSession, instead_of: PhotoSession | None

@@ -22,10 +22,12 @@ from stylegan2.settings import settings_from_dict, settings_to_dict
 Network = TypeVar("Network", bound=nn.Module)
 
 # Where a file's metadata keep the architecture: under the first, or as files before it was so called have it.
-_KEYS = {
+KEYS: dict[str, tuple[str, ...]] = {
     "encoder": ("encoder_config",),
     "contrastive": ("contrastive_config", "aligner_config"),
     "refiners": ("refiners_config",),
+    "transfer": ("transfer_config",),
+    "face_parser": (),  # has but one
 }
 # The frame of reference stays exact: every latent is w_avg plus an offset.
 _EXACT = ("w_avg", "w_std")
@@ -39,7 +41,7 @@ def save_encoder(
 ) -> None:
     """Write the weights as safetensors, in half precision, with architecture and `metadata` beside them."""
     config = json.dumps(settings_to_dict(encoder.config))
-    _save(encoder, path, {**(metadata or {}), "encoder_config": config}, dtype)
+    save_network(encoder, path, {**(metadata or {}), "encoder_config": config}, dtype)
 
 
 def load_encoder(path: str | Path) -> WEncoder:
@@ -48,7 +50,7 @@ def load_encoder(path: str | Path) -> WEncoder:
     Raises:
         CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
-    return _load(
+    return load_network(
         path, "encoder", "W encoder", lambda fields: WEncoder(settings_from_dict(fields, EncoderConfig))
     )
 
@@ -61,7 +63,7 @@ def save_contrastive_pair(
 ) -> None:
     """Write the weights as `save_encoder` does; with int8, matrices in 8 bits, scaled row by row."""
     config = json.dumps(settings_to_dict(contrastive.config))
-    _save(contrastive, path, {**(metadata or {}), "contrastive_config": config}, dtype)
+    save_network(contrastive, path, {**(metadata or {}), "contrastive_config": config}, dtype)
 
 
 def load_contrastive_pair(path: str | Path) -> ContrastivePair:
@@ -70,7 +72,7 @@ def load_contrastive_pair(path: str | Path) -> ContrastivePair:
     Raises:
         CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
-    return _load(
+    return load_network(
         path,
         "contrastive",
         "contrastive pair",
@@ -86,7 +88,7 @@ def save_refiners(
 ) -> None:
     """Write the weights as `save_encoder` does."""
     config = json.dumps(settings_to_dict(refiners.config))
-    _save(refiners, path, {**(metadata or {}), "refiners_config": config}, dtype)
+    save_network(refiners, path, {**(metadata or {}), "refiners_config": config}, dtype)
 
 
 def load_refiners(path: str | Path) -> Refiners:
@@ -95,12 +97,15 @@ def load_refiners(path: str | Path) -> Refiners:
     Raises:
         CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
     """
-    return _load(
+    return load_network(
         path, "refiners", "refiners' file", lambda fields: Refiners(settings_from_dict(fields, RefinerConfig))
     )
 
 
-def _save(network: nn.Module, path: str | Path, metadata: dict[str, str], dtype: torch.dtype) -> None:
+def save_network(
+    network: nn.Module, path: str | Path, metadata: dict[str, str], dtype: torch.dtype = torch.float16
+) -> None:
+    """Write weights as safetensors; with int8, matrices in 8 bits, scaled row by row, and the rest in 16."""
     state: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         kept = value.detach().cpu().contiguous()
@@ -118,14 +123,21 @@ def _save(network: nn.Module, path: str | Path, metadata: dict[str, str], dtype:
     Path(path).chmod(0o644)  # safetensors leaves files that only their owner can read
 
 
-def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Network]) -> Network:
-    """Network of `path`: `build` makes it from the architecture that the metadata keeps under `role`."""
+def load_network(path: str | Path, role: str, title: str, build: Callable[[Any], Network]) -> Network:
+    """Network of `path`, in float32, in evaluation mode.
+
+    Args:
+        path: As `save_network` wrote it.
+        role: A key of `KEYS`, which says where the metadata keep the architecture.
+        title: What to call the network in messages.
+        build: Makes it from the architecture, as plain values; from None where the role has none.
+
+    Raises:
+        CheckpointError: Missing, damaged, without architecture, tensors that do not fit it, or no numbers.
+    """
     try:
         state = in_float(read_safetensors(path))
-        with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-        fields = json.loads(told[next((key for key in _KEYS[role] if key in told), _KEYS[role][0])])
-        network = build(fields)
+        network = build(_architecture(path, KEYS[role]) if KEYS[role] else None)
         check_finite(str(path), state)
         missing, unexpected = network.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -138,3 +150,9 @@ def _load(path: str | Path, role: str, title: str, build: Callable[[Any], Networ
             raise
         raise CheckpointError(f"{path}: not a {title}: {type(error).__name__}: {error}") from error
     return network.eval().requires_grad_(False)
+
+
+def _architecture(path: str | Path, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 (JSON)
+    with safe_open(path, "pt") as file:
+        told = file.metadata() or {}
+    return json.loads(told[next((key for key in keys if key in told), keys[0])])

@@ -6,6 +6,7 @@ from PIL import Image
 
 from editor.__main__ import main, parse_edits
 from inversion.directions.errors import StrengthError
+from tests.helpers.pictures import two_faces
 
 
 @pytest.fixture
@@ -31,9 +32,7 @@ def test_a_photo_is_edited_from_the_shell(photo, tmp_path, capsys):
 
 @pytest.mark.weights
 def test_faces_are_listed_and_edited_by_number(astronaut, tmp_path, capsys):
-    pair = np.full((512, 900, 3), 120, np.uint8)
-    pair[:, :512] = astronaut
-    pair[60:444, 514:898] = np.asarray(Image.fromarray(astronaut).resize((384, 384)))
+    pair = two_faces(astronaut)
     Image.fromarray(pair).save(tmp_path / "pair.png")
     assert main([str(tmp_path / "pair.png"), "--faces"]) == 0
     assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["1:", "2:"]

@@ -7,15 +7,13 @@ from editor.errors import FaceError, ImageInputError
 from editor.photo_editing import choose_face, crop_of, encode, patch, save, start
 from editor.photo_session import session_of_crop
 from editor.photo_sheet import CELL, HEAD, draw_sheet
+from tests.helpers.pictures import two_faces
 
 
 @pytest.fixture
 def pair(astronaut):
     """Two faces, the second smaller, on grey."""
-    pixels = np.full((512, 900, 3), 120, np.uint8)
-    pixels[:, :512] = astronaut
-    pixels[60:444, 514:898] = np.asarray(Image.fromarray(astronaut).resize((384, 384)))
-    return pixels
+    return two_faces(astronaut)
 
 
 def test_without_an_edit_the_photo_comes_back_bit_for_bit(refined_editor, astronaut):

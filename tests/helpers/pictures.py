@@ -14,6 +14,14 @@ def picture(width=64, height=48):
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
+def two_faces(portrait):
+    """A portrait [512, 512, 3] twice on grey, the second time smaller: pixels [512, 900, 3]."""
+    pixels = np.full((512, 900, 3), 120, np.uint8)
+    pixels[:, :512] = portrait
+    pixels[60:444, 514:898] = np.asarray(Image.fromarray(portrait).resize((384, 384)))
+    return pixels
+
+
 def encoded(image, fmt, **options):
     stream = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, fmt, **options)

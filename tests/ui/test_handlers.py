@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from editor.measure.fit import Fit
+from editor.photo.reading import load_photo
 from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, VISIT_OVER
 from editor.ui.serving.api import EditAPI
+from tests.helpers.pictures import two_faces
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # gr.Warning outside of a running app
 SKIP = gr.skip()
@@ -274,18 +276,14 @@ def test_a_photo_that_is_gone_cannot_be_saved(handlers, token, tmp_path):
     assert "photo" in reply["error"]
 
 
-def two_faces(path):
-    """The test photo twice, the second time smaller."""
-    with Image.open(ASTRONAUT) as image:
-        pair = Image.new("RGB", (900, 512), (120, 120, 120))
-        pair.paste(image.convert("RGB"), (0, 0))
-        pair.paste(image.convert("RGB").resize((384, 384)), (514, 60))
-    pair.save(path, quality=95)
+def pair_of_faces(path):
+    """A file with the test photo twice, the second time smaller."""
+    Image.fromarray(two_faces(load_photo(ASTRONAUT))).save(path, quality=95)
     return str(path)
 
 
 def test_every_face_keeps_its_own_edits(handlers, token, tmp_path):
-    stage, status = handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    stage, status = handlers.open_photo(pair_of_faces(tmp_path / "pair.jpg"), token)
     assert len(json.loads(stage)["faces"]) == 2
     assert "2 faces found" in status
     first = {"token": token, "strengths": {"smile": 1.5}}
@@ -305,7 +303,7 @@ def test_every_face_keeps_its_own_edits(handlers, token, tmp_path):
 
 
 def test_a_question_about_what_is_no_longer_shown_is_not_answered(handlers, token, tmp_path):
-    stage, _ = handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    stage, _ = handlers.open_photo(pair_of_faces(tmp_path / "pair.jpg"), token)
     version = json.loads(stage)["version"]
     first = {"token": token, "strengths": {"smile": 1.5}, "version": version}
     assert "src" in handlers.frames.draw(first)
@@ -320,10 +318,28 @@ def test_a_question_about_what_is_no_longer_shown_is_not_answered(handlers, toke
     assert opened.sessions[1].strengths == {"smile": 1.5}
 
 
+def test_a_face_that_is_chosen_while_the_model_is_changed_is_not_drawn_by_the_new_one(
+    handlers, token, lone_editor, tmp_path, monkeypatch
+):
+    handlers.open_photo(pair_of_faces(tmp_path / "pair.jpg"), token)
+    invert = handlers.editor.invert
+
+    def invert_and_lose_the_model(photo, face):
+        session = invert(photo, face)
+        handlers.adopt(lone_editor)
+        return session
+
+    monkeypatch.setattr(handlers.editor, "invert", invert_and_lose_the_model)
+    monkeypatch.setattr(lone_editor, "reconstruct", lambda session: pytest.fail("another model's latents"))
+    reply = handlers.frames.choose({"token": token, "strengths": {}, "face": 2})
+    assert reply["error"] == MODEL_CHANGED
+    assert handlers.store.find(token).opened is None
+
+
 def test_a_face_that_is_overtaken_while_it_is_chosen_is_no_change_of_the_model(slow, tmp_path):
     handlers = Handlers(slow, make_examples(slow))
     token = enter(handlers)[0]
-    handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    handlers.open_photo(pair_of_faces(tmp_path / "pair.jpg"), token)
     answers = slow.hold(lambda: handlers.frames.choose({"token": token, "strengths": {}, "face": 2}))
     visit = handlers.store.find(token)
     editor, opened, _ = handlers.store.work(visit)
@@ -336,7 +352,7 @@ def test_a_face_that_is_overtaken_while_it_is_chosen_is_no_change_of_the_model(s
 
 @pytest.mark.parametrize("face", [0, 3, -1, None, "2", True, 1.5, {}])
 def test_a_face_that_is_not_there_is_refused_and_the_chosen_one_stays(handlers, token, tmp_path, face):
-    handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    handlers.open_photo(pair_of_faces(tmp_path / "pair.jpg"), token)
     before = handlers.store.find(token).opened
     reply = handlers.frames.choose({"token": token, "strengths": {}, "face": face})
     assert "the photo has 2, numbered from 1" in reply["error"]
@@ -480,7 +496,7 @@ def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_edito
 def test_without_an_encoder_another_face_waits_to_be_fitted(lone_editor, tmp_path):
     handlers = Handlers(lone_editor, make_examples(lone_editor))
     token = enter(handlers)[0]
-    handlers.open_photo(two_faces(tmp_path / "pair.jpg"), token)
+    handlers.open_photo(pair_of_faces(tmp_path / "pair.jpg"), token)
     reply = handlers.frames.choose({"token": token, "strengths": {}, "face": 2})
     assert "Optimise fits this face" in reply["note"]
     handlers.expect_optimisation(token)

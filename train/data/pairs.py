@@ -1,7 +1,5 @@
 """Synthetic pairs (w, G(w)), rendered on the fly or kept in a pool that is slowly renewed."""
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +10,15 @@ import torch
 from torch import Tensor
 
 from stylegan2 import Generator
-from stylegan2.errors import ConfigError
 from stylegan2.image import from_uint8, to_uint8
 from train.core.config import PairsConfig
-from train.core.logbook import claim_folder
 from train.core.processes import own_folder, own_seed
 from train.core.seeds import Stream, positioned_generator
+from train.data.arrays import claim_arrays, open_array
 
 UNSEEN_PAIRS = 1_000_003  # added to the seed for pairs that are never trained on
 META_FILE = "pool.json"
+SETTING = "pairs.cache"  # that names the folder of a pool
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,9 @@ class PairPool:
         generator = renderer.generator
         side = generator.img_resolution
         if config.cache is not None:
-            _claim_folder(config, config.cache, {"generator": fingerprint, "seed": renderer.seed})
+            owner = {"generator": fingerprint, "seed": renderer.seed, "psi": list(config.psi)}
+            owner |= {"pool": config.pool, "block": config.block}
+            claim_arrays(config.cache, META_FILE, owner, setting=SETTING, things="pairs")
         self._w = _array(config.cache, "w", (config.pool, generator.w_dim), np.float32)
         self._pixels = _array(config.cache, "pixels", (config.pool, side, side, 3), np.uint8)
         self._blocks = _array(config.cache, "blocks", (self._slots,), np.int64)  # block of each slot, plus 1
@@ -214,37 +214,7 @@ def open_pairs(
     return PairPool(renderer, replace(config, cache=cache), fingerprint)
 
 
-def _claim_folder(config: PairsConfig, cache: Path, owner: dict[str, Any]) -> None:
-    wanted = {**owner, "psi": list(config.psi), "pool": config.pool, "block": config.block}
-    file = cache / META_FILE
-    if file.is_file():
-        try:
-            found = dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(f"pairs.cache: {file} is damaged ({error}); delete the folder") from error
-        differing = sorted(key for key in wanted if found.get(key) != wanted[key])
-        if differing:
-            others = ", ".join(differing)
-            raise ConfigError(f"pairs.cache: {cache} holds pairs of another {others}; choose another folder")
-        return
-    claim_folder("pairs.cache", cache)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(wanted), encoding="utf-8")
-    os.replace(partial, file)  # whole or not at all
-
-
 def _array(folder: Path | None, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     if folder is None:
         return np.zeros(shape, dtype)
-    file = folder / f"{name}.npy"
-    if not file.is_file():
-        return np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-    try:
-        found = np.lib.format.open_memmap(file, mode="r+")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"pairs.cache: {file} is damaged ({error}); delete the folder") from error
-    if found.shape != shape or found.dtype != dtype:
-        raise ConfigError(
-            f"pairs.cache: {file} is {found.dtype} {found.shape}, not {shape}; delete the folder"
-        )
-    return found
+    return open_array(folder / f"{name}.npy", shape, dtype, setting=SETTING)

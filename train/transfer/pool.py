@@ -1,7 +1,5 @@
 """ExamplePool: examples kept in a folder, made once."""
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan2.errors import ConfigError
-from train.core.logbook import claim_folder
+from stylegan2.image import from_uint8
+from train.data.arrays import claim_arrays, open_array
 from train.transfer.examples import DRAWN, EDITS, Example
 
 META_FILE = "examples.json"
+SETTING = "cache"  # that names the folder
 # Space -> which of the drawings the network is shown as its two ways; and how often each.
 KINDS = {"f": (0, 1), "w+": (2, 2), "w": (3, 3)}
 SHARES = (0.7, 0.15, 0.15)
@@ -35,15 +34,20 @@ class ExamplePool:
 
     def __init__(self, folder: Path, count: int, side: int, owner: dict[str, Any]) -> None:
         self.count = count
-        _claim(folder, {**owner, "side": side, "count": count})
+        claim_arrays(
+            folder, META_FILE, {**owner, "side": side, "count": count}, setting=SETTING, things="examples"
+        )
         one = {
             "photo": (side, side, 3),
             "drawn": (DRAWN, side, side, 3),
             "truth": (EDITS, side, side, 3),
             "edited": (EDITS, DRAWN, side, side, 3),
         }
-        self._arrays = {name: _array(folder / f"{name}.npy", (count, *shape)) for name, shape in one.items()}
-        self._made = _array(folder / "made.npy", (count,))
+        self._arrays = {
+            name: open_array(folder / f"{name}.npy", (count, *shape), np.uint8, setting=SETTING)
+            for name, shape in one.items()
+        }
+        self._made = open_array(folder / "made.npy", (count,), np.uint8, setting=SETTING)
 
     def fill(self, make: Callable[[int], Example], progress: Callable[[int, int], None]) -> None:
         """Make what is missing, reporting (done, total)."""
@@ -82,35 +86,4 @@ class ExamplePool:
                 arrays["edited"][number, edit][ways],
             ]
         )
-        return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _claim(folder: Path, wanted: dict[str, Any]) -> None:
-    file = folder / META_FILE
-    if file.is_file():
-        try:
-            found = dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(f"cache: {file} is damaged ({error}); delete the folder") from error
-        differing = sorted(key for key in wanted if found.get(key) != wanted[key])
-        if differing:
-            raise ConfigError(
-                f"cache: {folder} holds examples of another {', '.join(differing)}; choose another folder"
-            )
-        return
-    claim_folder("cache", folder)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(wanted), encoding="utf-8")
-    os.replace(partial, file)  # whole or not at all
-
-
-def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    if not file.is_file():
-        return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    try:
-        found = np.lib.format.open_memmap(file, mode="r+")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cache: {file} is damaged ({error}); delete the folder") from error
-    if found.shape != shape or found.dtype != np.uint8:
-        raise ConfigError(f"cache: {file} is {found.dtype} {found.shape}, not {shape}; delete the folder")
-    return found
+        return from_uint8(torch.from_numpy(stacked))

@@ -11,13 +11,14 @@ import skimage.data
 from PIL import Image
 
 from editor.errors import FaceError, ImageInputError
-from editor.face.choice import MAX_YAW, find_and_crop
+from editor.face.choice import MAX_YAW
 from editor.face.crop import crop_face, face_quad
 from editor.face.fill import fill_outside
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import Face
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import ConfigError
+from tests.helpers.largest_face import find_and_crop
 
 TIGHT = CropConfig(scale=0.66, center=0.48)
 FFHQ = CropConfig(scale=1.0, center=0.1)

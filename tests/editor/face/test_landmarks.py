@@ -14,7 +14,6 @@ import pytest
 import skimage.data
 
 from editor.errors import ImageInputError
-from editor.face.choice import find_and_crop
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import estimate_yaw
 from editor.face.model import BUNDLED_MODEL, MODEL_VARIABLE, FaceModels, find_face_model
@@ -25,6 +24,7 @@ from stylegan2.bundle.folder import CropConfig
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import CheckpointError
+from tests.helpers.largest_face import find_and_crop
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ASTRONAUT = skimage.data.astronaut()  # NASA, public domain: one face of 104 px, frontal

@@ -12,6 +12,7 @@ from editor.ui.examples import ASTRONAUT
 from editor.ui.serving.api import EditAPI, decode_photo
 from editor.ui.serving.gate import BusyError, Gate
 from stylegan2.errors import StyleGANError
+from tests.helpers.pictures import encoded, two_faces
 
 PHOTO = base64.b64encode(ASTRONAUT.read_bytes()).decode()
 
@@ -53,20 +54,15 @@ def test_spaces_and_steps_can_be_chosen(refined_editor):
 
 
 def test_several_faces_are_edited_at_once_and_the_first_named_is_cut_out(api):
-    with Image.open(ASTRONAUT) as image:
-        pair = Image.new("RGB", (900, 512), (120, 120, 120))
-        pair.paste(image.convert("RGB"), (0, 0))
-        pair.paste(image.convert("RGB").resize((384, 384)), (514, 60))
-    buffer = io.BytesIO()
-    pair.save(buffer, "PNG")
-    photo = base64.b64encode(buffer.getvalue()).decode()
+    pair = two_faces(load_photo(ASTRONAUT))
+    photo = base64.b64encode(encoded(pair, "PNG")).decode()
     reply = api.edit(photo, {"2": {"smile": 2}})
     assert [face["number"] for face in reply["faces"]] == [1, 2]
-    changed = (pixels_of(reply["photo"]) != np.asarray(pair)).any(2)
+    changed = (pixels_of(reply["photo"]) != pair).any(2)
     assert changed[:, 520:].any()
     assert not changed[:, :500].any()
     both = pixels_of(api.edit(photo, {"1": {"smile": 2}, "2": {"smile": 2}}, face=1)["photo"])
-    assert (both != np.asarray(pair)).any(2)[:, :500].any()
+    assert (both != pair).any(2)[:, :500].any()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from editor.face.warp import resized
 from editor.measure.detail import CLOSEST
 from editor.painter import Painter
 from editor.parts.network import SIDE as PARSED_SIDE
@@ -16,7 +16,7 @@ from editor.photo.colour import Pixels
 from editor.session import EditSession
 from editor.transfer.fields import Field
 from editor.transfer.ground import Ground, ground_of_crop, ground_of_photo
-from editor.transfer.paint import paint
+from editor.transfer.paint import paint_crop
 from inversion.chain.inversion import Space
 from inversion.directions.bank import DirectionBank
 from inversion.directions.linear import EditDirection
@@ -174,13 +174,13 @@ class _Work:
 
     def photo(self, pixels: Pixels, real: Columns, *, steps: bool) -> None:
         """Edit a real photo; `steps` also moves its sliders by the smallest step."""
-        large = _resized(pixels, PARSED_SIDE)
+        large = resized(pixels, PARSED_SIDE)
         outline = self._with.outline(large)
         if outline is None:
             return
         own = np.asarray(outline / PARSED_SIDE, np.float32)
         ground = ground_of_photo(large, self._painter.transfer.parser, own, [])
-        session = self._session(_resized(pixels, self._side), ground)
+        session = self._session(resized(pixels, self._side), ground)
         who, whole = self._embedding(pixels), fine_detail(pixels)
         for name, strength in self._ends():
             for way, edited in self._ways(session, pixels, name, strength):
@@ -229,16 +229,14 @@ class _Work:
         drawn = decoder.draw(session.inversion, last, lambda ws: self._edits.apply(ws, {name: strength}))[
             0
         ].numpy()
-        yield f"{last} drawn", _resized(drawn, len(photo))
+        yield f"{last} drawn", resized(drawn, len(photo))
         for other, way in self._others.items():
             yield other, way(session, photo, {name: strength})
 
     def _painted(self, session: EditSession, photo: Pixels, strengths: Mapping[str, float]) -> Pixels:
         fields = self._painter.fields(replace(session, strengths=strengths))
         self._region = None if fields is None else fields.region
-        side = len(photo)
-        patch = None if fields is None else paint(photo, np.diag((side, side, 1.0)), fields)
-        return photo if patch is None else patch.pixels
+        return photo if fields is None else paint_crop(photo, fields)
 
     def _note_attribute(self, column: _Column, edit: EditDirection, strength: float, pixels: Pixels) -> None:
         found = self._with.measure_face(pixels)
@@ -257,11 +255,6 @@ class _Work:
         other = None if who is None else self._embedding(pixels)
         if who is not None and other is not None:
             column.identity.append(float((who * other).sum()))
-
-
-def _resized(pixels: Pixels, side: int) -> Pixels:
-    kernel = cv2.INTER_AREA if len(pixels) > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, (side, side), interpolation=kernel), np.uint8)
 
 
 def _real_summary(
