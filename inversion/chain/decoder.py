@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -167,4 +168,6 @@ class FeatureRenderer:
         """`render`, and beside it the styles alone: pixels [N, WAYS, R, R, 3] uint8; raises as it."""
         check_shape("ws_hat", ws_hat, len(feature.ws), *self._shape)
         ws_hat = ws_hat.detach().to("cpu", torch.float32).contiguous()
-        return torch.stack(self.engine(ws_hat, feature.code, feature.a), 1)
+        ways = self.engine(ws_hat, feature.code, feature.a)
+        # torch.stack would wake torch's threads, which then spin beside those of the next engine.
+        return torch.from_numpy(np.stack([way.numpy() for way in ways], 1))

@@ -87,8 +87,14 @@ def freedom(drawn: Tensor, edited: Tensor) -> Tensor:
     change = (edited - drawn).abs().mean(1, keepdim=True)
     # A second pass makes it smooth: what it weighs moves with the sliders.
     for _ in range(2):
-        change = F.avg_pool2d(change, _AROUND, 1, _AROUND // 2, count_include_pad=False)
+        change = _mean_along(_mean_along(change, (1, _AROUND)), (_AROUND, 1))
     return change / (change + CALM)
+
+
+def _mean_along(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """The mean over a window of odd sides around every place; across and down in turn, it is soon done."""
+    padding = (window[0] // 2, window[1] // 2)
+    return F.avg_pool2d(x, window, 1, padding, count_include_pad=False)
 
 
 def _enlarged(x: Tensor) -> Tensor:
