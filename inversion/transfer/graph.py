@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.transfer.compose import compose
+from inversion.transfer.compose import ALL_DETAIL, NO_DETAIL, compose, moved, with_fine_detail
 from inversion.transfer.config import SIDE
 from inversion.transfer.network import TransferNetwork
 from stylegan2.checks import check_shape
@@ -26,17 +26,23 @@ class TransferPixels(nn.Module):
             edited: And under the edit, the same shape.
 
         Returns:
-            flow [N, 2, SIDE, SIDE] px of `SIDE`, added [N, 3, R, R] in [-2, 2] and kept [N, 1, R, R]. Added
+            flow [N, 2, SIDE, SIDE] px of `SIDE`, added [N, 3, R, R] in [-3, 3] and kept [N, 1, R, R]. Added
             is on the scale of img, where a picture spans 2.
         """
         check_shape("photo", photo, "N", SIDE, SIDE, 3)
         before, after = _stacked(drawn), _stacked(edited)
-        flow, masks, shares = self.network(from_uint8(photo), resized(before), resized(after))
+        seen = from_uint8(photo)
+        flow, masks, shares = self.network(seen, resized(before), resized(after))
         side = before.shape[3]
-        added, kept = compose(
-            before, after, resized(flow, side) * (side / SIDE), resized(masks, side), resized(shares, side)
-        )
+        path = resized(flow, side) * (side / SIDE)
+        added, kept = compose(before, after, path, resized(masks, side), resized(shares, side))
+        if side <= SIDE:  # a model that draws more than is seen here draws detail of its own
+            added, kept = with_fine_detail(added, kept, moved(resized(seen, side), path))
         return flow, added, kept
+
+    def extra_repr(self) -> str:
+        """What no tensor tells: converted graphs are told apart by it."""
+        return f"detail={NO_DETAIL} to {ALL_DETAIL}"
 
 
 def resized(x: Tensor, side: int = SIDE) -> Tensor:

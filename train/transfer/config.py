@@ -26,12 +26,14 @@ class TransferPhaseConfig(ScheduleConfig):
 
     batch: int = 10  # edited faces a step
     perceptual_share: float = 0.4  # of a batch that the perceptual distance looks at: it is slow
+    held_back: float = 0.0  # see `ExamplePool.draw`
     loss: TransferLossWeights = field(default_factory=TransferLossWeights)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         share = self.perceptual_share
         require(self.batch >= 1, f"batch: {self.batch}; must be at least 1")
+        require(0 <= self.held_back < 1, f"held_back: {self.held_back}; must be at least 0 and below 1")
         require(0 < share <= 1, f"perceptual_share: {share}; must be above 0 and at most 1")
 
     @property

@@ -60,10 +60,12 @@ class ExamplePool:
                 self._made[number] = 1  # last: a process that dies before leaves no false example
         progress(self.count, self.count)
 
-    def draw(self, first: int, count: int, rng: torch.Generator) -> Tensor:
+    def draw(self, first: int, count: int, rng: torch.Generator, held_back: float = 0.0) -> Tensor:
         """Edited faces at random, from example `first` on: img [count, 6, 3, R, R] in [-1, 1].
 
         In the second axis: photo, truth, both ways unedited, both ways edited. Mirrored and lit at random.
+        Of a real face F keeps more of what was there, and less of the edit, than of an invented one: of half
+        of the faces, what F draws goes back towards the unedited face, by up to `held_back`.
         """
         chosen = first + torch.randint(self.count - first, (count,), generator=rng)
         edits = torch.randint(EDITS, (count,), generator=rng)
@@ -71,6 +73,9 @@ class ExamplePool:
         picked = [self.pick(*where) for where in torch.stack([chosen, edits, kinds], 1).tolist()]
         img = torch.stack(picked)
         mirrored = (torch.rand(count, generator=rng) < 0.5)[:, None, None, None, None]
+        back = held_back * torch.rand(2, count, generator=rng)
+        back = torch.where((back[0] < held_back / 2) & (kinds == 0), back[1], 0.0)[:, None, None, None]
+        img[:, 4] += back * (img[:, 2] - img[:, 4])
         light = 0.8 + 0.3 * torch.rand(count, 1, 3, 1, 1, generator=rng)
         return (torch.where(mirrored, img.flip(4), img) + 1) * light - 1
 

@@ -80,7 +80,8 @@ class TransferStage:
         """One optimiser step; returns every term before its weight, their sum, and the gradient's norm."""
         phase = self.phases[self._index]
         rng = positioned_generator(own_seed(self._config.seed), Stream.TRANSFER_STEP, self._index, step)
-        img = self.pool.draw(self._config.validation_examples, phase.batch, rng).to(self._device)
+        img = self.pool.draw(self._config.validation_examples, phase.batch, rng, phase.held_back)
+        img = img.to(self._device)
         photo, truth = img[:, 0], img[:, 1]
         self.network.train()
         found = self._compose(self.network, img)
@@ -111,15 +112,17 @@ class TransferStage:
         """PSNR of edited photos against the truth in dB, in each kind of space, beside the model's own."""
         measures = {}
         for kind, name in enumerate(KINDS):
-            ours, drawn, gains = [], [], []
+            ours, drawn, gains, weights = [], [], [], []
             for img in self._unseen(kind):
                 found = self._compose(self.optimiser.average, img).img.clamp(-1, 1)
                 ours.append(psnr(found, img[:, 1], span=2))
                 drawn.append(psnr(img[:, 4], img[:, 1], span=2))
-                gains.append(edit_gain(found, img[:, 1], img[:, 0])[0])
+                gain, weight = edit_gain(found, img[:, 1], img[:, 0])
+                gains.append((gain * weight).sum())
+                weights.append(weight.sum())
             measures[f"{name}_psnr"] = float(median(torch.cat(ours)))
             measures[f"{name}_drawn_psnr"] = float(median(torch.cat(drawn)))
-            measures[f"{name}_gain"] = float(median(torch.cat(gains)))
+            measures[f"{name}_gain"] = float(sum(gains) / sum(weights))
         return measures
 
     @torch.no_grad()

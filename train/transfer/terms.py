@@ -9,6 +9,9 @@ from torch import Tensor
 from stylegan2.checks import check_shape
 
 POOL = 8  # px a side that are averaged where an edit's size is measured
+GAIN_CELLS = (
+    4  # a side, of each of which the size is measured: else a mouth counts for nothing beside a light
+)
 SMALL_CHANGE = 0.003  # mean square of a pooled change at which its gain counts half
 _BLUR = (1.0, 4.0, 6.0, 4.0, 1.0)
 _FLOW_SIDE, _FLOW_BLUR = 256, 3.0  # px at which optical flow is sought, and of blur over it
@@ -33,7 +36,7 @@ def carried_l1(added: Tensor, photo: Tensor, kept: Tensor, truth: Tensor) -> Ten
 
 
 def edit_gain(img: Tensor, truth: Tensor, photo: Tensor) -> tuple[Tensor, Tensor]:
-    """How much of the true change an edited picture shows, and how much there was to show.
+    """How much of the true change an edited picture shows, and how much there was to show, in 4 x 4 cells.
 
         gain = <img - photo, truth - photo> / |truth - photo|^2,   of pictures averaged over 8 x 8 px
 
@@ -45,7 +48,7 @@ def edit_gain(img: Tensor, truth: Tensor, photo: Tensor) -> tuple[Tensor, Tensor
         photo: The same shape and range.
 
     Returns:
-        gain [N], and weight [N] in 0..1, which is small where hardly anything changes.
+        gain [N, 16], and weight [N, 16] in 0..1, which is small where hardly anything changes.
 
     Raises:
         ShapeError: The shapes differ.
@@ -53,10 +56,15 @@ def edit_gain(img: Tensor, truth: Tensor, photo: Tensor) -> tuple[Tensor, Tensor
     check_shape("img", img, "N", 3, "H", "W")
     check_shape("truth", truth, *img.shape)
     check_shape("photo", photo, *img.shape)
-    change, wanted = (F.avg_pool2d(x - photo, POOL).flatten(1) for x in (img, truth))
-    size = wanted.square().mean(1)
-    gain = (change * wanted).mean(1) / size.clamp(min=1e-5)
+    change, wanted = (F.avg_pool2d(x - photo, POOL) for x in (img, truth))
+    size, common = (_of_cells(x) for x in (wanted.square(), change * wanted))
+    gain = common / size.clamp(min=1e-5)
     return gain, size / (size + SMALL_CHANGE)
+
+
+def _of_cells(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> mean of each cell [N, `GAIN_CELLS` squared]."""
+    return F.adaptive_avg_pool2d(x.mean(1), GAIN_CELLS).flatten(1)
 
 
 def total_variation(flow: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from inversion.transfer.checkpoint import load_transfer, save_transfer
-from inversion.transfer.compose import compose, moved
+from inversion.transfer.compose import compose, moved, with_fine_detail
 from inversion.transfer.config import SIDE, WAYS, TransferConfig
 from inversion.transfer.graph import TransferPixels, resized
 from inversion.transfer.network import TransferNetwork, freedom
@@ -92,6 +92,23 @@ def test_compose_is_its_formula():
         missing = moved(photo - d, flow)
         wanted = wanted + masks[:, 1 + way, None] * (e + shares[:, way, None] * missing)
     torch.testing.assert_close(added + kept * there, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_fine_detail_changes_nothing_at_the_models_own_resolution():
+    added, carried = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
+    kept = torch.rand(2, 1, 16, 16)
+    more, fine = with_fine_detail(added, kept, carried)
+    torch.testing.assert_close(more + fine * carried, added + kept * carried, atol=1e-5, rtol=1e-5)
+
+
+def test_fine_detail_is_whole_where_the_photo_leads_and_gone_where_it_is_replaced():
+    kept = torch.tensor([0.0, 0.05, 0.35, 0.6, 0.9, 1.0])[None, None, :, None]
+    zero, detail = torch.zeros(1, 3, 6, 1), torch.randn(1, 3, 6, 1)
+    added, fine = with_fine_detail(zero, kept, zero)
+    shown = (added + fine * detail)[0, 0, :, 0] / detail[
+        0, 0, :, 0
+    ]  # S is 0: the photo is nothing but detail
+    torch.testing.assert_close(shown, torch.tensor([0.0, 0.05, 0.5, 1.0, 1.0, 1.0]))
 
 
 def test_the_gradient_reaches_flow_masks_and_shares(network):
