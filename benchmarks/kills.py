@@ -6,17 +6,20 @@ The model is the bundled one, the faces are its own, and batches are small: endi
 """
 
 import argparse
+import io
 import os
 import random
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from PIL import Image
@@ -27,6 +30,7 @@ from stylegan2 import load_generator
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 
 FACES = 48
+PARTS_SHARD, PART_FACES = "parts.tar", 12
 PAIRS = {"pool": 32, "block": 8, "refresh": 0.5}
 DATA = {"validation_fraction": 0.2, "validation_images": 4, "shuffle_buffer": 7}
 ENCODER = {
@@ -83,6 +87,18 @@ def stages(steps: int, faces: Path) -> dict[str, dict[str, Any]]:
             "refiners": REFINERS,
             "phases": [_phase("one", half, **both, loss=drawn), _phase("two", half, **both, loss=drawn)],
         },
+        "parts": {
+            "faces": str(faces / PARTS_SHARD),
+            "phases": [_phase("one", half, batch=2), _phase("two", half, batch=2)],
+        },
+        "transfer": {
+            **bundle,
+            "transfer": {"channels": [8, 16]},
+            "examples": 6,
+            "validation_examples": 2,
+            "engine": "torch",
+            "phases": [_phase("one", half, batch=2), _phase("two", half, batch=2)],
+        },
     }
 
 
@@ -98,6 +114,24 @@ def draw_faces(folder: Path, count: int) -> None:
         Image.fromarray(pixels.numpy()).save(folder / f"{number:03}.png")
 
 
+def draw_parts(faces: Path) -> None:
+    """A shard of some of the faces with parts that nobody drew, as `train.parts.faces` reads them."""
+    rng = np.random.default_rng(0)
+    with tarfile.open(faces / PARTS_SHARD, "w") as shard:
+        for file in sorted(faces.glob("*.png"))[:PART_FACES]:
+            with Image.open(file) as image:
+                picture = image.resize((256, 256))
+            parts = Image.fromarray(rng.integers(0, 19, (8, 8), np.uint8)).resize(
+                (256, 256), Image.Resampling.NEAREST
+            )
+            for suffix, kept in (("webp", picture), ("png", parts)):
+                data = io.BytesIO()
+                kept.save(data, suffix.upper())
+                told = tarfile.TarInfo(f"{file.stem}.{suffix}")
+                told.size = data.tell()
+                shard.addfile(told, io.BytesIO(data.getvalue()))
+
+
 class Training:
     """One run of a stage in a folder of its own."""
 
@@ -106,6 +140,8 @@ class Training:
         own: dict[str, Any] = {"run": run, "hardware": {"device": "cpu", "compile": False}, "seed": 0}
         if "pairs" in settings:
             own["pairs"] = {**settings["pairs"], "cache": str(home / "pairs")}
+        if "examples" in settings:
+            own["cache"] = str(home / "examples")
         home.mkdir()
         self._config = home / "settings.yaml"
         self._config.write_text(yaml.safe_dump({**settings, **own}), encoding="utf-8")
@@ -159,6 +195,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         draw_faces(home / "faces", FACES)
+        draw_parts(home / "faces")
         settings = stages(options.steps, home / "faces")
         for number, (stage, chosen) in enumerate(settings.items()):
             failures += not _try(stage, chosen, home, _share(options.kills, len(settings), number), rng)

@@ -97,14 +97,9 @@ def measure_photo_edits(
         {"protocol", "real": {way: ...}, "truth": {way: ...}, "steady": {...}}, ready for JSON. Ways are the
         spaces, painted onto the photo, and "f drawn": the model's own picture in F, enlarged.
     """
-    edits = {
-        name: replace(edit, range=(-STRENGTH, STRENGTH))
-        for name, edit in subject.directions.items()
-        if own_attribute(edit) is not None
-    }
-    bank = DirectionBank(edits)
+    edits = measured_edits(subject.directions)
     known = tuple(space for space in spaces if space in subject.model.spaces)
-    work = _Work(subject, painter, bank, instruments, known, others or {})
+    work = _Work(subject, painter, edits, instruments, known, others or {})
     generated: Columns = {}
     truth: Columns = {}
     for seed in range(true_faces):
@@ -147,18 +142,17 @@ class _Work:
         self._subject, self._edits, self._with, self._spaces = subject, edits, instruments, spaces
         self._others = others
         self._painter = Painter(subject.model.decoder, edits, painter.transfer)
-        self._side = subject.generator.img_resolution
         self._region: Field | None = None  # of the edit that was painted last
         # Edit -> PSNR in dB of a slider's steps, from each of `STARTS`.
         self._moves: dict[str, list[float]] = {}
+        self._true_moves: dict[str, list[float]] = {}  # and that of invented faces' own steps
 
     def invented(self, seed: int, generated: Columns, truth: Columns) -> None:
         """Edit an invented face, and compare with its true edit."""
         subject = self._subject
-        w = subject.generator.sample_w(1, seed=UNSEEN_PAIRS + seed, truncation_psi=PSI)
-        ws = subject.generator.broadcast(w)
+        ws = invented_styles(subject, seed)
         photo = subject.truth(ws)[0].numpy()
-        session = self._session(photo, ground_of_crop(photo))
+        session = _session(subject, photo, ground_of_crop(photo))
         for name, strength in self._ends():
             true = subject.truth(self._edits.apply(ws, {name: strength}))[0].numpy()
             column = generated.setdefault("true", {}).setdefault(name, _Column())
@@ -171,16 +165,14 @@ class _Work:
                 column.detail.append(fine_detail(pixels) / max(fine_detail(true), 1e-6))
                 column.contours.append(doubled_contours(pixels, true))
                 self._note_identity(column, who, pixels)
+        if seed % STEADY_EVERY == 0:
+            self._step(lambda strengths: subject.truth(self._edits.apply(ws, strengths)), self._true_moves)
 
     def photo(self, pixels: Pixels, real: Columns, *, steps: bool) -> None:
         """Edit a real photo; `steps` also moves its sliders by the smallest step."""
-        large = resized(pixels, PARSED_SIDE)
-        outline = self._with.outline(large)
-        if outline is None:
+        session = photo_session(self._subject, self._painter, pixels, self._with.outline)
+        if session is None:
             return
-        own = np.asarray(outline / PARSED_SIDE, np.float32)
-        ground = ground_of_photo(large, self._painter.transfer.parser, own, [])
-        session = self._session(resized(pixels, self._side), ground)
         who, whole = self._embedding(pixels), fine_detail(pixels)
         for name, strength in self._ends():
             for way, edited in self._ways(session, pixels, name, strength):
@@ -191,34 +183,31 @@ class _Work:
                 if way in self._spaces and self._region is not None:
                     column.seam.append(seam(pixels, edited, self._region))
         if steps:
-            self._step_slider(session, pixels)
+            self._step(
+                lambda strengths: torch.from_numpy(self._painted(session, pixels, strengths))[None],
+                self._moves,
+            )
 
     def steady(self) -> dict[str, Any]:
-        """How far the picture moves with a slider's smallest step, by edit."""
+        """How far the picture moves with a slider's smallest step, by edit; beside it invented faces' own."""
         out: dict[str, Any] = {"step": STEP, "starts": list(STARTS)}
         for name, values in self._moves.items():
-            found = torch.tensor(values)
-            worst = torch.quantile(found, 0.01)
-            out[name] = {"psnr_median": number(median(found)), "psnr_worst_of_hundred": number(worst)}
+            out[name] = {**_moved("", values), **_moved("own_", self._true_moves.get(name, []))}
         return out
 
-    def _step_slider(self, session: EditSession, pixels: Pixels) -> None:
+    def _step(self, edited: Callable[[Mapping[str, float]], Tensor], moves: dict[str, list[float]]) -> None:
+        """Move every slider by the smallest step; `edited` answers pixels [1, S, S, 3] under strengths."""
         for name in self._edits:
             for start in STARTS:
-                pair = [self._painted(session, pixels, {name: at}) for at in (start, start + STEP)]
-                found, wanted = (torch.from_numpy(each)[None] for each in pair)
+                found, wanted = (edited({name: at}) for at in (start, start + STEP))
                 # Equal pictures are infinitely close, which no quantile likes.
                 value = min(float(psnr(found, wanted)[0]), CLOSEST)
-                self._moves.setdefault(name, []).append(value)
+                moves.setdefault(name, []).append(value)
 
     def _ends(self) -> Iterator[tuple[str, float]]:
         for name in self._edits:
             yield name, -STRENGTH
             yield name, STRENGTH
-
-    def _session(self, crop: Pixels, ground: Ground) -> EditSession:
-        inversion = self._subject.model.inverter.invert(torch.from_numpy(crop)[None])
-        return EditSession(crop=crop, ground=ground, inversion=inversion)
 
     def _ways(
         self, session: EditSession, photo: Pixels, name: str, strength: float
@@ -255,6 +244,49 @@ class _Work:
         other = None if who is None else self._embedding(pixels)
         if who is not None and other is not None:
             column.identity.append(float((who * other).sum()))
+
+
+def photo_session(
+    subject: Subject, painter: Painter, pixels: Pixels, outline: FindOutline
+) -> EditSession | None:
+    """A cropped face of a photo [S, S, 3], opened as the product opens it; None where no face is found."""
+    large = resized(pixels, PARSED_SIDE)
+    found = outline(large)
+    if found is None:
+        return None
+    own = np.asarray(found / PARSED_SIDE, np.float32)
+    ground = ground_of_photo(large, painter.transfer.parser, own, [])
+    return _session(subject, resized(pixels, subject.generator.img_resolution), ground)
+
+
+def invented_styles(subject: Subject, seed: int) -> Tensor:
+    """Styles [1, num_ws, w_dim] of an invented face that no training saw."""
+    w = subject.generator.sample_w(1, seed=UNSEEN_PAIRS + seed, truncation_psi=PSI)
+    return subject.generator.broadcast(w)
+
+
+def measured_edits(directions: DirectionBank) -> DirectionBank:
+    """Those whose own attribute is known, up to `STRENGTH` and no farther."""
+    return DirectionBank(
+        {
+            name: replace(edit, range=(-STRENGTH, STRENGTH))
+            for name, edit in directions.items()
+            if own_attribute(edit) is not None
+        }
+    )
+
+
+def _session(subject: Subject, crop: Pixels, ground: Ground) -> EditSession:
+    inversion = subject.model.inverter.invert(torch.from_numpy(crop)[None])
+    return EditSession(crop=crop, ground=ground, inversion=inversion)
+
+
+def _moved(prefix: str, values: list[float]) -> dict[str, Any]:
+    if not values:
+        return {}
+    found = torch.tensor(values)
+    worst = torch.quantile(found, 0.01)
+    return {f"{prefix}psnr_median": number(median(found)), f"{prefix}psnr_worst_of_hundred": number(worst)}
 
 
 def _real_summary(

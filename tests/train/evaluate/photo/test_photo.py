@@ -102,6 +102,9 @@ def test_photos_and_invented_faces_are_measured(work):
         found["real"]["f"]["detail_mean"] > 2 * found["real"]["f drawn"]["detail_mean"]
     )  # the photo's grain
     assert set(found["steady"]) == {"step", "starts", "smile", "age"}
+    for name in ("smile", "age"):
+        assert found["steady"][name]["psnr_median"] > 20
+        assert found["steady"][name]["own_psnr_median"] > 20
 
 
 def test_a_photo_without_a_face_is_left_out(work):
