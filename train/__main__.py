@@ -10,6 +10,7 @@ from inversion.directions.bank import DIRECTIONS_ROOT
 from stylegan2.errors import StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
+from train.attributes.config import AttributesConfig
 from train.contrastive.config import ContrastiveConfig
 from train.core.hardware import keep_compiled, keep_memory
 from train.core.logbook import claim_folder
@@ -27,6 +28,7 @@ from train.transfer.config import TransferTrainingConfig
 
 Config = TypeVar(
     "Config",
+    AttributesConfig,
     ContrastiveConfig,
     GeneratorTrainingConfig,
     InversionConfig,
@@ -52,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(
-        required=True, metavar="generator|contrastive|inversion|refiners|directions|parts|transfer|evaluate"
+        required=True,
+        metavar="generator|contrastive|inversion|refiners|attributes|directions|parts|transfer|"
+        "evaluate",
     )
 
     for name, help_text, run in (
@@ -60,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("contrastive", "train the contrastive pair of pictures and W", _contrastive),
         ("inversion", "train the encoder img -> w", _inversion),
         ("refiners", "train the refiners of W+ and F", _refiners),
+        ("attributes", "train what tells age, sex and more of a face", _attributes),
         ("directions", "find edit directions", _directions),
         ("parts", "train the face parser", _parts),
         ("transfer", "train what carries a photo through its edits", _transfer),
@@ -94,6 +99,13 @@ def _contrastive(options: argparse.Namespace) -> int:
 def _refiners(options: argparse.Namespace) -> int:
     config = read_settings(options.config, RefinementConfig, options.set)
     return _train(build_refinement, config, resume=options.resume)
+
+
+def _attributes(options: argparse.Namespace) -> int:
+    from train.assemble_photo import build_attributes
+
+    config = read_settings(options.config, AttributesConfig, options.set)
+    return _train(build_attributes, config, resume=options.resume)
 
 
 def _parts(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Put the stages of photo edits together: the face parser, and the transfer network.
+"""Put the stages that look at photos together: face parser, transfer network and attribute network.
 
 Apart from `train.assemble`, which needs no OpenCV: that wants libraries of the system that a machine for
 training may lack.
@@ -9,14 +9,19 @@ from collections.abc import Callable
 import torch
 from tqdm import tqdm
 
+from editor.measure.attribute_network import AttributeNetwork, load_attributes
 from editor.model.opening import open_model
 from editor.parts.checkpoint import load_face_parser
 from editor.parts.network import FaceParserNetwork
+from editor.parts.parser import FaceParser
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
 from inversion.transfer.checkpoint import load_transfer
 from inversion.transfer.network import TransferNetwork
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import ConfigError
+from train.attributes.config import AttributesConfig
+from train.attributes.faces import KnownFaces, keep_faces
+from train.attributes.stage import AttributesStage
 from train.core.hardware import to_channels_last
 from train.core.processes import training_device
 from train.losses.perceptual import load_perceptual
@@ -54,6 +59,36 @@ def build_parts(config: PartsConfig, *, report: Report = tqdm.write) -> PartsSta
     if config.hardware.channels_last:
         to_channels_last(network)
     return PartsStage(config, network, faces, device)
+
+
+def build_attributes(config: AttributesConfig, *, report: Report = tqdm.write) -> AttributesStage:
+    """Start from a network that knows pictures, or from an attribute network.
+
+    Raises:
+        CheckpointError: The weights to start from are missing or damaged.
+        EngineError: The device or engine is not there.
+    """
+    device = training_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    if config.start_from is None:
+        network = AttributeNetwork()
+        network.start_from(load_perceptual(config.backbone_weights).features)
+    else:
+        network = load_attributes(config.start_from)
+    network.requires_grad_(True)
+    network.to(device)
+    if config.hardware.channels_last:
+        to_channels_last(network)
+
+    def keep(progress: Callable[[int, int], None]) -> KnownFaces:
+        parser = FaceParser(device=config.hardware.device, engine=config.engine)
+        parser.engine.prepare()
+        parser.engine.wait()
+        faces = keep_faces(config.cache, config.faces, parser, progress)
+        report(f"{len(faces):,} faces")
+        return faces
+
+    return AttributesStage(config, network, keep, device)
 
 
 def build_transfer(config: TransferTrainingConfig, *, report: Report = tqdm.write) -> TransferStage:

@@ -13,6 +13,7 @@ from stylegan2.bundle.folder import BUNDLE_FILE, read_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.errors import ConfigError
 from stylegan2.reading.listing import read_listing
+from train.attributes.config import AttributesConfig
 from train.contrastive.config import ContrastiveConfig
 from train.contrastive.stage import CONTRASTIVE_FILE
 from train.core.checkpoint import facts_for_model
@@ -35,7 +36,8 @@ class Installation:
 
 def plan_installation(
     config: (
-        ContrastiveConfig
+        AttributesConfig
+        | ContrastiveConfig
         | InversionConfig
         | RefinementConfig
         | GeneratorTrainingConfig
@@ -52,7 +54,7 @@ def plan_installation(
         return None
     if isinstance(config, GeneratorTrainingConfig):
         raise ConfigError("run.install: true, but a generator starts a bundle, in run.folder; set it false")
-    if isinstance(config, PartsConfig | TransferTrainingConfig):
+    if isinstance(config, AttributesConfig | PartsConfig | TransferTrainingConfig):
         raise ConfigError("run.install: true, but what is trained serves every model, and is in no bundle")
     bundle = config.bundle
     if not bundle.is_dir():

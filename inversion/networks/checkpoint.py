@@ -28,6 +28,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "refiners": ("refiners_config",),
     "transfer": ("transfer_config",),
     "face_parser": (),  # has but one
+    "attributes": (),  # likewise
 }
 # The frame of reference stays exact: every latent is w_avg plus an offset.
 _EXACT = ("w_avg", "w_std")

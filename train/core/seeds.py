@@ -25,6 +25,7 @@ class Stream(IntEnum):
     TRANSFER_EXAMPLES = 22
     TRANSFER_STEP = 23
     PARTS_STEP = 24
+    ATTRIBUTES_STEP = 25
 
 
 def positioned_generator(seed: int, *position: int) -> torch.Generator:

@@ -1,0 +1,120 @@
+"""AttributeNetwork: a cropped face -> what it looks like, in numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from editor.parts.efficientnet import EfficientNetLite0Features
+from inversion.networks.checkpoint import load_network, save_network
+from stylegan2.checks import check_shape
+
+SIDE = 128  # px of the faces that it is shown
+MOST_YEARS = 100
+_BLOCKS = 11  # of EfficientNet-lite0, down to 1/16
+_FEATURES, _WIDTH = 112, 160  # channels there, and of the network's own layers
+
+Kind = Literal["years", "odds", "scale"]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing that is told of a face."""
+
+    name: str
+    kind: Kind  # years; log odds that it is so; or a scale of which `unit` is one standard deviation
+    told_by: str  # who says what is true
+    mean: float = 0.0  # of the scale, as it is told
+    unit: float = 1.0
+
+
+# Ratings are means of people's answers, 0 to 100; shares are parts of the crop's area, as the face parser
+# finds them. Means and deviations are those of the training faces.
+ATTRIBUTES = (
+    Attribute("age", "years", "age"),
+    Attribute("male", "odds", "male"),
+    Attribute("glasses", "odds", "parts"),
+    Attribute("hat", "odds", "parts"),
+    Attribute("earrings", "odds", "parts"),
+    Attribute("happy", "scale", "ratings", 57.0, 19.0),
+    Attribute("weight", "scale", "ratings", 40.0, 13.0),
+    Attribute("long_hair", "scale", "ratings", 42.0, 26.0),
+    Attribute("hair_colour", "scale", "ratings", 52.0, 22.0),
+    Attribute("hair", "scale", "parts", 0.14, 0.08),
+    Attribute("teeth", "scale", "parts", 0.006, 0.008),
+)
+NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
+
+
+class AttributeNetwork(nn.Module):
+    """The first blocks of EfficientNet-lite0 (Tan & Le 2019, arXiv:1905.11946) and a few layers of its own.
+
+    Age is the mean of a distribution over whole years, as in DEX (Rothe et al. 2018, IJCV 126).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        features = EfficientNetLite0Features()
+        self.stem, self.blocks = features.stem, features.blocks[:_BLOCKS]
+        self.narrow = nn.Conv2d(_FEATURES, _WIDTH, 1)
+        self.mix = nn.ModuleList(nn.Conv2d(_WIDTH, _WIDTH, 3, 1, 1) for _ in range(2))
+        self.years = nn.Linear(_WIDTH, MOST_YEARS + 1)
+        self.others = nn.Linear(_WIDTH, len(ATTRIBUTES) - 1)
+
+    def start_from(self, features: EfficientNetLite0Features) -> None:
+        """Take over what a network that was trained on other pictures knows of them."""
+        self.stem.load_state_dict(features.stem.state_dict())
+        self.blocks.load_state_dict(features.blocks[: len(self.blocks)].state_dict())
+
+    def forward(self, img: Tensor) -> Tensor:
+        """What faces look like.
+
+        Args:
+            img: Cropped faces [N, 3, SIDE, SIDE] in [-1, 1].
+
+        Returns:
+            [N, len(ATTRIBUTES)], in `ATTRIBUTES`' order: years, log odds, and standard deviations from the
+            mean.
+
+        Raises:
+            ShapeError: `img` has another shape.
+        """
+        years, others = self.answers(img)
+        return torch.cat([expected_years(years), others], 1)
+
+    def answers(self, img: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of whole years [N, MOST_YEARS + 1], and all else as `forward` answers it; raises as it."""
+        check_shape("img", img, "N", 3, SIDE, SIDE)
+        x = F.relu6(self.stem(img))
+        for block in self.blocks:
+            x = block(x)[1]
+        x = F.relu(self.narrow(x))
+        for layer in self.mix:
+            x = F.relu(x + layer(x))
+        x = x.mean((2, 3))
+        return self.years(x), self.others(x)
+
+
+def expected_years(logits: Tensor) -> Tensor:
+    """Mean [N, 1] of a distribution over whole years, of which logits [N, MOST_YEARS + 1] are given."""
+    years = torch.arange(logits.shape[1], device=logits.device, dtype=torch.float32)
+    return (logits.float().softmax(1) * years).sum(1, keepdim=True)
+
+
+def save_attributes(
+    network: AttributeNetwork, path: str | Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write the weights as safetensors, matrices in 8 bits, scaled row by row."""
+    save_network(network, path, metadata or {}, torch.int8)
+
+
+def load_attributes(path: str | Path) -> AttributeNetwork:
+    """Build the attribute network of `path`, in float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: Missing, damaged, tensors that do not fit, or no numbers.
+    """
+    return load_network(path, "attributes", "attribute network", lambda _: AttributeNetwork())
