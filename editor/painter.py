@@ -84,6 +84,8 @@ def edited_latents(
     directions: DirectionBank, decoder: Decoder, session: EditSession, strengths: Mapping[str, float]
 ) -> tuple[Inversion, Edit]:
     """The latents that are drawn under edits, and what moves their styles."""
+    if not session.invented:
+        directions = directions.on_photos(session.space)
     found, space = session.inversion, session.space
     unedited = decoder.styles(found, space)
     if found.foundation is not None:

@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(
         required=True,
-        metavar="generator|contrastive|inversion|refiners|attributes|directions|parts|transfer|"
+        metavar="generator|contrastive|inversion|refiners|attributes|directions|parts|transfer|calibrate|"
         "evaluate",
     )
 
@@ -77,6 +77,10 @@ def build_parser() -> argparse.ArgumentParser:
         if run is not _directions:
             stage.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
 
+    calibration = commands.add_parser("calibrate", help="measure how far edits have to move photos")
+    calibration.add_argument("--config", type=Path, required=True, help="as train/configs/calibrate.yaml")
+    calibration.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
+    calibration.set_defaults(run=_calibrate)
     add_evaluate(commands)
     return parser
 
@@ -139,6 +143,15 @@ def _directions(options: argparse.Namespace) -> int:
     config = read_settings(options.config, DirectionsConfig, options.set)
     claim_folder("out", config.out or DIRECTIONS_ROOT)
     discover(config, lambda line: print(line, flush=True))
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from train.evaluate.photo.calibrate import CalibrateConfig, calibrate
+
+    config = read_settings(options.config, CalibrateConfig, options.set)
+    for name, gains in calibrate(config, lambda line: print(line, flush=True)).items():
+        print(f"{name}: " + ", ".join(f"{space} {gain:g}" for space, gain in gains.items()))
     return 0
 
 

@@ -54,6 +54,20 @@ class DirectionBank(Mapping[str, EditDirection]):
         """Number of directions."""
         return len(self._directions)
 
+    def on_photos(self, space: str) -> "DirectionBank":
+        """The same edits, each as many times as long as it has to be on a photo in this space.
+
+        Those of the absolute rule stay as they are: they go to a place, and not so much farther.
+        """
+        return DirectionBank(
+            {
+                name: edit
+                if edit.mean is not None
+                else replace(edit, sigma=edit.sigma * edit.photo_gains.get(space, 1.0))
+                for name, edit in self._directions.items()
+            }
+        )
+
     def check(self, strengths: Mapping[str, float]) -> dict[str, float]:
         """`strengths` by the directions' own names, every name known and every number in range.
 
@@ -229,6 +243,9 @@ def _read_direction(
         raise ValueError(
             f"{name}: layers {[first, last]}, range {[low, high]} or sigma {entry['sigma']} out of bounds"
         )
+    gains = {str(space): float(gain) for space, gain in entry.get("photo_gains", {}).items()}
+    if not all(0 < gain < math.inf for gain in gains.values()):
+        raise ValueError(f"{name}: photo_gains {gains}; must be above 0")
     return EditDirection(
         name=name,
         label=str(entry["label"]),
@@ -241,5 +258,6 @@ def _read_direction(
         layers=(int(first), int(last)),
         effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+        photo_gains=gains,
         aliases=tuple(str(alias) for alias in entry.get("aliases", ())),
     )

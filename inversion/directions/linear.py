@@ -31,6 +31,9 @@ class EditDirection:
     # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.
     # None: strength is an offset.
     mean: Tensor | None = None
+    # Space -> how many times as far a photo is moved, so that it changes as much as an invented face does:
+    # what was found of it, and what of it is carried along, hold an edit back. 1 where a space is missing.
+    photo_gains: Mapping[str, float] = field(default_factory=dict, hash=False)
     aliases: tuple[str, ...] = ()  # other names that are understood, for example those it had before
 
     def moves_w(self, num_ws: int) -> bool:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -9,8 +10,10 @@ import yaml
 from PIL import Image
 
 from editor.errors import FaceError, ImageInputError
+from editor.painter import Painter
 from editor.photo.export import edit_note, encode_png, save_png
 from editor.pipeline import open_editor
+from inversion.directions.bank import DirectionBank
 from inversion.directions.components import OFFERED, discover_directions
 from inversion.directions.errors import DirectionError, StrengthError
 from inversion.networks.checkpoint import save_encoder
@@ -189,6 +192,32 @@ def test_each_space_is_drawn_and_edited_by_itself(refined_editor, astronaut):
     assert (refined_editor.render(still) == pictures[2]).all()
     moved = refined_editor.render(refined_editor.edit(session, {"smile": 2.0}))
     assert (moved != pictures[2]).any()
+
+
+def test_photos_are_moved_by_their_gains_and_invented_faces_are_not(refined_editor, astronaut, monkeypatch):
+    longer = DirectionBank(
+        {name: replace(edit, photo_gains={"w+": 2.0}) for name, edit in refined_editor.directions.items()}
+    )
+    photo = refined_editor.enter(refined_editor.invert(astronaut), "w+")
+    face = refined_editor.sample(3)
+    once, twice, invented = (
+        refined_editor.edit(session, {"smile": strength})
+        for session, strength in ((photo, 1.0), (photo, 2.0), (face, 1.0))
+    )
+    in_f = refined_editor.enter(once, "f")
+    assert once.space == invented.space == "w+"
+
+    def pictures(session):
+        return [refined_editor.edit_crop(session), refined_editor.render(session)]
+
+    wanted = {"photo": pictures(twice), "invented": pictures(invented), "photo in F": pictures(in_f)}
+    monkeypatch.setattr(refined_editor, "directions", longer)
+    painter = Painter(refined_editor.decoder, longer, refined_editor.painter.transfer)
+    monkeypatch.setattr(refined_editor, "painter", painter)
+    found = {"photo": pictures(once), "invented": pictures(invented), "photo in F": pictures(in_f)}
+    for name, pixels in wanted.items():
+        for one, other in zip(pixels, found[name], strict=True):
+            assert np.abs(one.astype(int) - other).max() <= 1, name
 
 
 def test_a_space_without_latents_is_refused(refined_editor, tiny_editor):

@@ -96,6 +96,27 @@ def test_effects_are_read_where_they_are_known(tmp_path):
     assert load_directions(tmp_path / "without", SHA, 32, 8)["smile"].effects == {}
 
 
+def test_a_photo_is_moved_farther_where_its_space_holds_edits_back(tmp_path):
+    write_folder(tmp_path, entry={"photo_gains": {"f": 1.5, "w": 0.8}})
+    bank = load_directions(tmp_path, SHA, 32, 8)
+    ws = torch.randn(1, 8, 32)
+    step = bank.apply(ws, {"smile": 1.0}) - ws
+    for space, gain in (("f", 1.5), ("w", 0.8), ("w+", 1.0)):
+        farther = bank.on_photos(space).apply(ws, {"smile": 1.0}) - ws
+        torch.testing.assert_close(farther, gain * step, atol=1e-5, rtol=1e-5)
+    with pytest.raises(StrengthError):  # the slider's range is that of its own numbers
+        bank.on_photos("f").apply(ws, {"smile": 3.1})
+
+
+def test_the_absolute_rule_goes_to_the_same_place_on_photos(tmp_path):
+    write_folder(tmp_path, entry={"photo_gains": {"f": 1.5}, "rule": "absolute"})
+    unit = torch.nn.functional.normalize(torch.randn(1, 32))[0]
+    save_file({"smile": unit, "smile.mean": torch.zeros(32)}, tmp_path / "d.safetensors")
+    bank = load_directions(tmp_path, SHA, 32, 8)
+    ws = torch.randn(1, 8, 32)
+    assert torch.equal(bank.on_photos("f").apply(ws, {"smile": 1.0}), bank.apply(ws, {"smile": 1.0}))
+
+
 def test_directions_of_another_generator_are_refused(tmp_path):
     write_folder(tmp_path)
     with pytest.raises(DirectionError, match=r"made for generator abababababab\.\.\., not for cdcdcdcdcdcd"):
@@ -120,6 +141,8 @@ def test_vectors_that_are_not_unit_are_refused(tmp_path, vector):
         {"sigma": "wide"},
         {"layers": [0, 9]},
         {"effects": {"age": "old"}},
+        {"photo_gains": {"f": 0}},
+        {"photo_gains": {"f": "far"}},
     ],
 )
 def test_entries_out_of_bounds_are_refused(tmp_path, entry):

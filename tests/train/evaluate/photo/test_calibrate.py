@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from inversion.directions.bank import DirectionBank
+from stylegan2.errors import ConfigError
+from tests.helpers.opened import tiny_model
+from tests.helpers.refiners import tiny_refiners
+from train.evaluate.photo.calibrate import (
+    LEAST,
+    MOST,
+    CalibrateConfig,
+    corrected,
+    find_gains,
+    write_gains,
+)
+from train.evaluate.subject import Subject
+
+
+def redness(pixels):
+    return {"red": float(pixels[..., 0].mean())}
+
+
+def middle(crop):
+    side = len(crop)
+    return np.array([[0.3, 0.3], [0.7, 0.3], [0.7, 0.8], [0.3, 0.8]], np.float32) * side
+
+
+def test_what_is_kept_too_little_is_moved_farther():
+    assert corrected(1.0, 0.8) == pytest.approx(1.25)
+    assert corrected(1.25, 1.25) == pytest.approx(1.0)
+    assert corrected(1.0, 0.1) == MOST
+    assert corrected(1.0, 9.0) == LEAST
+    assert corrected(1.3, float("nan")) == corrected(1.3, -0.2) == 1.3
+
+
+def test_gains_bring_the_change_of_photos_to_that_of_invented_faces(
+    tiny_generator, tiny_encoder, tiny_directions, tiny_transfer
+):
+    model = tiny_model(tiny_generator, tiny_encoder, tiny_refiners(tiny_encoder))
+    bank = DirectionBank(
+        {name: replace(edit, effects={"red": 1.0}) for name, edit in tiny_directions.items()}
+    )
+    photos = torch.randint(0, 256, (2, 256, 256, 3), dtype=torch.uint8)
+    lines = []
+    gains = find_gains(
+        Subject(model=model, directions=bank),
+        tiny_transfer,
+        photos,
+        redness,
+        middle,
+        invented=2,
+        rounds=2,
+        report=lines.append,
+    )
+    assert set(gains) == {"smile", "age"}
+    for by_space in gains.values():
+        assert set(by_space) == set(model.spaces)
+        assert all(LEAST <= gain <= MOST for gain in by_space.values())
+    assert len(lines) == 2 * len(model.spaces)
+    assert "round 1: kept smile" in lines[0]
+
+
+def test_the_manifest_keeps_all_else(tmp_path):
+    file = tmp_path / "manifest.yaml"
+    listing = {"file": "d", "directions": {"smile": {"sigma": 2.0}, "age": {"sigma": 1.0}}}
+    file.write_text(yaml.safe_dump(listing))
+    write_gains(file, {"smile": {"f": 1.25}})
+    listing["directions"]["smile"]["photo_gains"] = {"f": 1.25}
+    assert yaml.safe_load(file.read_text()) == listing
+
+
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"invented": 0}, {"rounds": 0}, {"validation_fraction": 0}])
+def test_settings_out_of_bounds_are_named(tmp_path, wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        CalibrateConfig(bundle=tmp_path, photos="x", networks=tmp_path, **wrong)

@@ -1,0 +1,209 @@
+"""How many times as far photos have to be moved, so that an edit changes them as much as invented faces."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from editor.face.landmarks import FaceDetector
+from editor.measure.attributes import find_mesh
+from editor.model.opening import open_model
+from editor.painter import Painter
+from editor.photo.colour import Pixels
+from editor.session import EditSession
+from editor.transfer.paint import paint_crop
+from editor.transfer.photo_transfer import PhotoTransfer
+from inversion.chain.inversion import Space
+from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, DirectionBank, load_directions
+from inversion.directions.linear import EditDirection
+from stylegan2.bundle.opening import load_bundle
+from stylegan2.errors import ConfigError
+from stylegan2.reading.listing import read_listing
+from stylegan2.settings import require
+from train.data.images import find_images, read_images
+from train.evaluate.config import PHOTO_SIDE
+from train.evaluate.edit_truth import STRENGTH
+from train.evaluate.metrics import MeasureFace
+from train.evaluate.photo.edits import FindOutline, invented_styles, measured_edits, photo_session
+from train.evaluate.retention import open_instruments, own_attribute
+from train.evaluate.subject import Subject
+
+LEAST, MOST = 0.7, 2.5  # gains beyond which an edit is not what it was
+BATCH = 16  # faces read at once
+Gains = dict[str, dict[str, float]]  # edit -> space
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateConfig:
+    """`python -m train calibrate`: gains of a bundle's directions on photos, written into their manifest."""
+
+    bundle: Path
+    photos: str  # cropped faces that nothing is reported on: a shard, several, or a folder
+    networks: Path  # folder with age-v1.onnx and gender-v1.onnx
+    folder: Path | None = None  # of the directions; null: directions/NAME of the bundle
+    validation_fraction: float = 1.0  # of the photos that may be used: those that training with it left out
+    count: int = 48  # photos
+    invented: int = 48  # faces that they shall change as much as
+    rounds: int = 3  # of measuring and correcting: change does not grow in proportion
+    device: str = "auto"  # auto, cpu, cuda or mps
+    engine: str = "auto"  # auto, torch or openvino
+
+    def __post_init__(self) -> None:
+        share = self.validation_fraction
+        require(0 < share <= 1, f"validation_fraction: {share}; must be above 0 and at most 1")
+        for name in ("count", "invented", "rounds"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name}: {value}; must be at least 1")
+
+
+def calibrate(config: CalibrateConfig, report: Callable[[str], None]) -> Gains:
+    """Measure, correct, and write `photo_gains` into the manifest.
+
+    Raises:
+        ConfigError: The manifest cannot be written.
+        DirectionError: The directions belong to another generator.
+        CheckpointError: Weights, a manifest or a measuring network is missing or damaged.
+        DatasetError: There are no photos.
+        EngineError: The device or engine is not there.
+    """
+    bundle = load_bundle(config.bundle)
+    folder = config.folder or DIRECTIONS_ROOT / bundle.name
+    model = open_model(bundle, device=config.device, engine=config.engine)
+    transfer = PhotoTransfer(bundle.resolution, device=config.device, engine=config.engine)
+    for part in (model, transfer):
+        part.prepare()
+        part.wait()
+    generator = model.generator
+    directions = load_directions(folder, bundle.generator_sha256, generator.w_dim, generator.num_ws)
+    subject = Subject(model=model, directions=directions)
+    photos = torch.cat(list(read_images(find_images(config.photos), PHOTO_SIDE, BATCH, limit=config.count)))
+    with open_instruments(config.networks) as measure_face, FaceDetector() as detector:
+        gains = find_gains(
+            subject,
+            transfer,
+            photos,
+            measure_face,
+            partial(find_mesh, detector),
+            invented=config.invented,
+            rounds=config.rounds,
+            report=report,
+        )
+    write_gains(folder / MANIFEST, gains)
+    return gains
+
+
+@torch.no_grad()
+def find_gains(
+    subject: Subject,
+    transfer: PhotoTransfer,
+    photos: Tensor,
+    measure_face: MeasureFace,
+    outline: FindOutline,
+    *,
+    invented: int,
+    rounds: int,
+    report: Callable[[str], None] = lambda line: None,
+) -> Gains:
+    """Gains at which the mean change of an edit's own attribute, over photos, is that of invented faces.
+
+    Args:
+        subject: The model; gains that its directions have are the start.
+        transfer: Carries photos through edits.
+        photos: Cropped faces [N, S, S, 3] uint8.
+        measure_face: Measures.
+        outline: Finds the mesh of a face.
+        invented: Faces whose true edits are the measure.
+        rounds: Of measuring and correcting.
+        report: Receives a line per space and round.
+    """
+    edits = measured_edits(subject.directions)
+    wanted = {
+        name: _changes(_invented(subject, edits, invented), edit, measure_face)
+        for name, edit in edits.items()
+    }
+    opener = Painter(subject.model.decoder, edits, transfer)
+    found = [photo_session(subject, opener, pixels, outline) for pixels in photos.numpy()]
+    opened = [(p, session) for p, session in zip(photos.numpy(), found, strict=True) if session is not None]
+    gains: Gains = {name: {} for name in edits}
+    for space in subject.model.spaces:
+        here = {name: edit.photo_gains.get(space, 1.0) for name, edit in edits.items()}
+        for number in range(rounds):
+            bank = DirectionBank(
+                {name: replace(edit, photo_gains={space: here[name]}) for name, edit in edits.items()}
+            )
+            painter = Painter(subject.model.decoder, bank, transfer)
+            kept = {
+                name: _changes(_painted(painter, opened, space), edit, measure_face) / wanted[name]
+                for name, edit in bank.items()
+            }
+            shown = ", ".join(f"{name} {kept[name]:.2f} at {here[name]:.2f}" for name in kept)
+            report(f"{space}, round {number + 1}: kept {shown}")
+            here = {name: corrected(here[name], kept[name]) for name in kept}
+        for name, gain in here.items():
+            gains[name][space] = round(gain, 2)
+    return gains
+
+
+def corrected(gain: float, kept: float) -> float:
+    """The next gain to try, after one at which so much of the change was kept."""
+    if not math.isfinite(kept) or kept <= 0:
+        return gain
+    return min(max(gain / kept, LEAST), MOST)
+
+
+def write_gains(manifest: Path, gains: Mapping[str, Mapping[str, float]]) -> None:
+    """Put gains into a manifest of directions; all else in it stays.
+
+    Raises:
+        CheckpointError: The manifest is missing or damaged.
+        ConfigError: It cannot be written.
+    """
+    listing: dict[str, Any] = dict(read_listing(manifest))
+    for name, by_space in gains.items():
+        listing["directions"][name]["photo_gains"] = dict(by_space)
+    partial_file = manifest.with_suffix(".partial")
+    try:
+        text = yaml.safe_dump(listing, sort_keys=False, width=120)
+        partial_file.write_text(text, encoding="utf-8")
+        partial_file.replace(manifest)
+    except OSError as error:
+        raise ConfigError(f"folder: {manifest} cannot be written ({error})") from error
+
+
+# Strength of one edit -> a row of pictures.
+_Edited = Callable[[str, float], "list[Pixels]"]
+
+
+def _changes(edited: _Edited, edit: EditDirection, measure_face: MeasureFace) -> float:
+    """Mean change of the edit's own attribute between its ends."""
+    own, ends = own_attribute(edit) or "", []
+    for strength in (-STRENGTH, STRENGTH):
+        measured = [measure_face(pixels) for pixels in edited(edit.name, strength)]
+        ends.append([math.nan if found is None else found[own] for found in measured])
+    return float(np.nanmean(np.array(ends[1]) - np.array(ends[0])))
+
+
+def _invented(subject: Subject, edits: DirectionBank, count: int) -> _Edited:
+    def edited(name: str, strength: float) -> list[Pixels]:
+        faces = (invented_styles(subject, seed) for seed in range(count))
+        return [subject.truth(edits.apply(ws, {name: strength}))[0].numpy() for ws in faces]
+
+    return edited
+
+
+def _painted(painter: Painter, opened: list[tuple[Pixels, EditSession]], space: Space) -> _Edited:
+    def edited(name: str, strength: float) -> list[Pixels]:
+        out = []
+        for pixels, session in opened:
+            fields = painter.fields(replace(session, space=space, strengths={name: strength}))
+            out.append(pixels if fields is None else paint_crop(pixels, fields))
+        return out
+
+    return edited
