@@ -16,6 +16,9 @@ class DirectionsConfig:
     pool: Path | None = None  # `pairs.cache` of a training, whose faces are measured; null draws new ones
     count: int = 4000  # faces to measure, at most as many as the pool has
     check: int = 24  # faces to edit when the effects are measured
+    # attributes.safetensors of `train attributes`: tells age and sex instead of `networks`, and glasses, hat
+    # and hair, which are then held; null: these are not looked at
+    attribute_weights: Path | None = None
     identity_weights: Path | None = None  # mobilefacenet_id.onnx; null: edits do not mind who the face is
     gradients: int = 1000  # of identity, one a face
     psi: float = 0.8  # truncation of the faces that are drawn

@@ -1,7 +1,7 @@
 """Find edit directions by measuring what latents look like."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from editor.face.landmarks import FaceDetector
+from editor.face.warp import resized
+from editor.measure.attribute_network import NAMES, SIDE, AttributeNetwork, load_attributes
 from editor.measure.attributes import load_networks, measure
 from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST
@@ -22,10 +24,12 @@ from stylegan2.bundle.opening import load_bundle
 from stylegan2.engines.engine import choose_device
 from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import CheckpointError
+from train.attributes.stage import tell
 from train.data.images import describe_counts
 from train.data.pairs import META_FILE
 from train.directions.choice import FOUND_SHARE, Change, MeasureStep, gentlest_step
 from train.directions.config import DirectionsConfig
+from train.directions.correct import responses, without_side_effects
 from train.directions.fit import Array, partial_directions, sparing_directions
 from train.directions.identity_gradients import identity_gradients
 from train.directions.probe import StepProbe, draw, measure_faces
@@ -85,8 +89,17 @@ EDITS = {
         aliases=("lighting",),
     ),
 }
-# Measured only to be regressed out: no slider may change the colour of a person's skin.
+# Measured only to be held: no slider may change the colour of a person's skin, or put glasses on them.
 CONTROLS = ("brightness", "redness", "yellowness")
+TOLD = (
+    "glasses",
+    "hat",
+    "earrings",
+    "long_hair",
+    "hair",
+    "hair_colour",
+    "weight",
+)  # by the attribute network
 
 
 def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, Iterable[Pixels]]:
@@ -110,6 +123,13 @@ def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, I
     if owner != generator_sha256:
         raise CheckpointError(f"{folder}: pairs of another generator; make a pool of this one's, or use none")
     return w[:count].astype(np.float64), (np.array(picture) for picture in pixels[:count])
+
+
+def tell_of(network: AttributeNetwork, pixels: Pixels) -> dict[str, float]:
+    """What the attribute network says of a face, by the names of `EDITS` and of `TOLD`."""
+    values = tell(network, resized(pixels, SIDE)[None], torch.device("cpu"))[0].tolist()
+    found = dict(zip(NAMES, values, strict=True))
+    return {"age": found["age"], "masculine": found["male"], **{name: found[name] for name in TOLD}}
 
 
 def find_range(measure_step: MeasureStep, step: Array) -> tuple[float, Change]:
@@ -144,7 +164,9 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
     renderer = Renderer(generator, device=config.device)
     renderer.engine.prepare()
     renderer.engine.wait()
-    names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
+    teller = None if config.attribute_weights is None else load_attributes(config.attribute_weights)
+    told = () if teller is None else TOLD
+    names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS, *told]
     if config.pool:
         w, pictures = read_pool(config.pool, config.count, bundle.generator_sha256)
         report(describe_counts(str(config.pool), len(w), files=1))
@@ -154,7 +176,8 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
     with FaceDetector() as detector:
 
         def measure_face(pixels: Pixels) -> dict[str, float] | None:
-            return measure(detector, networks, pixels)
+            found = measure(detector, networks, pixels)
+            return found if found is None or teller is None else {**found, **tell_of(teller, pixels)}
 
         table, found = measure_faces(pictures, measure_face, names)
         report(f"measured {found.sum()} of {len(w)} faces")
@@ -170,22 +193,11 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
         everyone = _sample(generator, SPREAD_SAMPLES, config.seed, 1.0)
         starts = _sample(generator, config.check, config.seed + 1, config.psi)
         probe = StepProbe(renderer, measure_face, embed, names, table.std(0), starts)
-        controls = range(len(EDITS), len(names))
-        entries: dict[str, Any] = {}
-        steps: dict[str, Array] = {}
-        for k, (name, edit) in enumerate(EDITS.items()):
-            others = {weight: _one_deviation(unit[k], everyone) for weight, unit in sparing.items()}
-            way = _one_deviation(plain[k], everyone)
-            weight, steps[name] = gentlest_step(probe, way, others, k, controls)
-            reach, change = find_range(probe, steps[name])
-            entries[name] = {
-                **({"aliases": list(edit.aliases)} if edit.aliases else {}),
-                "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
-                "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
-                "identity_weight": weight,
-                "effects": {a: round(float(v), 2) for a, v in zip(names, change.effects, strict=True)},
-            }  # fmt: skip
-            report(f"{name} weight {weight:g} {entries[name]['range']} {entries[name]['effects']}")
+        ways = {
+            weight: np.array([_one_deviation(unit, everyone) for unit in units])
+            for weight, units in {0.0: plain, **sparing}.items()
+        }
+        entries, steps = _choose(probe, names, ways, report)
     manifest = {
         "generator_sha256": bundle.generator_sha256,
         "file": FILE,
@@ -197,6 +209,41 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
     }
     write(config.out or DIRECTIONS_ROOT / bundle.name, manifest, steps)
     return manifest
+
+
+def _choose(
+    probe: StepProbe, names: Sequence[str], ways: Mapping[float, Array], report: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Of every edit the manifest's entry, and the step of the way that was chosen.
+
+    Args:
+        probe: Measures steps.
+        names: Attributes [K], those of the edits first.
+        ways: By the weight of identity that they were found with, 0 for the plain one: a step for each
+            attribute [K, w_dim].
+        report: Receives a line for each.
+    """
+    basis = ways[0.0]
+    answers = responses(probe, list(basis))
+    report(f"measured what {len(basis)} steps change")
+    entries: dict[str, Any] = {}
+    steps: dict[str, Array] = {}
+    for k, (name, edit) in enumerate(EDITS.items()):
+        cleaned = {
+            weight: without_side_effects(probe, way[k], basis, answers, k) for weight, way in ways.items()
+        }
+        plain = cleaned.pop(0.0)
+        weight, steps[name] = gentlest_step(probe, plain, cleaned, k, range(len(EDITS), len(names)))
+        reach, change = find_range(probe, steps[name])
+        entries[name] = {
+            **({"aliases": list(edit.aliases)} if edit.aliases else {}),
+            "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
+            "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
+            "identity_weight": weight,
+            "effects": {a: round(float(v), 2) for a, v in zip(names, change.effects, strict=True)},
+        }  # fmt: skip
+        report(f"{name} weight {weight:g} {entries[name]['range']} {entries[name]['effects']}")
+    return entries, steps
 
 
 def _sparing(
@@ -228,13 +275,15 @@ def _one_deviation(unit: Array, w: Array) -> Array:
 
 
 def command(config: DirectionsConfig, count: int) -> str:
-    """What to type to find the same directions again; a pool is not named, since folders are private."""
+    """What to type to find the same directions again; folders are private, and not named."""
     pool = "PAIRS" if config.pool else "null"
     values = {"count": count, "check": config.check, "psi": config.psi, "seed": config.seed, "pool": pool}
     if config.identity_weights is None:
         values["identity_weights"] = "null"
     else:
         values["gradients"] = config.gradients
+    if config.attribute_weights is not None:
+        values["attribute_weights"] = "ATTRIBUTES"
     changes = " ".join(f"--set {name}={value}" for name, value in values.items())
     return f"python -m train directions --config train/configs/directions.yaml {changes}"
 

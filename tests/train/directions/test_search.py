@@ -11,6 +11,7 @@ import yaml
 from torch import nn
 
 from editor.direction_sheet import MARGIN, draw_sheet
+from editor.measure.attribute_network import AttributeNetwork, save_attributes
 from inversion.directions.bank import load_directions
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
@@ -21,7 +22,16 @@ from train.directions.choice import Change
 from train.directions.config import DirectionsConfig
 from train.directions.fit import partial_directions
 from train.directions.probe import effect_table, measure_faces
-from train.directions.search import CONTROLS, EDITS, IDENTITY_WEIGHTS, discover, find_range, read_pool
+from train.directions.search import (
+    CONTROLS,
+    EDITS,
+    IDENTITY_WEIGHTS,
+    TOLD,
+    discover,
+    find_range,
+    read_pool,
+    tell_of,
+)
 from train.errors import DatasetError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -136,7 +146,8 @@ def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypa
     config, lines = settings_from_dict(settings, DirectionsConfig), []
     manifest = discover(config, lines.append)
     assert lines[0] == "measured 60 of 60 faces"
-    assert len(lines) == 1 + len(EDITS)
+    assert lines[1] == f"measured what {len(EDITS) + len(CONTROLS)} steps change"
+    assert len(lines) == 2 + len(EDITS)
     assert manifest["made_by"].endswith(
         "--set count=60 --set check=2 --set psi=0.8 --set seed=0 --set pool=null --set identity_weights=null"
     )
@@ -145,6 +156,20 @@ def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypa
     assert list(bank) == list(EDITS)
     assert bank["smile"].range == (-3.0, 3.0)
     assert all(0 < direction.sigma < 10 for direction in bank.values())
+
+
+def test_what_the_attribute_network_tells_is_held(settings, tmp_path, monkeypatch):
+    save_attributes(AttributeNetwork(), tmp_path / "attributes.safetensors")
+    monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
+    monkeypatch.setattr("train.directions.search.measure", colours)
+    changes = {"attribute_weights": str(tmp_path / "attributes.safetensors"), "count": 40}
+    config = settings_from_dict({**settings, **changes}, DirectionsConfig)
+    manifest = discover(config, lambda line: None)
+    assert "--set attribute_weights=ATTRIBUTES" in manifest["made_by"]
+    for entry in manifest["directions"].values():
+        assert list(entry["effects"])[-len(TOLD) :] == list(TOLD)
+    pixels = np.full((32, 32, 3), 90, np.uint8)
+    assert set(tell_of(AttributeNetwork().eval(), pixels)) == {"age", "masculine", *TOLD}
 
 
 def test_a_pool_is_counted_before_it_is_read(settings, tmp_path, monkeypatch):
@@ -158,8 +183,10 @@ def test_a_pool_is_counted_before_it_is_read(settings, tmp_path, monkeypatch):
 
 
 def test_ways_that_spare_identity_are_found_and_named(settings, monkeypatch):
-    # The toy's W has too few dimensions to hold more attributes than these and still have a choice.
+    # The toy's W has too few dimensions to hold more attributes than these and still have a choice, and two
+    # faces are too few to correct by.
     monkeypatch.setattr("train.directions.search.CONTROLS", ("brightness",))
+    monkeypatch.setattr("train.directions.correct.ROUNDS", 0)
     monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
     monkeypatch.setattr("train.directions.search.measure", colours)
     monkeypatch.setattr("train.directions.search.load_identity", lambda path, alignment: ColourEmbedder())
