@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.machine import describe
 from editor.face.warp import resized
-from editor.measure.attribute_network import NAMES, SIDE, load_attributes
+from editor.measure.attribute_network import BUNDLED_ATTRIBUTES, NAMES, SIDE, load_attributes
 from editor.measure.attributes import age_and_gender, load_networks
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.parts.parser import FaceParser
@@ -29,7 +29,7 @@ from train.parts.faces import read_faces
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", required=True, help="attributes.safetensors")
+    parser.add_argument("--weights", type=Path, default=BUNDLED_ATTRIBUTES, help="attributes.safetensors")
     parser.add_argument("--data", required=True, help="shard of faces with notes")
     parser.add_argument("--drawn", help="shard of faces with hand-drawn parts")
     parser.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS)

@@ -12,6 +12,7 @@ from editor.parts.efficientnet import EfficientNetLite0Features
 from inversion.networks.checkpoint import load_network, save_network
 from stylegan2.checks import check_shape
 
+BUNDLED_ATTRIBUTES = Path(__file__).resolve().parents[2] / "weights" / "attributes" / "attributes.safetensors"
 SIDE = 128  # px of the faces that it is shown
 MOST_YEARS = 100
 _BLOCKS = 11  # of EfficientNet-lite0, down to 1/16
@@ -111,7 +112,7 @@ def save_attributes(
     save_network(network, path, metadata or {}, torch.int8)
 
 
-def load_attributes(path: str | Path) -> AttributeNetwork:
+def load_attributes(path: str | Path = BUNDLED_ATTRIBUTES) -> AttributeNetwork:
     """Build the attribute network of `path`, in float32, in evaluation mode.
 
     Raises:

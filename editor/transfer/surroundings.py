@@ -8,6 +8,7 @@ from editor.transfer.fields import Field
 _SPREAD = 1  # places that the region reaches beyond the head
 _SOFT = 1.2  # places of blur at the region's border
 _DOUBTFUL, _LIKELY = 0.4, 0.95  # chosen by eye: with less, hair is seen where there is none
+_GAP, _GAP_SOFT = (0.3, 1.0), 2.0  # the same where the head gives way, and places of blur there
 _FADE = 0.1  # of the crop's side over which edits end before its border
 _FAR = 0.12  # of the crop's side: no reflected pixel comes from farther behind the border
 
@@ -26,8 +27,13 @@ def region_of(before: Field, after: Field) -> Field:
 
 
 def uncovered_by(before: Field, after: Field) -> Field:
-    """Where the head has given way [G, G]: what was head and is no more."""
-    return np.asarray(_stepped(np.clip(before - after, 0, 1)), np.float32)
+    """Where the head has given way [G, G]: what was head and is no more.
+
+    Smoothed: where hair ends in front of something bright, the parser wavers from place to place, and from
+    one position of a slider to the next.
+    """
+    gone = cv2.GaussianBlur(np.clip(before - after, 0, 1), (0, 0), _GAP_SOFT)
+    return np.asarray(_stepped(gone, *_GAP), np.float32)
 
 
 def behind_of(head: Field) -> Field:
@@ -60,9 +66,9 @@ def behind_of(head: Field) -> Field:
     return np.asarray(cv2.GaussianBlur(path.astype(np.float32), (0, 0), 1.0), np.float32)
 
 
-def _stepped(x: Field) -> Field:
+def _stepped(x: Field, low: float = _DOUBTFUL, high: float = _LIKELY) -> Field:
     """A smooth step from 0 to 1: what is hardly likely counts for nothing, and shows nothing invented."""
-    t = np.clip((x - _DOUBTFUL) / (_LIKELY - _DOUBTFUL), 0, 1)
+    t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import torch
+
 from inversion.networks.checkpoint import KEYS, load_network, save_network
 from inversion.transfer.config import TransferConfig
 from inversion.transfer.network import TransferNetwork
@@ -12,9 +14,9 @@ BUNDLED_TRANSFER = Path(__file__).resolve().parents[2] / "weights" / "transfer" 
 
 
 def save_transfer(network: TransferNetwork, path: str | Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the weights as safetensors, in half precision, with architecture and `metadata` beside them."""
+    """Write the weights as safetensors, matrices in 8 bits, with architecture and `metadata` beside them."""
     config = json.dumps(settings_to_dict(network.config))
-    save_network(network, path, {**(metadata or {}), KEYS["transfer"][0]: config})
+    save_network(network, path, {**(metadata or {}), KEYS["transfer"][0]: config}, torch.int8)
 
 
 def load_transfer(path: str | Path = BUNDLED_TRANSFER) -> TransferNetwork:

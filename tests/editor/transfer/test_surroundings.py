@@ -22,9 +22,9 @@ def test_the_region_covers_both_heads_and_ends_before_the_border():
 
 def test_only_what_was_head_and_is_no_more_is_uncovered():
     uncovered = uncovered_by(disc(40), disc(30))
-    assert uncovered[64, 64 + 35] == 1
+    assert uncovered[64, 64 + 35] > 0.99
     assert uncovered[64, 64] == 0
-    assert uncovered[64, 64 + 45] == 0
+    assert uncovered[64, 64 + 48] == 0
     assert uncovered_by(disc(30), disc(30)).max() == 0
     assert uncovered_by(disc(30), disc(40)).max() == 0
 
