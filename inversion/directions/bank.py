@@ -258,6 +258,7 @@ def _read_direction(
         layers=(int(first), int(last)),
         effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+        attribute=None if entry.get("attribute") is None else str(entry["attribute"]),
         photo_gains=gains,
         aliases=tuple(str(alias) for alias in entry.get("aliases", ())),
     )

@@ -26,6 +26,7 @@ class EditDirection:
     sigma: float
     range: tuple[float, float]  # allowed strengths, in standard deviations
     layers: tuple[int, int]  # styles that move: first, and one past the last
+    attribute: str | None = None  # name of the measured attribute that it is about; None where nobody says
     # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.
     effects: Mapping[str, float] = field(default_factory=dict, hash=False)
     # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.

@@ -60,14 +60,31 @@ def gentlest_step(
     limits[attribute] = np.inf
     limits = np.maximum(limits, np.abs(reference.effects / wanted))
     for weight, other in others.items():
-        step = other
-        for _ in range(1 + CORRECTIONS):
-            change = measure_step(STRENGTH * step)
-            reached = change.effects[attribute] / wanted
-            if not reached > 0 or abs(reached - 1) <= CLOSE:
-                break
-            step = step / reached
+        step, change = lengthened(measure_step, other, attribute, wanted)
+        reached = change.effects[attribute] / wanted
         alike = abs(reached - 1) <= CLOSE and bool(np.all(np.abs(change.effects / wanted) <= limits))
         if alike and change.found >= FOUND_SHARE and change.identity > kept:
             chosen, kept = (weight, step), change.identity
     return chosen
+
+
+def lengthened(measure_step: MeasureStep, step: Array, attribute: int, wanted: float) -> tuple[Array, Change]:
+    """The step, made so long that at `STRENGTH` it changes an attribute as much as is wanted.
+
+    Args:
+        measure_step: Measures a step.
+        step: In the right direction [w_dim].
+        attribute: Column of the attribute.
+        wanted: Change from end to end.
+
+    Returns:
+        The step [w_dim], and what it changes at `STRENGTH`: as much as is wanted, within `CLOSE`, where few
+        corrections get there.
+    """
+    for turn in range(1 + CORRECTIONS):
+        change = measure_step(STRENGTH * step)
+        reached = change.effects[attribute] / wanted
+        if turn == CORRECTIONS or not reached > 0 or abs(reached - 1) <= CLOSE:
+            break
+        step = step / reached
+    return step, change

@@ -1,10 +1,11 @@
 """A step of W, corrected by what it is seen to change besides its own attribute."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from train.directions.choice import STRENGTH, MeasureStep
+from train.directions.choice import CLOSE, FOUND_SHARE, STRENGTH, MeasureStep, lengthened
 from train.directions.fit import Array
 
 ROUNDS = 3  # of measuring and correcting
@@ -56,3 +57,37 @@ def without_side_effects(
             missing[attribute] += wanted
             step = step + SHARE * np.linalg.solve(solver, answers @ missing) @ basis
     return best
+
+
+def cleanest_step(
+    measure_step: MeasureStep,
+    ways: Mapping[float, Array],
+    attribute: int,
+    wanted: float,
+    identity: float = math.nan,
+) -> tuple[float, Array] | None:
+    """Of several ways to as much change of an attribute, the one that drags the others along least.
+
+    Args:
+        measure_step: Measures a step.
+        ways: Steps [w_dim], by a number that tells them apart.
+        attribute: Column of the attribute that they are for.
+        wanted: Its change at `STRENGTH`, from end to end.
+        identity: What has to be left of the person there; NaN where that is not measured.
+
+    Returns:
+        The way's number, and its step, so long that it changes as much as is wanted; None where none gets
+        there without losing faces, or the person.
+    """
+    chosen, least = None, np.inf
+    for number, way in ways.items():
+        step, change = lengthened(measure_step, way, attribute, wanted)
+        there = abs(change.effects[attribute] / wanted - 1) <= CLOSE and change.found >= FOUND_SHARE
+        there = there and not change.identity < identity
+        if there and _dragged(change.effects, attribute) < least:
+            chosen, least = (number, step), _dragged(change.effects, attribute)
+    return chosen
+
+
+def _dragged(effects: Array, attribute: int) -> float:
+    return float(np.abs(np.delete(effects, attribute)).max(initial=0))

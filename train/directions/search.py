@@ -27,9 +27,9 @@ from stylegan2.errors import CheckpointError
 from train.attributes.stage import tell
 from train.data.images import describe_counts
 from train.data.pairs import META_FILE
-from train.directions.choice import FOUND_SHARE, Change, MeasureStep, gentlest_step
+from train.directions.choice import FOUND_SHARE, STRENGTH, Change, MeasureStep, gentlest_step
 from train.directions.config import DirectionsConfig
-from train.directions.correct import responses, without_side_effects
+from train.directions.correct import cleanest_step, responses, without_side_effects
 from train.directions.fit import Array, partial_directions, sparing_directions
 from train.directions.identity_gradients import identity_gradients
 from train.directions.probe import StepProbe, draw, measure_faces
@@ -197,7 +197,10 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
             weight: np.array([_one_deviation(unit, everyone) for unit in units])
             for weight, units in {0.0: plain, **sparing}.items()
         }
-        entries, steps = _choose(probe, names, ways, report)
+        # What the attribute network tells is held, but a unit stays what it is without.
+        units = partial_directions(w, table[:, : len(names) - len(told)])
+        units = np.array([_one_deviation(unit, everyone) for unit in units])
+        entries, steps = _choose(probe, names, ways, units, report)
     manifest = {
         "generator_sha256": bundle.generator_sha256,
         "file": FILE,
@@ -212,7 +215,11 @@ def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[st
 
 
 def _choose(
-    probe: StepProbe, names: Sequence[str], ways: Mapping[float, Array], report: Callable[[str], None]
+    probe: StepProbe,
+    names: Sequence[str],
+    ways: Mapping[float, Array],
+    units: Array,
+    report: Callable[[str], None],
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Of every edit the manifest's entry, and the step of the way that was chosen.
 
@@ -221,6 +228,7 @@ def _choose(
         names: Attributes [K], those of the edits first.
         ways: By the weight of identity that they were found with, 0 for the plain one: a step for each
             attribute [K, w_dim].
+        units: Steps that change as much of each attribute as one unit shall [K', w_dim].
         report: Receives a line for each.
     """
     basis = ways[0.0]
@@ -229,15 +237,21 @@ def _choose(
     entries: dict[str, Any] = {}
     steps: dict[str, Array] = {}
     for k, (name, edit) in enumerate(EDITS.items()):
+        wanted = float(probe(STRENGTH * units[k]).effects[k])
         cleaned = {
             weight: without_side_effects(probe, way[k], basis, answers, k) for weight, way in ways.items()
         }
-        plain = cleaned.pop(0.0)
-        weight, steps[name] = gentlest_step(probe, plain, cleaned, k, range(len(EDITS), len(names)))
+        others = {weight: way[k] for weight, way in ways.items() if weight}
+        gentle = gentlest_step(probe, units[k], others, k, range(len(EDITS), len(names)))
+        person = probe(STRENGTH * gentle[1]).identity
+        # What is taken back may cost more of the person than it is worth, or the edit itself.
+        clean = cleanest_step(probe, cleaned, k, wanted, person)
+        weight, steps[name] = gentle if clean is None else clean
         reach, change = find_range(probe, steps[name])
         entries[name] = {
             **({"aliases": list(edit.aliases)} if edit.aliases else {}),
             "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
+            "attribute": edit.attribute,
             "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
             "identity_weight": weight,
             "effects": {a: round(float(v), 2) for a, v in zip(names, change.effects, strict=True)},

@@ -29,7 +29,9 @@ STRENGTH = 2.0  # standard deviations of w along the edit, to either side
 
 
 def own_attribute(direction: EditDirection) -> str | None:
-    """What `direction` is about: the attribute that it changes most; None where no effect is known."""
+    """What `direction` is about, or else what it changes most; None where no effect is known."""
+    if direction.attribute is not None and direction.attribute in direction.effects:
+        return direction.attribute
     known = {name: abs(value) for name, value in direction.effects.items() if math.isfinite(value)}
     return max(known, key=known.__getitem__, default=None)
 

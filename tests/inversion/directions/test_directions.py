@@ -89,6 +89,13 @@ def test_a_folder_is_read(tmp_path):
     assert abs(bank["smile"].direction.norm().item() - 1) < 1e-6
 
 
+def test_what_an_edit_is_about_is_read(tmp_path):
+    write_folder(tmp_path, entry={"attribute": "red"})
+    assert load_directions(tmp_path, SHA, 32, 8)["smile"].attribute == "red"
+    write_folder(tmp_path)
+    assert load_directions(tmp_path, SHA, 32, 8)["smile"].attribute is None
+
+
 def test_effects_are_read_where_they_are_known(tmp_path):
     write_folder(tmp_path / "with", entry={"effects": {"smile": 3.8, "age": -1}})
     write_folder(tmp_path / "without")

@@ -56,6 +56,14 @@ class Embedder(torch.nn.Module):
         return F.normalize(F.avg_pool2d(img, 8).flatten(1), dim=1)
 
 
+def test_what_an_edit_is_about_is_what_is_said_or_what_changes_most(tiny_directions):
+    edit = replace(tiny_directions["smile"], effects={"red": 2.0, "green": -3.0})
+    assert own_attribute(edit) == "green"
+    assert own_attribute(replace(edit, attribute="red")) == "red"
+    assert own_attribute(replace(edit, attribute="blue")) == "green"  # it was not measured
+    assert own_attribute(replace(edit, effects={})) is None
+
+
 def known_faces(generator, count):
     w = generator.sample_w(count, seed=UNSEEN_PAIRS, truncation_psi=retention.PSI)
     return w, to_uint8(generator.synthesis(generator.broadcast(w)))

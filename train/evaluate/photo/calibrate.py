@@ -134,6 +134,7 @@ def find_gains(
     gains: Gains = {name: {} for name in edits}
     for space in subject.model.spaces:
         here = {name: edit.photo_gains.get(space, 1.0) for name, edit in edits.items()}
+        best = {name: (math.inf, gain) for name, gain in here.items()}
         for number in range(rounds):
             bank = DirectionBank(
                 {name: replace(edit, photo_gains={space: here[name]}) for name, edit in edits.items()}
@@ -145,10 +146,17 @@ def find_gains(
             }
             shown = ", ".join(f"{name} {kept[name]:.2f} at {here[name]:.2f}" for name in kept)
             report(f"{space}, round {number + 1}: kept {shown}")
+            # Some edits are not had by going farther: then what came nearest is kept, and not what is next.
+            best = {name: min(best[name], (missed(kept[name]), here[name])) for name in kept}
             here = {name: corrected(here[name], kept[name]) for name in kept}
-        for name, gain in here.items():
+        for name, (_, gain) in best.items():
             gains[name][space] = round(gain, 2)
     return gains
+
+
+def missed(kept: float) -> float:
+    """How far a share that was kept is from all of it: the same for twice as much and for half."""
+    return abs(math.log(kept)) if math.isfinite(kept) and kept > 0 else math.inf
 
 
 def corrected(gain: float, kept: float) -> float:

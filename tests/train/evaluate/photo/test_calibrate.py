@@ -15,6 +15,7 @@ from train.evaluate.photo.calibrate import (
     CalibrateConfig,
     corrected,
     find_gains,
+    missed,
     write_gains,
 )
 from train.evaluate.subject import Subject
@@ -35,6 +36,12 @@ def test_what_is_kept_too_little_is_moved_farther():
     assert corrected(1.0, 0.1) == MOST
     assert corrected(1.0, 9.0) == LEAST
     assert corrected(1.3, float("nan")) == corrected(1.3, -0.2) == 1.3
+
+
+def test_twice_is_missed_by_as_much_as_half():
+    assert missed(2.0) == pytest.approx(missed(0.5))
+    assert missed(1.0) == 0 < missed(1.1) < missed(0.8)
+    assert missed(-1.0) == missed(float("nan")) == float("inf")
 
 
 def test_gains_bring_the_change_of_photos_to_that_of_invented_faces(
