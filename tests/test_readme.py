@@ -22,10 +22,12 @@ from stylegan2.__main__ import build_parser as stylegan2_parser
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.settings import read_settings
 from train.__main__ import build_parser as train_parser
+from train.attributes.config import AttributesConfig
 from train.contrastive.config import ContrastiveConfig
 from train.directions.config import DirectionsConfig
 from train.encoder.config import InversionConfig
 from train.evaluate.command import read_config
+from train.evaluate.photo.calibrate import CalibrateConfig
 from train.gan.config import GeneratorTrainingConfig
 from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
@@ -47,6 +49,8 @@ SETTINGS = {
     "refiners": RefinementConfig,
     "directions": DirectionsConfig,
     "parts": PartsConfig,
+    "attributes": AttributesConfig,
+    "calibrate": CalibrateConfig,
     "transfer": TransferTrainingConfig,
 }
 COMMANDS = {  # page -> how many of its commands are checked, at least

@@ -1,4 +1,4 @@
-"""How well the attribute network tells faces that no training read: `python -m benchmarks.attributes`.
+"""How well the attribute network tells faces that no training read: `python -m train.attributes`.
 
 Ages, sexes and ratings are those of the shard's notes; glasses, hats, hair and the like what the face parser
 finds, or with `--drawn` a shard of hand-drawn parts, what people drew. Beside it the same of the age and sex
@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.machine import describe
 from editor.face.warp import resized
 from editor.measure.attribute_network import BUNDLED_ATTRIBUTES, NAMES, SIDE, load_attributes
 from editor.measure.attributes import age_and_gender, load_networks
@@ -38,7 +37,6 @@ def main() -> None:
     faces = FaceParser()
     faces.engine.prepare()
     faces.engine.wait()
-    print(f"machine: {describe()}")
     pixels, known = [], []
     for picture, told in read_known(args.data):
         large = resized(picture, PARSED_SIDE)
@@ -48,8 +46,8 @@ def main() -> None:
     shown(f"{len(small)} faces of {args.data}", qualities(tell(network, small, device), truth), truth)
     try:
         networks = load_networks(args.metrics_dir)
-    except CheckpointError as error:
-        print(f"no other networks to compare with: {error}")
+    except CheckpointError as missing:
+        print(f"no other networks to compare with: {missing}")
     else:
         others = torch.tensor([age_and_gender(networks, each) for each in pixels])
         age, sex = (~truth[:, NAMES.index(name)].isnan() for name in ("age", "male"))
