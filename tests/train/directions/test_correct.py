@@ -66,7 +66,7 @@ def test_a_way_that_costs_the_person_is_not_taken():
         return Change(effects=measured()(step).effects, found=1.0, identity=1 - abs(step[1]))
 
     assert cleanest_step(costly, ways, 0, 3.0, identity=0.9)[0] == 0
-    assert cleanest_step(costly, ways, 0, 3.0, identity=0.5)[0] == 1
+    assert cleanest_step(costly, ways, 0, 3.0, identity=0.3)[0] == 1
     assert cleanest_step(costly, ways, 0, 3.0, identity=1.1) is None
 
 
