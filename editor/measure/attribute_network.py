@@ -27,25 +27,24 @@ class Attribute:
 
     name: str
     kind: Kind  # years; log odds that it is so; or a scale of which `unit` is one standard deviation
-    told_by: str  # who says what is true
     mean: float = 0.0  # of the scale, as it is told
     unit: float = 1.0
 
 
 # Ratings are means of people's answers, 0 to 100; shares are parts of the crop's area, as the face parser
-# finds them. Means and deviations are those of the training faces.
+# finds them. Means and units are round numbers near the training faces' means and deviations.
 ATTRIBUTES = (
-    Attribute("age", "years", "age"),
-    Attribute("male", "odds", "male"),
-    Attribute("glasses", "odds", "parts"),
-    Attribute("hat", "odds", "parts"),
-    Attribute("earrings", "odds", "parts"),
-    Attribute("happy", "scale", "ratings", 57.0, 19.0),
-    Attribute("weight", "scale", "ratings", 40.0, 13.0),
-    Attribute("long_hair", "scale", "ratings", 42.0, 26.0),
-    Attribute("hair_colour", "scale", "ratings", 52.0, 22.0),
-    Attribute("hair", "scale", "parts", 0.14, 0.08),
-    Attribute("teeth", "scale", "parts", 0.006, 0.008),
+    Attribute("age", "years"),
+    Attribute("male", "odds"),
+    Attribute("glasses", "odds"),
+    Attribute("hat", "odds"),
+    Attribute("earrings", "odds"),
+    Attribute("happy", "scale", 57.0, 19.0),
+    Attribute("weight", "scale", 40.0, 13.0),
+    Attribute("long_hair", "scale", 42.0, 26.0),
+    Attribute("hair_colour", "scale", 52.0, 22.0),
+    Attribute("hair", "scale", 0.14, 0.08),
+    Attribute("teeth", "scale", 0.006, 0.008),
 )
 NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
 

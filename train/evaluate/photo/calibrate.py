@@ -27,7 +27,7 @@ from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import ConfigError
 from stylegan2.reading.listing import read_listing
 from stylegan2.settings import require
-from train.data.images import find_images, read_images
+from train.data.images import find_images, in_validation, read_images
 from train.evaluate.config import PHOTO_SIDE
 from train.evaluate.edit_truth import STRENGTH
 from train.evaluate.metrics import MeasureFace
@@ -83,7 +83,7 @@ def calibrate(config: CalibrateConfig, report: Callable[[str], None]) -> Gains:
     generator = model.generator
     directions = load_directions(folder, bundle.generator_sha256, generator.w_dim, generator.num_ws)
     subject = Subject(model=model, directions=directions)
-    photos = torch.cat(list(read_images(find_images(config.photos), PHOTO_SIDE, BATCH, limit=config.count)))
+    photos = read_photos(config)
     with open_instruments(config.networks) as measure_face, FaceDetector() as detector:
         gains = find_gains(
             subject,
@@ -97,6 +97,20 @@ def calibrate(config: CalibrateConfig, report: Callable[[str], None]) -> Gains:
         )
     write_gains(folder / MANIFEST, gains)
     return gains
+
+
+def read_photos(config: CalibrateConfig) -> Tensor:
+    """The first `count` of the photos that may be used [N, PHOTO_SIDE, PHOTO_SIDE, 3] uint8.
+
+    Raises:
+        DatasetError: There are none.
+    """
+
+    def keep(key: str) -> bool:
+        return in_validation(key, config.validation_fraction)
+
+    source = find_images(config.photos)
+    return torch.cat(list(read_images(source, PHOTO_SIDE, BATCH, keep=keep, limit=config.count)))
 
 
 @torch.no_grad()

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from inversion.directions.bank import DirectionBank
 from stylegan2.errors import ConfigError
 from tests.helpers.opened import tiny_model
 from tests.helpers.refiners import tiny_refiners
+from train.errors import DatasetError
 from train.evaluate.photo.calibrate import (
     LEAST,
     MOST,
@@ -16,6 +18,7 @@ from train.evaluate.photo.calibrate import (
     corrected,
     find_gains,
     missed,
+    read_photos,
     write_gains,
 )
 from train.evaluate.subject import Subject
@@ -69,6 +72,20 @@ def test_gains_bring_the_change_of_photos_to_that_of_invented_faces(
         assert all(LEAST <= gain <= MOST for gain in by_space.values())
     assert len(lines) == 2 * len(model.spaces)
     assert "round 1: kept smile" in lines[0]
+
+
+def test_only_photos_that_training_left_out_are_read(tmp_path):
+    for number in range(40):
+        Image.new("RGB", (256, 256), (6 * number, 0, 0)).save(tmp_path / f"{number:03}.png")
+    settings = {"bundle": tmp_path, "photos": str(tmp_path), "networks": tmp_path}
+    every = read_photos(CalibrateConfig(**settings))
+    some = read_photos(CalibrateConfig(**settings, validation_fraction=0.3))
+    assert len(every) == 40
+    assert 4 <= len(some) <= 20
+    few = read_photos(CalibrateConfig(**settings, validation_fraction=0.3, count=3))
+    assert torch.equal(few, some[:3])
+    with pytest.raises(DatasetError, match="no pictures kept"):
+        read_photos(CalibrateConfig(**settings, validation_fraction=1e-9))
 
 
 def test_the_manifest_keeps_all_else(tmp_path):
