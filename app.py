@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from editor.ui.serving.addresses import is_local
 
 if TYPE_CHECKING:
+    from editor.own.sentence import SentenceJudge
     from editor.ui.serving.workplace import Workplace
 
 DEFAULT_HOST = "127.0.0.1"
@@ -36,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--identity", help="an ONNX face network (ArcFace family): shows the identity of each reconstruction"
+    )
+    parser.add_argument(
+        "--clip", metavar="FOLDER", help="CLIP's encoders as ONNX files: a sentence then becomes an edit"
     )
     parser.add_argument(
         "--root-path", help="path that a reverse proxy puts before the app's own, such as /faces"
@@ -110,6 +114,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             place.close()
 
 
+def _judge(folder: str | None) -> "SentenceJudge | None":
+    """What reads sentences, where the user named CLIP's encoders."""
+    from editor.own.sentence import SentenceJudge
+
+    return None if folder is None else SentenceJudge(folder)
+
+
 def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
     host = args.host or os.environ.get("GRADIO_SERVER_NAME") or DEFAULT_HOST
     try:
@@ -146,7 +157,7 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
             return another
 
         # Whoever may choose may also read files of this machine: for people on it, not for visitors.
-        built = build_demo(editor, open_model if offers_picker(args, host) else None)
+        built = build_demo(editor, open_model if offers_picker(args, host) else None, _judge(args.clip))
         served = launch(
             built,
             host=host,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -28,12 +29,15 @@ from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from train.data.images import find_images, read_images
+from train.directions.simulated_user import HIDDEN, simulate_users
 from train.evaluate.config import DEFAULT_METRICS, PHOTO_SIDE
 from train.evaluate.measure import load_metric_networks
-from train.evaluate.photo.edits import FindOutline, invented_styles, photo_session
+from train.evaluate.photo.edits import FindOutline, invented_styles, measured_edits, photo_session
 from train.evaluate.retention import open_instruments
-from train.evaluate.side_effects import Edited, Watcher, measure_side_effects
+from train.evaluate.side_effects import Edited, Watcher, measure_combinations, measure_side_effects
 from train.evaluate.subject import SPACES, Subject
+
+BAR = 0.3  # standard deviations by which an edit may move what it is not about
 
 
 def invented(subject: Subject, count: int) -> Iterator[Edited]:
@@ -64,12 +68,46 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=80, help="invented [%(default)s]")
+    parser.add_argument("--pairs", type=int, default=0, help="invented faces under two edits [%(default)s]")
     parser.add_argument("--data", help="cropped faces of 256 px: a shard or a folder")
     parser.add_argument("--photos", type=int, default=40, help="of them [%(default)s]")
     parser.add_argument("--space", choices=SPACES, default="f", help="of photos [%(default)s]")
     parser.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS)
+    parser.add_argument(
+        "--users", type=int, default=0, help="simulated ones, for every attribute [%(default)s]"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.users:
+        print_users(args)
+    found, combined = measured(args)
+    if args.json:
+        print(json.dumps({**found, "pairs": combined}))
+        return
+    print(f"machine: {describe()}")
+    for kind, edits in found.items():
+        print(f"\n{kind}, at -1.5 / +1.5 standard deviations, or times the unit's size")
+        print_ends(edits)
+        print(f"own attribute, and others that move by more than {BAR} standard deviations")
+        for name, edit in edits.items():
+            ends = (f"{edit['own']} {edit[sign]['change']:+.2f}{dragged(edit[sign])}" for sign in "-+")
+            print(f"{name:12}" + " / ".join(ends))
+    if combined:
+        print_pairs(combined)
+
+
+def print_users(args: argparse.Namespace) -> None:
+    """How well edits from 20 thumbs meet what simulated users have in mind."""
+    with tqdm(total=args.users * len(HIDDEN), file=sys.stderr, mininterval=30) as bar:
+        found = simulate_users(DEFAULT_BUNDLE, args.metrics_dir, args.users, bar.update)
+    print("rank correlation of what a user judges by with the strength of the edit from 20 thumbs")
+    for name, values in found.items():
+        print(f"{name:12} median {median(values):.2f}, least {min(values):.2f}, of {len(values)} users")
+    print(f"median of all: {median([value for values in found.values() for value in values]):.2f}")
+
+
+def measured(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What edits do, by the kind of faces; and pairs of them."""
     bundle = load_bundle(DEFAULT_BUNDLE)
     model, faces = open_model(bundle), FaceParser()
     transfer = PhotoTransfer(bundle.resolution)
@@ -78,37 +116,30 @@ def main() -> None:
         part.wait()
     generator = model.generator
     key = (bundle.generator_sha256, generator.w_dim, generator.num_ws)
-    subject = Subject(model=model, directions=find_directions(*key, DIRECTIONS_ROOT))
+    # As far as they are measured, wherever their sliders end.
+    subject = Subject(model=model, directions=measured_edits(find_directions(*key, DIRECTIONS_ROOT)))
     painter = Painter(model.decoder, subject.directions, transfer)
     identity = load_metric_networks(args.metrics_dir, bundle, generator.w_avg.device).identity
-    found = {}
+    found, combined = {}, {}
+    total = args.faces + args.pairs + (args.photos if args.data else 0)
     with (
         torch.no_grad(),
         open_instruments(args.metrics_dir) as measure_face,
         FaceDetector() as detector,
-        tqdm(total=args.faces + (args.photos if args.data else 0), file=sys.stderr, mininterval=30) as bar,
+        tqdm(total=total, file=sys.stderr, mininterval=30) as bar,
     ):
         watcher = Watcher(measure_face=measure_face, parser=faces, identity=identity)
         told = partial(measure_side_effects, subject.directions, watcher=watcher, count=bar.update)
         if args.faces:
             found["invented faces"] = told(invented(subject, args.faces))
+        if args.pairs:
+            ways = invented(subject, args.pairs)
+            combined = measure_combinations(subject.directions, ways, watcher, bar.update)
         if args.data:
             outline = partial(find_mesh, detector)
             ways = photographed(subject, painter, args.data, args.photos, args.space, outline)
             found[f"photos, {args.space}"] = told(ways)
-    if args.json:
-        print(json.dumps(found))
-        return
-    print(f"machine: {describe()}")
-    for kind, edits in found.items():
-        print(f"\n{kind}, at -1.5 / +1.5 units")
-        print_ends(edits)
-        print("other attributes from end to end, in standard deviations; inner over outer half of the way")
-        for name, edit in edits.items():
-            low, high = edit["-"], edit["+"]
-            others = {key: round(high["others"][key] - low["others"][key], 2) for key in high["others"]}
-            halves = [round(half, 2) for half in edit["halves"]]
-            print(f"{name:8}{edit['own']} {high['change'] - low['change']:+.2f}; {others}; {halves}")
+    return found, combined
 
 
 COLUMNS = {
@@ -122,12 +153,31 @@ COLUMNS = {
 }
 
 
+def print_pairs(ends: dict[str, Any]) -> None:
+    """The pairs in which most else moves, and how many stay within bars of half as much again."""
+    print("\ninvented faces under two edits at a deviation each: the ten in which most else moves")
+    most = {key: max(map(abs, end["others"].values()), default=0) for key, end in ends.items()}
+    for key in [*sorted(most, key=lambda key: -most[key])[:10], "expressions"]:
+        if key in ends:
+            cells = "".join(f"{shown(ends[key]):>10}" for shown in COLUMNS.values())
+            print(f"{key:24}{cells}{dragged(ends[key])}")
+    within = sum(value <= 1.5 * BAR for value in most.values())
+    print(f"{within} of {len(most)} move nothing else by more than {1.5 * BAR:g} deviations")
+
+
+def dragged(end: dict[str, Any]) -> str:
+    """What else has moved by more than the bar, largest first."""
+    found = {name: change for name, change in end["others"].items() if abs(change) > BAR}
+    named = [f"{name} {found[name]:+.2f}" for name in sorted(found, key=lambda name: -abs(found[name]))]
+    return f" ({', '.join(named)})" if named else ""
+
+
 def print_ends(edits: dict[str, Any]) -> None:
     """A line for every edit."""
-    print(f"{'':8}" + "".join(f"{column:>16}" for column in COLUMNS) + f"{'rank':>8}")
+    print(f"{'':12}" + "".join(f"{column:>16}" for column in COLUMNS) + f"{'rank':>8}{'uneven':>8}")
     for name, edit in edits.items():
         cells = "".join(f"{shown(edit['-']) + ' / ' + shown(edit['+']):>16}" for shown in COLUMNS.values())
-        print(f"{name:8}{cells}{edit['rank']:8.2f}")
+        print(f"{name:12}{cells}{edit['rank']:8.2f}{edit['uneven']:8.0%}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--face", type=int, default=None, action=_OfFace, metavar="N",
                         help="the face that each --set after it is for; the largest, without")  # fmt: skip
     parser.add_argument("--set", action=_OfFace, metavar="NAME=STRENGTH",
-                        help="an edit, in standard deviations; may be repeated")  # fmt: skip
+                        help="an edit, in its unit; may be repeated")  # fmt: skip
     parser.add_argument("--faces", action="store_true",
                         help="print every face with its number and box, and edit nothing")  # fmt: skip
     parser.add_argument(

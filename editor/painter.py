@@ -84,6 +84,7 @@ def edited_latents(
     directions: DirectionBank, decoder: Decoder, session: EditSession, strengths: Mapping[str, float]
 ) -> tuple[Inversion, Edit]:
     """The latents that are drawn under edits, and what moves their styles."""
+    directions = directions.joined(session.own)
     if not session.invented:
         directions = directions.on_photos(session.space)
     found, space = session.inversion, session.space

@@ -49,7 +49,8 @@ def draw_sheet(editor: Editor, photos: Sequence[str] = ()) -> NDArray[np.uint8]:
         for sign in (-1, 1):
             row = [crop]
             for name, edit in editor.directions.items():
-                strength = max(edit.range[0], -STRENGTH) if sign < 0 else min(edit.range[1], STRENGTH)
+                size = STRENGTH * edit.unit_size
+                strength = max(edit.range[0], -size) if sign < 0 else min(edit.range[1], size)
                 edited = editor.edit(session, {name: strength})
                 row += [editor.render(edited), editor.edit_crop(edited, crop)]
             rows.append(np.concatenate([resized(pixels, CELL) for pixels in row], 1))

@@ -26,9 +26,10 @@ from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.decoder import Decoder
 from inversion.chain.inversion import Inversion, Space
 from inversion.chain.inverter import InvertsPictures
-from inversion.directions.bank import DirectionBank, find_directions
+from inversion.directions.bank import DIRECTIONS_ROOT, DirectionBank, find_directions
 from inversion.directions.components import discover_directions
 from inversion.directions.errors import DirectionError
+from inversion.directions.rated import Measures, find_measures
 from inversion.networks.checkpoint import load_contrastive_pair
 from inversion.optimise.search import Tell
 from stylegan2.bundle.folder import CropConfig
@@ -56,6 +57,8 @@ class Editor:
         crop_config: Where `generator` expects the face.
         transfer: Carries the photo's own pixels through edits.
         card: What the model is, for people.
+        measures: How w moves with what is measured of faces; None where nobody found that out.
+        sha256: Of the generator's weights file, which own edits are kept for.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Editor:
         identity: IdentityMeter | None = None,
         transfer: PhotoTransfer,
         card: ModelCard | None = None,
+        measures: Measures | None = None,
+        sha256: str = "",
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -81,6 +86,7 @@ class Editor:
         self.gauge = gauge
         self.identity = identity
         self.painter = Painter(decoder, directions, transfer)
+        self.measures, self.sha256 = measures, sha256
         self.card = card or ModelCard(name="a model", text="")
 
     def prepare(self) -> None:
@@ -228,7 +234,7 @@ class Editor:
             DirectionError: An unknown direction.
             StrengthError: A strength that is not a number in the direction's range.
         """
-        return replace(session, strengths=self.directions.check(strengths))
+        return replace(session, strengths=self.directions.joined(session.own).check(strengths))
 
     def render(self, session: EditSession) -> Pixels:
         """The edited face, pixels [R, R, 3] uint8."""
@@ -324,5 +330,7 @@ def open_editor(
         directions=directions,
         crop_config=model.crop_config,
         transfer=PhotoTransfer(model.resolution, device=device, engine=engine, cache=cache),
+        measures=find_measures(model.generator_sha256, DIRECTIONS_ROOT),
+        sha256=model.generator_sha256,
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from editor.transfer.ground import Ground
 from inversion.chain.inversion import Inversion, Space
+from inversion.directions.bank import DirectionBank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,10 @@ class EditSession:
     face: int = 1  # number in its photo, see `FacePhoto`
     invented: bool = False  # by the generator, so that the latents are the true ones
     space: Space = "w+"  # which of the latents are drawn and edited
-    strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> standard deviations
+    strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> strength, in its unit
+    own: DirectionBank = field(
+        default_factory=lambda: DirectionBank({})
+    )  # further edits, of its visitor alone
     transform: NDArray[np.float64] | None = (
         None  # crop pixels -> photo pixels [3, 3]; None where there is no photo
     )

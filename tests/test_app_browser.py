@@ -203,10 +203,10 @@ def test_keys_number_box_and_resets_update_the_picture(visit):
     visitor.settle(1)
     visitor.page.locator("#slider-smile .reset-button").click()
     assert visitor.settle(0) == plain
-    for name in ("smile", "age"):
+    for name, step in (("smile", 0.05), ("age", 1)):  # age counts in years
         visitor.range(name).focus()
         visitor.page.keyboard.press("ArrowLeft")
-        visitor.settle(-0.05, name)
+        visitor.settle(-step, name)
     visitor.page.locator("#reset-all").click()
     visitor.settle(0, "age")
     assert visitor.settle(0) == plain
@@ -307,6 +307,87 @@ def test_faces_are_chosen_by_their_boxes_and_keep_their_edits(visit, pair):
         visitor.page.locator("#stage .save").click()
     data = Path(download.value.path()).read_bytes()
     assert b"face 1 smile +0.05, face 2 age +" in data
+
+
+def test_sliders_say_their_unit_and_what_else_they_change(visit):
+    page = visit().page
+    age = page.locator("#slider-age")
+    assert "Age, years" in age.text_content()
+    assert "younger ↔ older" in age.text_content()
+    low, high = (
+        int(page.locator("#slider-age input[type=range]").get_attribute(end)) for end in ("min", "max")
+    )
+    assert low <= -10
+    assert high >= 10
+    assert page.locator(".edit-slider", has_text="also: ").count() > 0
+    assert page.locator(".edit-slider", has_text="degrees").count() == 2
+
+
+def open_way(page, name):
+    """Open one of the ways to an edit of one's own."""
+    page.locator("#own-edits > button").click()
+    page.locator("#own-edits .own-way > button", has_text=name).click()
+
+
+def test_twenty_clicks_make_a_slider_that_is_saved_opened_and_reset(visit, tmp_path):
+    visitor = visit()
+    page = visitor.page
+    visitor.range().focus()
+    page.keyboard.press("ArrowRight")
+    visitor.settle(0.05)
+    open_way(page, "Rate faces")
+    page.locator("#own-invent").click()
+    faces = page.locator("#own-faces button")
+    faces.nth(19).wait_for()
+    for number in range(20):
+        for _ in range(1 + number % 2):
+            faces.nth(number).click()
+    assert faces.nth(0).get_attribute("aria-label") == "face 1, more"
+    assert faces.nth(1).get_attribute("aria-label") == "face 2, less"
+    page.locator("#own-name input, #own-name textarea").fill("Sunny")
+    page.locator("#own-rate").click()
+    assert "a deviation changes" in visitor.status("Made “Sunny”")
+    visitor.range("own-sunny").focus()
+    page.keyboard.press("End")
+    visitor.settle(float(visitor.range("own-sunny").get_attribute("max")), "own-sunny")
+    assert page.evaluate("facePump.strengths.smile") == 0.05  # the others stay where they stood
+    assert visitor.range().input_value() == "0.05"
+    assert visitor.shown() is not None
+    with page.expect_download() as download:
+        page.locator(".own-file").click()
+    file = tmp_path / download.value.suggested_filename
+    assert file.name == "sunny.edit.safetensors"
+    download.value.save_as(file)
+    page.locator("#reset-own").click()
+    visitor.settle(0, "own-sunny")
+    friend = visit()
+    open_way(friend.page, "Open a file")
+    friend.page.set_input_files("#own-file input[type=file]", file)
+    friend.status("Made “Sunny”")
+    friend.range("own-sunny").wait_for()
+    assert friend.page.locator("#slider-own-sunny").count() == 1
+
+
+def test_a_place_of_the_face_is_pointed_at_by_click_or_keys(visit):
+    visitor = visit()
+    page = visitor.page
+    open_way(page, "Point at a place")
+    picture = page.locator("#own-place img")
+    picture.wait_for()
+    page.wait_for_function("document.querySelector('#own-place img').src.startsWith('data:image/jpeg')")
+    assert picture.get_attribute("src") == visitor.crop()
+    picture.click(position={"x": 60, "y": 90})
+    picture.press("ArrowDown")
+    page.locator("#own-name input, #own-name textarea").fill("Corner")
+    page.locator("#own-point").click()
+    visitor.status("Made “Corner”")
+    visitor.range("own-corner").wait_for()
+
+
+def test_without_clip_one_sentence_says_so(visit):
+    page = visit().page
+    open_way(page, "Say it")
+    assert "start the app with --clip FOLDER" in page.locator("#own-no-clip").text_content()
 
 
 def test_the_photo_zooms_moves_and_shows_the_original_while_held(visit):

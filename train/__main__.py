@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from inversion.directions.bank import DIRECTIONS_ROOT
-from stylegan2.errors import StyleGANError
+from stylegan2.bundle.opening import DEFAULT_BUNDLE
+from stylegan2.errors import ConfigError, StyleGANError
 from stylegan2.settings import read_settings, settings_to_dict
 from train.assemble import build_contrastive, build_generator, build_inversion, build_refinement
 from train.attributes.config import AttributesConfig
@@ -71,11 +72,18 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         stage = commands.add_parser(name, help=help_text)
         settings = f"settings, as train/configs/{name}.yaml"
-        stage.add_argument("--config", type=Path, required=True, help=settings)
+        stage.add_argument("--config", type=Path, required=run is not _directions, help=settings)
         stage.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
         stage.set_defaults(run=run)
         if run is not _directions:
             stage.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
+            continue
+        stage.add_argument(
+            "--own", nargs="+", metavar="KIND", help="make one edit instead, see docs/directions.md"
+        )
+        stage.add_argument("--model", default=DEFAULT_BUNDLE, help="of --own [the bundled one]")
+        stage.add_argument("--name", default="", help="of the edit of --own")
+        stage.add_argument("--out", type=Path, help="file of the edit of --own [named after it]")
 
     calibration = commands.add_parser("calibrate", help="measure how far edits have to move photos")
     calibration.add_argument("--config", type=Path, required=True, help="as train/configs/calibrate.yaml")
@@ -138,6 +146,13 @@ def _train(build: Callable[[Config], Stage], config: Config, *, resume: bool) ->
 
 def _directions(options: argparse.Namespace) -> int:
     # Nothing else of training looks for faces: it shall neither need nor wait for the landmark library.
+    if options.own:
+        from train.directions.own import make_own
+
+        make_own(options.model, options.own, options.name, options.out, print)
+        return 0
+    if options.config is None:
+        raise ConfigError("--config: missing; or --own, for one edit of your own")
     from train.directions.search import discover
 
     config = read_settings(options.config, DirectionsConfig, options.set)

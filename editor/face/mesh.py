@@ -20,9 +20,12 @@ LIPS_INNER = (13, 14)  # the same inside
 EYES = (((159, 145), (33, 133)), ((386, 374), (362, 263)))  # (upper, lower lid), (corners), right then left
 FACE_SIDES = (234, 454)  # where the cheek meets the ear
 FOREHEAD_CHIN = (10, 152)
+JAW = (172, 397)  # corners of the jaw
 NOSE_TIP = 1
 RIGHT_EYE = (33, 160, 158, 133, 153, 144)  # contours
 LEFT_EYE = (362, 385, 387, 263, 373, 380)
+IRISES = ((468, (33, 133)), (473, (362, 263)))  # (middle, corners of the eye), right then left
+BROWS = ((105, (33, 133)), (334, (362, 263)))  # (middle of the brow, corners of the eye), right then left
 # Nose tip in front of the middle between the cheeks, in units of half their distance: the regression of the
 # nose cue on the depth cue over 1969 cropped photographs of faces turned by up to 50 degrees.
 _NOSE_REACH = 1.55
@@ -36,6 +39,7 @@ class Face:
     box: tuple[float, float, float, float]  # x0, y0, x1, y1: bounds of the points
     size: float  # px, the longer side of the box
     yaw: float = 0.0  # degrees, rough: see `estimate_yaw`
+    pitch: float = 0.0  # degrees, rough: see `estimate_pitch`
 
 
 def estimate_yaw(mesh: npt.NDArray[Any]) -> float:
@@ -60,11 +64,29 @@ def estimate_yaw(mesh: npt.NDArray[Any]) -> float:
     return math.degrees((depth_cue + nose_cue) / 2)
 
 
+def estimate_pitch(mesh: npt.NDArray[Any]) -> float:
+    """Estimate how far a face looks up or down, from the depth of its forehead against that of its chin.
+
+    Free of roll. Foreheads and chins differ, so that only differences between pictures of one face mean much.
+
+    Args:
+        mesh: Face mesh [478, 3] x, y, z in one unit, z growing away from the camera.
+
+    Returns:
+        Degrees in -90..90; 0 has forehead and chin equally far away, positive looks up.
+    """
+    forehead, chin = (mesh[index].astype(np.float64) for index in FOREHEAD_CHIN)
+    down = chin - forehead
+    return math.degrees(math.atan2(-down[2], max(math.hypot(down[0], down[1]), 1e-6)))
+
+
 def face_of_mesh(mesh: npt.NDArray[np.float64]) -> Face:
     """The face whose mesh is [478, 3] x, y, z, px, z growing away from the camera."""
     points = mesh[:, :2].astype(np.float32)
     box = _bounds(points)
-    return Face(points=points, box=box, size=Box(*box).size, yaw=estimate_yaw(mesh))
+    return Face(
+        points=points, box=box, size=Box(*box).size, yaw=estimate_yaw(mesh), pitch=estimate_pitch(mesh)
+    )
 
 
 def turned_back(face: Face, turns: int, height: int, width: int) -> Face:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from editor.parts.efficientnet import EfficientNetLite0Features
 from inversion.networks.checkpoint import load_network, save_network
 from stylegan2.checks import check_shape
+from stylegan2.image import from_uint8
 
 BUNDLED_ATTRIBUTES = Path(__file__).resolve().parents[2] / "weights" / "attributes" / "attributes.safetensors"
 SIDE = 128  # px of the faces that it is shown
 MOST_YEARS = 100
+BATCH = 64  # faces that `tell` looks at at once
 _BLOCKS = 11  # of EfficientNet-lite0, down to 1/16
+_OUTLETS = (2, 4)  # blocks after which maps of 1/4 and of 1/8 are handed on
 _FEATURES, _WIDTH = 112, 160  # channels there, and of the network's own layers
 
 Kind = Literal["years", "odds", "scale"]
@@ -87,21 +91,35 @@ class AttributeNetwork(nn.Module):
 
     def answers(self, img: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of whole years [N, MOST_YEARS + 1], and all else as `forward` answers it; raises as it."""
+        x = self.levels(img)[-1].mean((2, 3))
+        return self.years(x), self.others(x)
+
+    def levels(self, img: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is seen at 1/4, 1/8 and 1/16 of the side, the last of it for answers; raises as `forward`."""
         check_shape("img", img, "N", 3, SIDE, SIDE)
-        x = F.relu6(self.stem(img))
-        for block in self.blocks:
+        x, passed = F.relu6(self.stem(img)), []
+        for index, block in enumerate(self.blocks):
             x = block(x)[1]
+            if index in _OUTLETS:
+                passed.append(x)
         x = F.relu(self.narrow(x))
         for layer in self.mix:
             x = F.relu(x + layer(x))
-        x = x.mean((2, 3))
-        return self.years(x), self.others(x)
+        return passed[0], passed[1], x
 
 
 def expected_years(logits: Tensor) -> Tensor:
     """Mean [N, 1] of a distribution over whole years, of which logits [N, MOST_YEARS + 1] are given."""
     years = torch.arange(logits.shape[1], device=logits.device, dtype=torch.float32)
     return (logits.float().softmax(1) * years).sum(1, keepdim=True)
+
+
+@torch.no_grad()
+def tell(network: AttributeNetwork, pixels: np.ndarray, device: torch.device) -> Tensor:
+    """Attributes [N, len(ATTRIBUTES)] of faces [N, SIDE, SIDE, 3] uint8, on the CPU."""
+    network.eval()
+    parts = torch.split(torch.from_numpy(np.ascontiguousarray(pixels)), BATCH)
+    return torch.cat([network(from_uint8(part).to(device)).float().cpu() for part in parts])
 
 
 def save_attributes(

@@ -1,25 +1,32 @@
 """Measure what a face looks like: landmark geometry, colour statistics, age and gender networks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import (
+    BROWS,
     EYES,
     FACE_SIDES,
     FOREHEAD_CHIN,
+    IRISES,
+    JAW,
     LIPS_INNER,
     LIPS_OUTER,
     MOUTH_CORNERS,
-    NOSE_TIP,
+    Face,
     Points,
 )
+from editor.face.warp import resized
+from editor.measure.attribute_network import NAMES, SIDE, AttributeNetwork, tell
+from editor.measure.colours import complexion, light, paint_of
 from editor.photo.colour import Pixels
 from stylegan2.engines.openvino import import_openvino
 from stylegan2.errors import CheckpointError
@@ -28,6 +35,13 @@ from stylegan2.errors import CheckpointError
 # typical face.
 NETWORK_BOX = (0.045, 0.0, 0.955, 0.90)
 NETWORK_MEAN = np.array([122.782, 117.001, 104.298], np.float32)
+
+# What faces are measured by: an edit may not move any of these but its own.
+MEASURED = (
+    "smile", "mouth_open", "eyes_open", "gaze", "brows", "face_width", "yaw", "pitch", "light", "brightness",
+    "contrast", "redness", "yellowness", "beard", "lips", "age", "masculine", "glasses", "hat", "earrings",
+    "happy", "weight", "long_hair", "hair_colour", "hair", "teeth",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,64 +98,77 @@ def _gap(points: Points, pair: Sequence[int]) -> float:
 
 
 def geometry(points: Points) -> dict[str, float]:
-    """Shape of a face from its mesh [478, 2], free of scale and of in-plane rotation."""
+    """Shape of a face from its mesh [478, 2], free of scale and of in-plane rotation; as shares of its size.
+
+    `gaze` grows as the eyes look to the picture's right.
+    """
     height, width = _gap(points, FOREHEAD_CHIN), _gap(points, FACE_SIDES)
     down = points[FOREHEAD_CHIN[1]] - points[FOREHEAD_CHIN[0]]
     down = down / np.linalg.norm(down)
     across = np.array([down[1], -down[0]])  # towards the image's right
     corners = points[list(MOUTH_CORNERS)]
     lift = float(((points[LIPS_OUTER[0]] + points[LIPS_OUTER[1]]) / 2 - corners.mean(0)) @ down)
-    middle = points[list(FACE_SIDES)].mean(0)
+    aside = [(points[iris] - _middle(points, eye)) @ across / _gap(points, eye) for iris, eye in IRISES]
+    raised = [(_middle(points, eye) - points[brow]) @ down / height for brow, eye in BROWS]
     return {
         "smile": _gap(points, MOUTH_CORNERS) / width + 2 * lift / height,
         "mouth_open": _gap(points, LIPS_INNER) / height,
         "eyes_open": float(np.mean([_gap(points, lids) / _gap(points, corners_) for lids, corners_ in EYES])),
-        "yaw": float((points[NOSE_TIP] - middle) @ across) / width,
+        "gaze": float(np.mean(aside)),
+        "brows": float(np.mean(raised)),
+        "face_width": _gap(points, JAW) / height,
     }
 
 
-def _inside(points: Points, pixels: Pixels) -> NDArray[np.bool_]:
-    """Which pixels [R, R] the face covers."""
-    hull = cv2.convexHull(points.astype(np.float32)).round().astype(np.int32)
-    inside: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(pixels.shape[:2], np.uint8), hull, 1).astype(bool)
-    return inside
-
-
-def light(pixels: Pixels, points: Points) -> dict[str, float]:
-    """Luminance inside the face: difference of its halves over their mean, and the mean (0 to 1)."""
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    mask = _inside(points, pixels)
-    columns = np.arange(luma.shape[1])[None] > points[NOSE_TIP][0]
-    right, left = luma[mask & columns], luma[mask & ~columns]
-    mean = float(luma[mask].mean())
-    if not len(right) or not len(left):
-        return {"light": 0.0, "brightness": mean}
-    return {"light": float(right.mean() - left.mean()) / max(mean, 1e-3), "brightness": mean}
-
-
-def complexion(pixels: Pixels, points: Points) -> dict[str, float]:
-    """Colour of the face in CIELAB: medians of a* and b*, which lips, teeth and eyes hardly move."""
-    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    redness, yellowness = np.median(lab[_inside(points, pixels)][:, 1:], axis=0)
-    return {"redness": float(redness), "yellowness": float(yellowness)}
+def _middle(points: Points, pair: Sequence[int]) -> NDArray[np.float32]:
+    return np.asarray(points[list(pair)].mean(0))
 
 
 def find_mesh(detector: FaceDetector, pixels: Pixels) -> Points | None:
-    """The mesh [478, 2] of the face in a crop, in its pixels; the detector wants a margin."""
+    """The mesh [478, 2] of the face in a crop, in its pixels."""
+    face = find_face(detector, pixels)
+    return None if face is None else face.points
+
+
+def find_face(detector: FaceDetector, pixels: Pixels) -> Face | None:
+    """The face in a crop, its mesh in the crop's pixels; the detector wants a margin."""
     side = pixels.shape[0]
     margin = side // 3
     scale = max(1, round(256 / side))
     padded = cv2.copyMakeBorder(pixels, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     large = cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     faces = detector.detect(large, small_faces=False)
-    return np.asarray(faces[0].points / scale - margin, np.float32) if faces else None
-
-
-def measure(detector: FaceDetector, networks: AttributeNetworks, pixels: Pixels) -> dict[str, float] | None:
-    """All attributes of a cropped face, pixels [R, R, 3] uint8; None where no face is found."""
-    points = find_mesh(detector, pixels)
-    if points is None:
+    if not faces:
         return None
-    age, masculine = age_and_gender(networks, pixels)
-    colours = {**light(pixels, points), **complexion(pixels, points)}
-    return {**geometry(points), **colours, "age": age, "masculine": masculine}
+    return replace(faces[0], points=np.asarray(faces[0].points / scale - margin, np.float32))
+
+
+def measure(
+    detector: FaceDetector,
+    network: AttributeNetwork,
+    pixels: Pixels,
+    judges: AttributeNetworks | None = None,
+) -> dict[str, float] | None:
+    """All attributes of a cropped face; None where no face is found.
+
+    What `geometry`, `light`, `complexion` and `paint_of` tell, `yaw` and `pitch` in degrees, and what the
+    attribute network tells: `age` in years, `masculine` in log odds, and the rest under its own names.
+
+    Args:
+        detector: Finds the mesh.
+        network: The attribute network.
+        pixels: The crop [R, R, 3] uint8.
+        judges: Tell age and masculine instead of the attribute network, for reports on what was made with
+            that.
+    """
+    face = find_face(detector, pixels)
+    if face is None:
+        return None
+    points = face.points
+    colours = {**light(pixels, points), **complexion(pixels, points), **paint_of(pixels, points)}
+    values = tell(network, resized(pixels, SIDE)[None], torch.device("cpu"))[0].tolist()
+    told = dict(zip(NAMES, values, strict=True))
+    told["masculine"] = told.pop("male")
+    if judges is not None:
+        told["age"], told["masculine"] = age_and_gender(judges, pixels)
+    return {**geometry(points), "yaw": face.yaw, "pitch": face.pitch, **colours, **told}

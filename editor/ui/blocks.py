@@ -9,13 +9,17 @@ from typing import Any, cast
 
 import gradio as gr
 
+from editor.own.maker import Judge
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.model_picker import ModelPicker, OpenModel
+from editor.ui.own_panel import OwnEditPanel
+from editor.ui.own_widgets import build_own_edits
 from editor.ui.page import API_NAME, Page, PhotoInput
 from editor.ui.serving.api import EditAPI, spoken
 from editor.ui.stage import ASSETS, build_stage
+from editor.ui.words import slider_words
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
 
@@ -49,15 +53,15 @@ def _build_text(value: str, elem_id: str) -> gr.HTML:
     )
 
 
-def _slider(direction: EditDirection) -> gr.Slider:
+def _slider(direction: EditDirection, value: float = 0.0) -> gr.Slider:
     low, high = direction.range
     return gr.Slider(
         low,
         high,
-        value=0,
-        step=0.05,
-        label=direction.label,
-        info=f"{direction.low} ↔ {direction.high}",
+        value=value,
+        step=1 if direction.unit else 0.05,
+        label=f"{direction.label}, {direction.unit}" if direction.unit else direction.label,
+        info=slider_words(direction),
         buttons=["reset"],
         elem_id=f"slider-{direction.name}",
         elem_classes="edit-slider",
@@ -76,7 +80,7 @@ def _build_sliders(editor: Editor) -> dict[str, gr.Slider]:
     return sliders
 
 
-def _wire_sliders(sliders: dict[str, gr.Slider], reset: gr.Button) -> None:
+def _wire_sliders(sliders: dict[str, gr.Slider], reset: gr.Button, apply_id: str) -> None:
     for name, slider in sliders.items():
         # `input` is the drag; `change` also sees the reset arrow, the reset button and typed numbers.
         for event in (slider.input, slider.change):
@@ -91,7 +95,7 @@ def _wire_sliders(sliders: dict[str, gr.Slider], reset: gr.Button) -> None:
     if sliders:
         reset.click(None, None, list(sliders.values()), js=f"() => [{zeros}]", api_visibility="private")
         # The page clicks it when another face is chosen, whose edits the sliders then have to show.
-        apply = gr.Button("Apply", elem_id="apply-strengths", visible="hidden")
+        apply = gr.Button("Apply", elem_id=apply_id, elem_classes="apply-strengths", visible="hidden")
         values = f"() => window.facePump.sliderValues({json.dumps(list(sliders))})"
         apply.click(None, None, list(sliders.values()), js=values, api_visibility="private")
 
@@ -100,7 +104,13 @@ def _build_edits(editor: Editor) -> None:
     """Sliders for the editor's directions, and the button that sets them back."""
     sliders = _build_sliders(editor)
     reset = gr.Button("Reset all", elem_id="reset-all", size="sm", visible=bool(sliders))
-    _wire_sliders(sliders, reset)
+    _wire_sliders(sliders, reset, "apply-strengths")
+
+
+def _wire_own(sliders: dict[str, gr.Slider]) -> None:
+    """Own edits come and go by themselves, and have a button of their own that sets them back."""
+    reset = gr.Button("Reset your own", elem_id="reset-own", size="sm")
+    _wire_sliders(sliders, reset, "apply-own-strengths")
 
 
 def _build_optimisation() -> tuple[gr.Slider, gr.Button, gr.Button]:
@@ -143,13 +153,14 @@ class Built:
     api: EditAPI
 
 
-def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
+def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge | None = None) -> Built:
     """The app around `editor`; `editor.ui.serving.launching.launch` serves it.
 
     Args:
         editor: Of the model that the app starts with.
         open_model: Lets those who look at the page choose another model, for all of them; None does not.
             It opens what they name, also files of this machine.
+        judge: Tells how well faces fit a sentence; None where nobody named CLIP's encoders.
     """
     handlers = Handlers(editor, make_examples(editor))
     api = EditAPI(lambda: handlers.editor, handlers.light, handlers.long)
@@ -165,8 +176,9 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None) -> Built:
             with gr.Column(scale=14, min_width=320):
                 status = _build_text("Loading the model.", "status")
                 stage = build_stage(handlers.frames)
-            with gr.Column(scale=7, min_width=320):
+            with gr.Column(scale=7, min_width=320, elem_id="edits"):
                 _rebuilt(lambda: _build_edits(handlers.editor), model)
+                build_own_edits(OwnEditPanel(handlers, judge), token, model, status, _slider, _wire_own)
                 steps, optimise, stop = _build_optimisation()
         footer = gr.Markdown(_footer(editor), elem_id="footer")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from editor.photo.writing.saving import Kind
@@ -116,7 +117,9 @@ class Frames:
         if asked.get("version", version) != version:
             raise OvertakenError(OVERTAKEN)
         session = editor.enter(opened.session, check_space(asked.get("space", opened.session.space)))
-        return visit, editor, opened, editor.edit(session, check_strengths(editor, asked.get("strengths")))
+        session = replace(session, own=visit.own)
+        have = editor.directions.joined(session.own)
+        return visit, editor, opened, editor.edit(session, check_strengths(have, asked.get("strengths")))
 
 
 def _refusal(error: StyleGANError) -> Answer:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from editor.own.maker import RatedFace
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
+from inversion.directions.bank import DirectionBank
 
 MAX_VISITS = 64  # a visit holds some megabytes: a view of its photo, and about two of every face
 MAX_AGE = 3600.0  # seconds without a sign of life
@@ -27,6 +29,11 @@ class Visit:
     editor: Editor | None = None  # that made its sessions: another one's latents mean nothing to it
     stop: threading.Event = field(default_factory=threading.Event)  # set: cancel the running optimisation
     uploads: set[Path] = field(default_factory=set)
+    own: DirectionBank = field(default_factory=lambda: DirectionBank({}))  # edits that it made
+    made: int = 0  # how many it has made
+    strengths: dict[str, float] = field(default_factory=dict)  # where its sliders stood when it made the last
+    rated: list[RatedFace] = field(default_factory=list)  # faces that it is shown to judge
+    rounds: int = 0  # of such faces
     seen: float = 0.0  # clock reading of the last access
 
 
@@ -139,6 +146,7 @@ class VisitStore:
             for visit in self._visits.values():
                 visit.stop.set()
                 visit.opened = visit.editor = None
+                visit.own, visit.rated = DirectionBank({}), []  # another model's latents
             self._generation += 1
             return self._generation
 

@@ -20,6 +20,7 @@ MANIFEST = "manifest.yaml"
 DIRECTIONS_ROOT = Path(__file__).resolve().parents[2] / "directions"
 UNIT_TOLERANCE = 1e-3  # half precision on disk
 MEAN = "{}.mean"  # tensor beside the direction of this name, where its rule is absolute
+BEND = "{}.bend"  # likewise, where its way is not straight
 RULES = ("offset", "absolute")  # see `apply_direction`; a manifest that says neither means the first
 
 
@@ -54,6 +55,10 @@ class DirectionBank(Mapping[str, EditDirection]):
         """Number of directions."""
         return len(self._directions)
 
+    def joined(self, other: "DirectionBank") -> "DirectionBank":
+        """These edits, and after them those of another bank, which come first where names are equal."""
+        return DirectionBank({**self._directions, **other}) if len(other) else self
+
     def on_photos(self, space: str) -> "DirectionBank":
         """The same edits, each as many times as long as it has to be on a photo in this space.
 
@@ -61,9 +66,7 @@ class DirectionBank(Mapping[str, EditDirection]):
         """
         return DirectionBank(
             {
-                name: edit
-                if edit.mean is not None
-                else replace(edit, sigma=edit.sigma * edit.photo_gains.get(space, 1.0))
+                name: edit if edit.mean is not None else edit.lengthened(edit.photo_gains.get(space, 1.0))
                 for name, edit in self._directions.items()
             }
         )
@@ -84,7 +87,7 @@ class DirectionBank(Mapping[str, EditDirection]):
         return found
 
     def apply(self, ws: Tensor, strengths: Mapping[str, float], measured: Tensor | None = None) -> Tensor:
-        """Move `ws` [N, num_ws, w_dim] along each named direction by its strength, in standard deviations.
+        """Move `ws` [N, num_ws, w_dim] along each named direction by its strength.
 
         Coordinates of the absolute rule are those of the unedited styles, so that edits commute: of
         `measured`, or of `ws` where that is None.
@@ -146,25 +149,45 @@ def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_w
     check_finite(str(weights), tensors)
     try:
         entries = {
-            name: _read_direction(name, entry, tensors, num_ws)
+            name: read_direction(name, entry, tensors, num_ws)
             for name, entry in manifest["directions"].items()
         }
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{file}: damaged or incomplete: {type(error).__name__}: {error}") from error
-    for name, entry in entries.items():
-        shape, norm = tuple(entry.direction.shape), longest(entry.direction)
-        absolute = entry.mean is not None
-        allowed = [(w_dim,)] if absolute else [(w_dim,), (num_ws, w_dim)]
-        if shape not in allowed or not abs(norm - 1) <= UNIT_TOLERANCE:
-            must = " or ".join(str(list(shape)) for shape in allowed)
-            raise CheckpointError(
-                f"{file}: {name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
-            )
-        if entry.mean is not None and entry.mean.shape != (w_dim,):
-            raise CheckpointError(
-                f"{file}: the mean of {name!r} has shape {list(entry.mean.shape)}; must be [{w_dim}]"
-            )
+    for entry in entries.values():
+        check_direction(str(file), entry, w_dim, num_ws)
     return DirectionBank(entries)
+
+
+def check_direction(file: str, edit: EditDirection, w_dim: int, num_ws: int) -> None:
+    """Raise where an edit's tensors are not of a generator's shape, or its direction not of unit length.
+
+    Args:
+        file: Where it was read, for the message.
+        edit: As it was read.
+        w_dim: Width of the generator's styles.
+        num_ws: Number of its styles.
+
+    Raises:
+        CheckpointError: As said.
+    """
+    shape, norm = tuple(edit.direction.shape), longest(edit.direction)
+    absolute = edit.mean is not None
+    allowed = [(w_dim,)] if absolute else [(w_dim,), (num_ws, w_dim)]
+    if shape not in allowed or not abs(norm - 1) <= UNIT_TOLERANCE:
+        must = " or ".join(str(list(shape)) for shape in allowed)
+        raise CheckpointError(
+            f"{file}: {edit.name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
+        )
+    if edit.bend is not None and (absolute or tuple(edit.bend.shape) != (num_ws, w_dim)):
+        raise CheckpointError(
+            f"{file}: the bend of {edit.name!r} has shape {list(edit.bend.shape)}; must be "
+            f"{[num_ws, w_dim]}, and only an offset has one"
+        )
+    if edit.mean is not None and edit.mean.shape != (w_dim,):
+        raise CheckpointError(
+            f"{file}: the mean of {edit.name!r} has shape {list(edit.mean.shape)}; must be [{w_dim}]"
+        )
 
 
 def longest(direction: Tensor) -> float:
@@ -228,9 +251,10 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     return read_listing(file)
 
 
-def _read_direction(
+def read_direction(
     name: str, entry: Mapping[str, Any], tensors: Mapping[str, Tensor], num_ws: int
 ) -> EditDirection:
+    """One edit of what a manifest says of it, and its tensors; plain errors where something is amiss."""
     vector = tensors[name].float()
     norm = longest(vector)
     rule = entry.get("rule", RULES[0])
@@ -246,6 +270,10 @@ def _read_direction(
     gains = {str(space): float(gain) for space, gain in entry.get("photo_gains", {}).items()}
     if not all(0 < gain < math.inf for gain in gains.values()):
         raise ValueError(f"{name}: photo_gains {gains}; must be above 0")
+    size = float(entry.get("unit_size", 1.0))
+    if not 0 < size < math.inf:
+        raise ValueError(f"{name}: unit_size {size}; must be above 0")
+    bend = tensors.get(BEND.format(name))
     return EditDirection(
         name=name,
         label=str(entry["label"]),
@@ -257,6 +285,9 @@ def _read_direction(
         range=(float(low), float(high)),
         layers=(int(first), int(last)),
         effects={str(name): float(change) for name, change in entry.get("effects", {}).items()},
+        unit=str(entry.get("unit", "")),
+        unit_size=size,
+        bend=None if bend is None else bend.float(),
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
         attribute=None if entry.get("attribute") is None else str(entry["attribute"]),
         photo_gains=gains,

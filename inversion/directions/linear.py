@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -24,8 +24,12 @@ class EditDirection:
     direction: Tensor
     # One unit of strength, a length in W: the standard deviation of w along n, or as the manifest says.
     sigma: float
-    range: tuple[float, float]  # allowed strengths, in standard deviations
+    range: tuple[float, float]  # allowed strengths, in `unit`
     layers: tuple[int, int]  # styles that move: first, and one past the last
+    unit: str = ""  # what strengths count: "years", "degrees"; empty: standard deviations
+    unit_size: float = 1.0  # how many of them are as large a change as one standard deviation is elsewhere
+    # Added by the square of the strength [num_ws, w_dim]: where the way turns. None: it is straight.
+    bend: Tensor | None = None
     attribute: str | None = None  # name of the measured attribute that it is about; None where nobody says
     # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.
     effects: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -39,7 +43,17 @@ class EditDirection:
 
     def moves_w(self, num_ws: int) -> bool:
         """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""
-        return self.mean is None and self.direction.ndim == 1 and self.layers == (0, num_ws)
+        straight = self.mean is None and self.bend is None
+        return straight and self.direction.ndim == 1 and self.layers == (0, num_ws)
+
+    def reaching(self, size: float) -> "EditDirection":
+        """The same edit, allowed up to `size` standard deviations to either side, as protocols have it."""
+        return replace(self, range=(-size * self.unit_size, size * self.unit_size))
+
+    def lengthened(self, gain: float) -> "EditDirection":
+        """The same edit, in which every strength does what `gain` times as much did."""
+        bend = None if self.bend is None else gain**2 * self.bend
+        return replace(self, sigma=gain * self.sigma, bend=bend)
 
 
 def check_strength(direction: EditDirection, strength: float) -> float:
@@ -67,7 +81,7 @@ def apply_direction(
 
     An offset, as in InterFaceGAN (arXiv:1907.10786), unless the direction has a mean:
 
-        ws + strength * sigma * n
+        ws + strength * sigma * n + strength^2 * bend
 
     With a mean, the absolute rule in which GANSpace's components (arXiv:2004.02546) are used by e4e
     (arXiv:2102.02766): strength is the coordinate to go to, and the first style says where ws is now,
@@ -79,7 +93,7 @@ def apply_direction(
     Args:
         ws: Styles [N, num_ws, w_dim].
         direction: What to change.
-        strength: How far, in standard deviations of w along n. 0 returns `ws` itself under either rule: it is
+        strength: How far, in the direction's unit. 0 returns `ws` itself under either rule: it is
             the slider's rest, and not the coordinate 0.
         measured: Styles whose coordinate the absolute rule takes, the shape of `ws`; None for `ws`.
 
@@ -100,6 +114,8 @@ def apply_direction(
     out = ws.clone()
     if direction.mean is None:
         out[:, first:last] += step * (n if n.ndim == 1 else n[first:last])
+        if direction.bend is not None:
+            out[:, first:last] += strength**2 * direction.bend.to(ws)[first:last]
         return out
     start = ws if measured is None else measured
     check_shape("measured", start, *ws.shape)

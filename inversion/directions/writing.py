@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from safetensors.torch import save_file
 
-from inversion.directions.bank import MANIFEST, MEAN, RULES
+from inversion.directions.bank import BEND, MANIFEST, MEAN, RULES
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import CheckpointError
 
@@ -16,7 +16,13 @@ FILE = "directions.safetensors"
 
 
 def save_directions(
-    folder: Path, edits: Sequence[EditDirection], generator_sha256: str, *, made_by: str, force: bool = False
+    folder: Path,
+    edits: Sequence[EditDirection],
+    generator_sha256: str,
+    *,
+    made_by: str,
+    force: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> None:
     """Write `edits` so that `load_directions` reads them; the manifest is whole or not there.
 
@@ -26,6 +32,8 @@ def save_directions(
         generator_sha256: Hash of its weights file.
         made_by: Where the edits came from, for people.
         force: Write beside files that are no directions.
+        about: What else the manifest says of all of them, by its key: "licence", or what "unit" and
+            "effects" mean.
 
     Raises:
         CheckpointError: `folder` holds something else, or cannot be written.
@@ -37,6 +45,7 @@ def save_directions(
         tensors = {edit.name: edit.direction.contiguous() for edit in edits}
         # One mean may serve many edits, and safetensors takes no tensor twice.
         tensors |= {MEAN.format(edit.name): edit.mean.clone() for edit in edits if edit.mean is not None}
+        tensors |= {BEND.format(edit.name): edit.bend.contiguous() for edit in edits if edit.bend is not None}
         (folder / MANIFEST).unlink(missing_ok=True)
         save_file(tensors, folder / FILE)
         (folder / FILE).chmod(0o644)  # safetensors leaves files that only their owner can read
@@ -45,7 +54,8 @@ def save_directions(
             "file": FILE,
             "unit": "standard deviations of w along the direction",
             "made_by": made_by,
-            "directions": {edit.name: dict(_entry(edit)) for edit in edits},
+            **(about or {}),
+            "directions": {edit.name: dict(entry_of(edit)) for edit in edits},
         }
         partial = folder / f"{MANIFEST}.partial"
         partial.write_text(yaml.safe_dump(manifest, sort_keys=False, width=120), encoding="utf-8")
@@ -54,8 +64,10 @@ def save_directions(
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
 
 
-def _entry(edit: EditDirection) -> Mapping[str, Any]:
+def entry_of(edit: EditDirection) -> Mapping[str, Any]:
+    """What a manifest says of an edit."""
     entry: dict[str, Any] = {
+        **({"aliases": list(edit.aliases)} if edit.aliases else {}),
         "label": edit.label,
         "group": edit.group,
         "low": edit.low,
@@ -65,6 +77,14 @@ def _entry(edit: EditDirection) -> Mapping[str, Any]:
         "layers": list(edit.layers),
         "rule": RULES[0] if edit.mean is None else RULES[1],
     }
+    if edit.unit:
+        entry["unit"] = edit.unit
+    if edit.unit_size != 1:
+        entry["unit_size"] = edit.unit_size
+    if edit.attribute is not None:
+        entry["attribute"] = edit.attribute
     if edit.effects:
         entry["effects"] = dict(edit.effects)
+    if edit.photo_gains:
+        entry["photo_gains"] = dict(edit.photo_gains)
     return entry

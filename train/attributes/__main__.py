@@ -13,14 +13,13 @@ import numpy as np
 import torch
 
 from editor.face.warp import resized
-from editor.measure.attribute_network import BUNDLED_ATTRIBUTES, NAMES, SIDE, load_attributes
+from editor.measure.attribute_network import BUNDLED_ATTRIBUTES, NAMES, SIDE, load_attributes, tell
 from editor.measure.attributes import age_and_gender, load_networks
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.parts.parser import FaceParser
 from stylegan2.errors import CheckpointError
 from train.attributes.faces import parts_of, read_known, values_of
 from train.attributes.measures import area_under_curve, qualities
-from train.attributes.stage import tell
 from train.evaluate.config import DEFAULT_METRICS
 from train.parts.faces import read_faces
 

@@ -17,6 +17,7 @@ from editor.measure.attribute_network import (
     AttributeNetwork,
     expected_years,
     save_attributes,
+    tell,
 )
 from stylegan2.image import from_uint8, picture_grid
 from train.attributes.config import AttributesConfig
@@ -28,7 +29,6 @@ from train.core.processes import own_seed
 from train.core.seeds import Stream, positioned_generator
 
 ATTRIBUTES_FILE = "attributes.safetensors"
-BATCH = 64  # faces looked at at once in validation
 GRID_COLUMNS = 8
 YEARS_SPREAD = 2.5  # of the ages that count as right, beside the one that is told
 YEARS_SHARE = 0.05  # what a year of error counts for, beside the distribution
@@ -162,14 +162,6 @@ def attribute_losses(years: Tensor, others: Tensor, known: Tensor, rare: Tensor)
                 loss = F.huber_loss(found, (truth - attribute.mean) / attribute.unit)
             terms[attribute.kind] = terms[attribute.kind] + loss
     return terms
-
-
-@torch.no_grad()
-def tell(network: AttributeNetwork, pixels: np.ndarray, device: torch.device) -> Tensor:
-    """Attributes [N, len(ATTRIBUTES)] of faces [N, SIDE, SIDE, 3] uint8, on the CPU."""
-    network.eval()
-    parts = torch.split(torch.from_numpy(np.ascontiguousarray(pixels)), BATCH)
-    return torch.cat([network(from_uint8(part).to(device)).float().cpu() for part in parts])
 
 
 def _drawn(numbers: np.ndarray, count: int, rng: torch.Generator) -> np.ndarray:

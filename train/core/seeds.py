@@ -26,6 +26,8 @@ class Stream(IntEnum):
     TRANSFER_STEP = 23
     PARTS_STEP = 24
     ATTRIBUTES_STEP = 25
+    SURROGATE = 26
+    EDIT_STEP = 27
 
 
 def positioned_generator(seed: int, *position: int) -> torch.Generator:

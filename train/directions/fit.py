@@ -1,4 +1,4 @@
-"""From latents and their measured attributes to edit directions: two regressions."""
+"""From latents and their measured attributes to edit directions: a regression, where learning starts."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,47 +29,16 @@ def partial_directions(w: Array, attributes: Array) -> Array:
         Unit vectors [K, w_dim], each pointing to more of its attribute.
     """
     centred = w - w.mean(0)
-    _, basis = _components(centred)
+    _, basis = components(centred)
     design = np.column_stack([standardise(attributes), np.ones(len(w))])
     coefficients = np.linalg.lstsq(design, centred, rcond=None)[0][:-1]
     return _unit(coefficients @ basis.T @ basis)
 
 
-def sparing_directions(w: Array, attributes: Array, gradients: Array, weight: float) -> Array:
-    """The way of least cost to more of an attribute and no more of another, as unit vectors.
-
-    In coordinates u of W with unit variance, the regression `attributes = u A^T + noise` says what a step d
-    changes, A d, and the gradients say how quickly the face becomes another person's: with M their second
-    moment, scaled to a mean eigenvalue of 1,
-
-        minimise |d|^2 + weight d^T M d  subject to  A d = e_k,
-        d_k = P A^T (A P A^T)^-1 e_k,  P = (I + weight M)^-1
-
-    Args:
-        w: Latents [N, w_dim].
-        attributes: Measurements [N, K].
-        gradients: Of identity [G, w_dim], as by `identity_gradients`.
-        weight: Of identity against keeping to where latents are common, at least 0.
-
-    Returns:
-        Unit vectors [K, w_dim], each pointing to more of its attribute.
-    """
-    centred = w - w.mean(0)
-    scale, basis = _components(centred)
-    slopes = np.linalg.lstsq(centred @ basis.T / scale, standardise(attributes), rcond=None)[0].T
-    steps = gradients @ basis.T * scale
-    moment = steps.T @ steps
-    moment *= len(moment) / np.trace(moment)
-    spared = np.linalg.solve(np.eye(len(moment)) + weight * moment, slopes.T)  # P A^T
-    # Least squares: a small model may have fewer components than there are attributes to hold.
-    found = np.linalg.lstsq(slopes @ spared, spared.T, rcond=None)[0]
-    return _unit(found * scale @ basis)
-
-
-def _components(centred: Array) -> tuple[Array, Array]:
-    """Standard deviations [C] along the principal components that are kept, and those [C, w_dim]."""
+def components(centred: Array, share: float = KEPT_VARIANCE) -> tuple[Array, Array]:
+    """Principal components that hold a share of the variance [C, w_dim], their deviations [C] before them."""
     _, scale, basis = np.linalg.svd(centred, full_matrices=False)
-    kept = int(np.searchsorted(np.cumsum(scale**2) / np.sum(scale**2), KEPT_VARIANCE)) + 1
+    kept = int(np.searchsorted(np.cumsum(scale**2) / np.sum(scale**2), share)) + 1
     return scale[:kept] / np.sqrt(len(centred)), basis[:kept]
 
 

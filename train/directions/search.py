@@ -1,105 +1,299 @@
-"""Find edit directions by measuring what latents look like."""
+"""Find edit directions: measure faces, learn edits by what is measured, and check them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from safetensors.torch import save_file
 from torch import Tensor
 
 from editor.face.landmarks import FaceDetector
 from editor.face.warp import resized
-from editor.measure.attribute_network import NAMES, SIDE, AttributeNetwork, load_attributes
-from editor.measure.attributes import load_networks, measure
+from editor.measure.attribute_network import SIDE, AttributeNetwork, load_attributes
+from editor.measure.attributes import MEASURED, measure
+from editor.measure.probe import END, Probe, draw, measure_faces
+from editor.measure.texture import Texture, tear_of, texture_of, texture_statistics
+from editor.parts.parser import FaceParser
 from editor.photo.colour import Pixels
-from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST
+from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, load_directions
+from inversion.directions.linear import EditDirection
+from inversion.directions.rated import Measures, save_measures
+from inversion.directions.writing import save_directions
 from stylegan2 import Generator
 from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.engines.engine import choose_device
 from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import CheckpointError
-from train.attributes.stage import tell
 from train.data.images import describe_counts
 from train.data.pairs import META_FILE
-from train.directions.choice import FOUND_SHARE, STRENGTH, Change, MeasureStep, gentlest_step
 from train.directions.config import DirectionsConfig
-from train.directions.correct import cleanest_step, responses, without_side_effects
-from train.directions.fit import Array, partial_directions, sparing_directions
-from train.directions.identity_gradients import identity_gradients
-from train.directions.probe import StepProbe, draw, measure_faces
+from train.directions.fit import Array, partial_directions
+from train.directions.goals import EDITS, Goal, wanted
+from train.directions.learn import (
+    EditLessons,
+    LearnedWay,
+    folded_synthesis,
+    learn_edit,
+    lesson_faces,
+    whitened,
+)
+from train.directions.surrogate import Surrogate, fit_surrogate
+from train.directions.untangle import bending_weights, mixed, mixing_weights, worst
+from train.directions.work import WorkFolder
 from train.errors import DatasetError
+from train.evaluate.metrics import MeasureFace
 from train.losses.identity import IdentityEmbedder, load_identity
 
-FILE = "directions.safetensors"
-SPREAD_SAMPLES = 8192  # latents behind the unit of strength
-RANGES = (3.0, 2.5, 2.0, 1.5)  # strengths that are tried, largest first, in standard deviations
-IDENTITY_WEIGHTS = (0.5, 1.0, 2.0)  # ways that are tried, beside the plain one
+PSI = 0.8  # truncation of the faces that edits are learned on and checked on
+SPREAD_SAMPLES = 8192  # latents behind the frame of W
+OWN_WEIGHT = 3.0  # of what an edit is for, against what it shall leave, when edits are untangled
 FEWEST = 32  # faces; with fewer the regression fits noise
-UNIT = (
-    "what one standard deviation of w along the plain regression's direction changes of the attribute, "
-    "whatever way there was chosen"
+UNIT = "a standard deviation of the attribute over invented faces; or years or degrees, `unit_size` to one"
+EFFECTS = (
+    "change of each attribute by a standard deviation of strength, in its own deviations; mean of -1.5 to 1.5"
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """How one measured attribute becomes a slider."""
+class Search:
+    """One search for edits.
 
-    attribute: str
-    label: str
-    group: str
-    low: str
-    high: str
-    aliases: tuple[str, ...] = ()  # names that the edit had before
+    Args:
+        config: Settings.
+        report: Receives one line per event.
+
+    Raises:
+        CheckpointError: The bundle, a network or the pool is missing or damaged.
+        EngineError: The device or OpenVINO is not there.
+    """
+
+    def __init__(self, config: DirectionsConfig, report: Callable[[str], None]) -> None:
+        self._config, self._report = config, report
+        self.bundle: ModelBundle = load_bundle(config.bundle)
+        self._device = choose_device(config.device)
+        self._generator: Generator = load_generator(self.bundle.generator_path).to(self._device)
+        self._network: AttributeNetwork = load_attributes(config.attribute_weights)
+        self._identity: IdentityEmbedder | None = None
+        if config.identity_weights is not None:
+            self._identity = load_identity(config.identity_weights, self.bundle.crop_config)
+            self._identity = self._identity.to(self._device).requires_grad_(False)
+        self._renderer = Renderer(self._generator, device=config.device)
+        self._renderer.engine.prepare()
+        self._renderer.engine.wait()
+        self._work = WorkFolder(config.work, self.bundle.generator_sha256)
+        chosen = config.edits or tuple(EDITS)
+        unknown = [name for name in chosen if name not in EDITS]
+        if unknown:
+            raise CheckpointError(f"edits: {unknown[0]!r} is none; have: {', '.join(EDITS)}")
+        self._goals = {name: EDITS[name] for name in chosen}
+
+    def run(self) -> list[EditDirection]:
+        """Measure, learn, check and write; returns the edits that were written.
+
+        Raises:
+            DatasetError: Too few of the pictures show a face.
+        """
+        config = self._config
+        with FaceDetector() as detector:
+            look = partial(measure, detector, self._network)
+            w, pixels, table = self._work.pool(lambda: self._measured(look))
+            spread = table.std(0)
+            frame, starts = self._frame(w, table)
+            for number in range(1, config.rounds + 1):
+                taught = partial(self._surrogate, number, pixels, table)
+                ways = self._learn(number, taught, frame, starts, spread)
+                if number < config.rounds:
+                    self._work.edited(number, partial(self._edited, number, ways, look))
+            texture = texture_of(texture_statistics(self._network, _at_side(pixels)))
+            return self._check(look, ways, (table.mean(0), spread), starts.cpu(), texture, len(w))
+
+    def _measured(self, look: MeasureFace) -> tuple[Array, np.ndarray, Array]:
+        """Latents [N, w_dim], pictures [N, R, R, 3] and measures [N, K] of faces."""
+        config = self._config
+        if config.pool is not None:
+            w, pictures = read_pool(config.pool, config.count, self.bundle.generator_sha256)
+            self._report(describe_counts(str(config.pool), len(w), files=1))
+        else:
+            sampled = self._generator.sample_w(config.count, seed=config.seed, truncation_psi=config.psi)
+            w, pictures = _array(sampled), draw(self._renderer, self._generator.broadcast(sampled).cpu())
+        kept = list(pictures)
+        table, found = measure_faces(kept, look)
+        self._report(f"measured {found.sum()} of {len(w)} faces")
+        if found.sum() < FEWEST:
+            raise DatasetError(
+                f"{config.pool or self.bundle.folder}: a face in {found.sum()} of {len(w)} pictures; "
+                f"must be at least {FEWEST}"
+            )
+        return w[found], np.stack(kept)[found], table[found]
+
+    def _surrogate(self, number: int, pixels: np.ndarray, table: Array) -> Surrogate:
+        def teach() -> Surrogate:
+            # What edits made of faces before is measured too: a surrogate that never saw it can be fooled.
+            more = [self._work.edited(earlier) for earlier in range(1, number)]
+            return fit_surrogate(
+                self._network,
+                np.concatenate([pixels, *(each for each, _ in more)]),
+                np.concatenate([table, *(each for _, each in more)]),
+                (table.mean(0), table.std(0)),
+                self._config.lessons,
+                self._config.seed + number,
+                self._report,
+            )
+
+        empty = Surrogate(self._network, len(MEASURED))
+        return self._work.surrogate(number, empty, teach).to(self._device)
+
+    def _frame(self, w: Array, table: Array) -> tuple[Tensor, Tensor]:
+        """Rows that span W, and of each measure the regression's step of one deviation [K, w_dim]."""
+        everyone = _array(
+            self._generator.sample_w(SPREAD_SAMPLES, seed=self._config.seed, truncation_psi=1.0)
+        )
+        plain = partial_directions(w, table)
+        steps = plain * (everyone @ plain.T).std(0)[:, None]
+        return whitened(everyone).to(self._device), torch.from_numpy(steps).float().to(self._device)
+
+    def _learn(
+        self,
+        number: int,
+        taught: Callable[[], Surrogate],
+        frame: Tensor,
+        starts: Tensor,
+        spread: Array,
+    ) -> dict[str, LearnedWay]:
+        config = self._config
+        lessons: EditLessons | None = None  # take their time, and a search that goes on may need none
+        ways: dict[str, LearnedWay] = {}
+        for name, goal in self._goals.items():
+            asked = wanted(goal, MEASURED, spread).to(self._device)
+            start = (asked.change[:, None] * starts).sum(0)
+            way = ways[name] = LearnedWay(frame, start, self._generator.num_ws).to(self._device)
+            if self._work.load_way(number, name, way):
+                continue
+            lessons = lessons or self._lessons(taught())
+            if number == 1 or not self._work.load_way(number - 1, name, way):
+                lessons.fit_length(way, asked)
+            last: dict[str, float] = {}
+            seed = (config.seed, number, list(EDITS).index(name))
+            learn_edit(lessons, way, asked, config.steps, config.batch, seed, last.update)
+            self._work.save_way(number, name, way)
+            words = ", ".join(f"{key} {value:.2f}" for key, value in last.items())
+            self._report(f"round {number}, {name}: {words}")
+        return ways
+
+    def _lessons(self, surrogate: Surrogate) -> EditLessons:
+        config, generator = self._config, self._generator
+        synthesis = folded_synthesis(generator, self._device)
+        latents = generator.sample_w(config.faces, seed=config.seed + 1, truncation_psi=PSI)
+        parser = FaceParser()
+        parser.engine.prepare()
+        parser.engine.wait()
+        ws = generator.broadcast(latents)
+        faces = lesson_faces(synthesis, surrogate, self._identity, parser, ws)
+        return EditLessons(synthesis, surrogate, self._identity, faces)
+
+    def _edited(
+        self, number: int, ways: Mapping[str, LearnedWay], look: MeasureFace
+    ) -> tuple[np.ndarray, Array]:
+        """Pictures and measures of faces under edits of random strength."""
+        config, generator = self._config, self._generator
+        pictures: list[Pixels] = []
+        for index, (name, way) in enumerate(ways.items()):
+            seed = config.seed + 1000 * number + index
+            ws = generator.broadcast(generator.sample_w(config.edited, seed=seed, truncation_psi=PSI))
+            strength = torch.rand(config.edited, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+            with torch.no_grad():
+                moved = ws + way(strength.to(ws) * self._goals[name].reach)
+            pictures += draw(self._renderer, moved.cpu())
+        table, found = measure_faces(pictures, look)
+        self._report(f"measured {found.sum()} of {len(pictures)} edited faces")
+        return np.stack(pictures)[found], table[found]
+
+    def _check(
+        self,
+        look: MeasureFace,
+        ways: Mapping[str, LearnedWay],
+        scale: tuple[Array, Array],
+        starts: Tensor,
+        texture: Texture,
+        count: int,
+    ) -> list[EditDirection]:
+        config, generator = self._config, self._generator
+        latents = generator.sample_w(config.check, seed=config.seed + 2, truncation_psi=PSI)
+        tear = partial(tear_of, self._network, texture)
+        probe = Probe(self._renderer, look, generator.broadcast(latents).cpu(), scale[1], tear)
+        learned = {name: edit_of(name, self._goals[name], way) for name, way in ways.items()}
+        entries: dict[str, EditDirection] = {}
+        for name, edit in self._untangled(probe, learned).items():
+            checked = probe.checked(probe.true_length(edit))
+            if not checked.effects:  # a mixture that, made longer, loses the faces
+                checked = probe.checked(probe.true_length(learned[name]))
+            entries[name] = checked
+            self._report(f"{name} {entries[name].range} {entries[name].effects}")
+        folder, sha256 = config.out or DIRECTIONS_ROOT / self.bundle.name, self.bundle.generator_sha256
+        if config.edits and (folder / MANIFEST).is_file():  # the others stay as they are
+            entries = {**load_directions(folder, sha256, generator.w_dim, generator.num_ws), **entries}
+        about = {"unit": UNIT, "effects": EFFECTS, "licence": self.bundle.licence}
+        edits = [entries[name] for name in [*EDITS, *entries] if name in entries]
+        edits = list({edit.name: edit for edit in edits}.values())
+        save_directions(folder, edits, sha256, made_by=command(config, count), about=about)
+        steps = generator.broadcast(starts.to(generator.w_avg)).cpu().clone()
+        for edit in edits:
+            if edit.attribute in MEASURED and edit.direction.ndim == 2:
+                column = MEASURED.index(edit.attribute)
+                deviation = float(scale[1][column]) if edit.unit else 1.0
+                steps[column] = deviation * edit.sigma * edit.direction
+        told = (texture.mean, texture.whitener, texture.limit)
+        measures = Measures(names=MEASURED, mean=scale[0], spread=scale[1], steps=steps, texture=told)
+        save_measures(folder, measures, sha256)
+        return edits
+
+    def _untangled(self, probe: Probe, edits: Mapping[str, EditDirection]) -> dict[str, EditDirection]:
+        asked = [wanted(self._goals[name], MEASURED, probe.spread) for name in edits]
+        change, weight = (
+            np.array([getattr(each, part).double().numpy() for each in asked])
+            for part in ("change", "weight")
+        )
+        own = [MEASURED.index(self._goals[name].attribute) for name in edits]
+        weight[change != 0] = np.maximum(weight[change != 0], OWN_WEIGHT)
+        free = weight * (change == 0)  # how an edit's own change bends is let be
+        before, bent = _curves(probe, edits)
+        slopes, bends = mixing_weights(before, change, weight), bending_weights(before, bent, free)
+        found = mixed(edits, slopes, bends)
+        after, after_bent = _curves(probe, found)
+        worst_before, worst_after = worst(before, bent, own, weight), worst(after, after_bent, own, weight)
+        kept = {}
+        for number, name in enumerate(edits):
+            old, new = worst_before[number], worst_after[number]
+            self._report(f"untangled {name}: what moves most besides {old:.2f} -> {new:.2f}")
+            kept[name] = found[name] if new < old and self._goals[name].mixed else edits[name]
+        return kept
 
 
-EDITS = {
-    "smile": Goal(attribute="smile", label="Smile", group="Expression", low="serious", high="smiling"),
-    "mouth": Goal(
-        attribute="mouth_open",
-        label="Mouth",
-        group="Expression",
-        low="closed",
-        high="open",
-        aliases=("mouth_open",),
-    ),
-    "eyes": Goal(attribute="eyes_open", label="Eyes", group="Expression", low="narrow", high="wide"),
-    "age": Goal(attribute="age", label="Age", group="Person", low="younger", high="older"),
-    "gender": Goal(attribute="masculine", label="Gender", group="Person", low="feminine", high="masculine"),
-    "turn": Goal(
-        attribute="yaw",
-        label="Turn",
-        group="Pose and light",
-        low="to the left",
-        high="to the right",
-        aliases=("yaw",),
-    ),
-    "light": Goal(
-        attribute="light",
-        label="Light",
-        group="Pose and light",
-        low="from the left",
-        high="from the right",
-        aliases=("lighting",),
-    ),
-}
-# Measured only to be held: no slider may change the colour of a person's skin, or put glasses on them.
-CONTROLS = ("brightness", "redness", "yellowness")
-TOLD = (
-    "glasses",
-    "hat",
-    "earrings",
-    "long_hair",
-    "hair",
-    "hair_colour",
-    "weight",
-)  # by the attribute network
+def _curves(probe: Probe, edits: Mapping[str, EditDirection]) -> tuple[Array, Array]:
+    curves = [probe.curve(edit) for edit in edits.values()]
+    return np.array([each[0] for each in curves]), np.array([each[1] for each in curves])
+
+
+def discover(config: DirectionsConfig, report: Callable[[str], None]) -> list[EditDirection]:
+    """A `Search`, from its settings to the edits that it wrote; raises as it does."""
+    return Search(config, report).run()
+
+
+def edit_of(name: str, goal: Goal, way: LearnedWay) -> EditDirection:
+    """A learned way as an edit, in the goal's unit."""
+    slope, bend = (rows.detach().cpu() for rows in (way.slope @ way.frame, way.bend @ way.frame))
+    longest = float(slope.norm(dim=1).max())
+    size = goal.unit_size
+    return EditDirection(
+        name=name, label=goal.label, group=goal.group, low=goal.low, high=goal.high, aliases=goal.aliases,
+        direction=(slope / longest).half().float(), sigma=longest / size,
+        bend=(bend / size**2).half().float(), layers=(0, len(slope)),
+        range=(-END * size, END * size), unit=goal.unit, unit_size=size, attribute=goal.attribute,
+    )  # fmt: skip
 
 
 def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, Iterable[Pixels]]:
@@ -125,189 +319,21 @@ def read_pool(folder: Path, count: int, generator_sha256: str) -> tuple[Array, I
     return w[:count].astype(np.float64), (np.array(picture) for picture in pixels[:count])
 
 
-def tell_of(network: AttributeNetwork, pixels: Pixels) -> dict[str, float]:
-    """What the attribute network says of a face, by the names of `EDITS` and of `TOLD`."""
-    values = tell(network, resized(pixels, SIDE)[None], torch.device("cpu"))[0].tolist()
-    found = dict(zip(NAMES, values, strict=True))
-    return {"age": found["age"], "masculine": found["male"], **{name: found[name] for name in TOLD}}
+def command(config: DirectionsConfig, count: int) -> str:
+    """What to type to find the same directions again; folders are private, and not named."""
+    values: dict[str, Any] = {"count": count, "pool": "PAIRS" if config.pool else "null"}
+    for name in ("psi", "rounds", "lessons", "steps", "batch", "faces", "edited", "check", "seed"):
+        values[name] = getattr(config, name)
+    if config.identity_weights is None:
+        values["identity_weights"] = "null"
+    changes = " ".join(f"--set {name}={value}" for name, value in values.items())
+    return f"python -m train directions --config train/configs/directions.yaml {changes}"
 
 
-def find_range(measure_step: MeasureStep, step: Array) -> tuple[float, Change]:
-    """The largest strength at whose ends faces are still faces, and what changes there."""
-    for strength in RANGES:
-        change = measure_step(strength * step)
-        if change.found >= FOUND_SHARE:
-            break
-    return strength, change
-
-
-def discover(config: DirectionsConfig, report: Callable[[str], None]) -> dict[str, Any]:
-    """Sample, measure, regress, choose, check and write.
-
-    Args:
-        config: Settings.
-        report: Receives one line per event.
-
-    Returns:
-        The manifest that was written.
-
-    Raises:
-        CheckpointError: The bundle, a network or the pool is missing or damaged.
-        DatasetError: Too few of the pictures show a face.
-        EngineError: The device or OpenVINO is not there.
-    """
-    bundle, networks = load_bundle(config.bundle), load_networks(config.networks)
-    device, embed = choose_device(config.device), None
-    generator = load_generator(bundle.generator_path).to(device)
-    if config.identity_weights is not None:
-        embed = load_identity(config.identity_weights, bundle.crop_config).to(device)
-    renderer = Renderer(generator, device=config.device)
-    renderer.engine.prepare()
-    renderer.engine.wait()
-    teller = None if config.attribute_weights is None else load_attributes(config.attribute_weights)
-    told = () if teller is None else TOLD
-    names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS, *told]
-    if config.pool:
-        w, pictures = read_pool(config.pool, config.count, bundle.generator_sha256)
-        report(describe_counts(str(config.pool), len(w), files=1))
-    else:
-        w = _sample(generator, config.count, config.seed, config.psi)
-        pictures = draw(renderer, w)
-    with FaceDetector() as detector:
-
-        def measure_face(pixels: Pixels) -> dict[str, float] | None:
-            found = measure(detector, networks, pixels)
-            return found if found is None or teller is None else {**found, **tell_of(teller, pixels)}
-
-        table, found = measure_faces(pictures, measure_face, names)
-        report(f"measured {found.sum()} of {len(w)} faces")
-        if found.sum() < FEWEST:
-            raise DatasetError(
-                f"{config.pool or bundle.folder}: a face in {found.sum()} of {len(w)} pictures; "
-                f"must be at least {FEWEST}"
-            )
-        w, table = w[found], table[found]
-        plain = partial_directions(w, table)
-        sparing = {} if embed is None else _sparing(config, generator, embed, w, table, report)
-        # Strengths count in deviations of W itself, whatever the sample's truncation was.
-        everyone = _sample(generator, SPREAD_SAMPLES, config.seed, 1.0)
-        starts = _sample(generator, config.check, config.seed + 1, config.psi)
-        probe = StepProbe(renderer, measure_face, embed, names, table.std(0), starts)
-        ways = {
-            weight: np.array([_one_deviation(unit, everyone) for unit in units])
-            for weight, units in {0.0: plain, **sparing}.items()
-        }
-        # What the attribute network tells is held, but a unit stays what it is without.
-        units = partial_directions(w, table[:, : len(names) - len(told)])
-        units = np.array([_one_deviation(unit, everyone) for unit in units])
-        entries, steps = _choose(probe, names, ways, units, report)
-    manifest = {
-        "generator_sha256": bundle.generator_sha256,
-        "file": FILE,
-        "unit": UNIT,
-        "effects": "change of each attribute across the whole range, in its own standard deviations",
-        "made_by": command(config, len(found)),
-        "licence": bundle.licence,
-        "directions": entries,
-    }
-    write(config.out or DIRECTIONS_ROOT / bundle.name, manifest, steps)
-    return manifest
-
-
-def _choose(
-    probe: StepProbe,
-    names: Sequence[str],
-    ways: Mapping[float, Array],
-    units: Array,
-    report: Callable[[str], None],
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Of every edit the manifest's entry, and the step of the way that was chosen.
-
-    Args:
-        probe: Measures steps.
-        names: Attributes [K], those of the edits first.
-        ways: By the weight of identity that they were found with, 0 for the plain one: a step for each
-            attribute [K, w_dim].
-        units: Steps that change as much of each attribute as one unit shall [K', w_dim].
-        report: Receives a line for each.
-    """
-    basis = ways[0.0]
-    answers = responses(probe, list(basis))
-    report(f"measured what {len(basis)} steps change")
-    entries: dict[str, Any] = {}
-    steps: dict[str, Array] = {}
-    for k, (name, edit) in enumerate(EDITS.items()):
-        wanted = float(probe(STRENGTH * units[k]).effects[k])
-        cleaned = {
-            weight: without_side_effects(probe, way[k], basis, answers, k) for weight, way in ways.items()
-        }
-        others = {weight: way[k] for weight, way in ways.items() if weight}
-        gentle = gentlest_step(probe, units[k], others, k, range(len(EDITS), len(names)))
-        person = probe(STRENGTH * gentle[1]).identity
-        # What is taken back may cost more of the person than it is worth, or the edit itself.
-        clean = cleanest_step(probe, cleaned, k, wanted, person)
-        weight, steps[name] = gentle if clean is None else clean
-        reach, change = find_range(probe, steps[name])
-        entries[name] = {
-            **({"aliases": list(edit.aliases)} if edit.aliases else {}),
-            "label": edit.label, "group": edit.group, "low": edit.low, "high": edit.high,
-            "attribute": edit.attribute,
-            "sigma": round(float(np.linalg.norm(steps[name])), 4), "range": [-reach, reach],
-            "identity_weight": weight,
-            "effects": {a: round(float(v), 2) for a, v in zip(names, change.effects, strict=True)},
-        }  # fmt: skip
-        report(f"{name} weight {weight:g} {entries[name]['range']} {entries[name]['effects']}")
-    return entries, steps
-
-
-def _sparing(
-    config: DirectionsConfig,
-    generator: Generator,
-    embed: IdentityEmbedder,
-    w: Array,
-    table: Array,
-    report: Callable[[str], None],
-) -> dict[float, Array]:
-    latents = generator.sample_w(config.gradients, seed=config.seed + 2, truncation_psi=config.psi)
-    gradients = _array(identity_gradients(generator, embed, latents, seed=config.seed))
-    report(f"found {len(gradients)} gradients of identity")
-    return {weight: sparing_directions(w, table, gradients, weight) for weight in IDENTITY_WEIGHTS}
-
-
-def _sample(generator: Generator, count: int, seed: int, psi: float) -> Array:
-    return _array(generator.sample_w(count, seed=seed, truncation_psi=psi))
+def _at_side(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.shape[1] == SIDE else np.stack([resized(each, SIDE) for each in pixels])
 
 
 def _array(tensor: Tensor) -> Array:
     array: Array = tensor.cpu().double().numpy()
     return array
-
-
-def _one_deviation(unit: Array, w: Array) -> Array:
-    step: Array = unit * (w @ unit).std()
-    return step
-
-
-def command(config: DirectionsConfig, count: int) -> str:
-    """What to type to find the same directions again; folders are private, and not named."""
-    pool = "PAIRS" if config.pool else "null"
-    values = {"count": count, "check": config.check, "psi": config.psi, "seed": config.seed, "pool": pool}
-    if config.identity_weights is None:
-        values["identity_weights"] = "null"
-    else:
-        values["gradients"] = config.gradients
-    if config.attribute_weights is not None:
-        values["attribute_weights"] = "ATTRIBUTES"
-    changes = " ".join(f"--set {name}={value}" for name, value in values.items())
-    return f"python -m train directions --config train/configs/directions.yaml {changes}"
-
-
-def write(folder: Path, manifest: dict[str, Any], steps: Mapping[str, Array]) -> None:
-    """Write unit vectors along `steps` into `folder`, and then the manifest, which is whole or not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    vectors = {name: step / np.linalg.norm(step) for name, step in steps.items()}
-    save_file({name: torch.from_numpy(v).float().contiguous() for name, v in vectors.items()}, folder / FILE)
-    text = yaml.safe_dump(manifest, sort_keys=False, width=120)
-    partial = folder / f"{MANIFEST}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / MANIFEST)

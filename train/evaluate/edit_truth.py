@@ -1,7 +1,6 @@
 """Edit truth: edited inversions of generated faces, whose true edit G(w + d) is known."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from train.refiners.edits import component_rng
 FACES = 200
 BATCH = 8  # faces at once
 PSI = 0.8  # truncation of the generated faces
-STRENGTH = 1.5  # standard deviations of w along the edit
+STRENGTH = 1.5  # standard deviations
 COMPONENTS = 4  # principal ones, beside the model's directions
 
 
@@ -34,8 +33,10 @@ def truth_edits(generator: Generator, directions: DirectionBank) -> dict[str, Ed
     edits: dict[str, Edit] = {}
     for sign, strength in (("+", STRENGTH), ("-", -STRENGTH)):
         for name, direction in directions.items():
-            wide = replace(direction, range=(-STRENGTH, STRENGTH))  # a slider may stop earlier
-            edits[f"{name}{sign}"] = partial(apply_direction, direction=wide, strength=strength)
+            wide = direction.reaching(STRENGTH)  # a slider may stop earlier
+            edits[f"{name}{sign}"] = partial(
+                apply_direction, direction=wide, strength=strength * wide.unit_size
+            )
         for i in range(COMPONENTS):
             offset = strength * found.sigma[i] * found.directions[i]
             edits[f"component{i}{sign}"] = partial(_moved, offset=offset)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from train.losses.identity import IdentityEmbedder
 
 FACES = 64  # generated ones, and as many real ones
 PSI = 0.8  # truncation of the generated faces
-STRENGTH = 2.0  # standard deviations of w along the edit, to either side
+STRENGTH = 2.0  # standard deviations, to either side
 
 
 def own_attribute(direction: EditDirection) -> str | None:
@@ -41,7 +41,7 @@ def open_instruments(folder: Path) -> Iterator[MeasureFace]:
     """What measures the attributes of a face, as `editor.measure.attributes.measure` does.
 
     Args:
-        folder: Holds the age and gender networks; the landmark model is where the editor finds it.
+        folder: Holds the age and gender networks, which judge these; all else is where the editor finds it.
 
     Raises:
         CheckpointError: A network, the landmark model or a package is missing.
@@ -50,14 +50,15 @@ def open_instruments(folder: Path) -> Iterator[MeasureFace]:
     try:
         # Here and not at the top: OpenCV wants libraries of the system that a machine for training may lack.
         from editor.face.landmarks import FaceDetector
+        from editor.measure.attribute_network import load_attributes
         from editor.measure.attributes import load_networks, measure
     except ImportError as error:
         message = f"faces cannot be measured ({error}); install what requirements.txt lists"
         raise CheckpointError(message) from error
-    networks = load_networks(folder)
+    judges, network = load_networks(folder), load_attributes()
     with FaceDetector() as detector:
         detector.load()
-        yield partial(measure, detector, networks)
+        yield partial(measure, detector, network, judges=judges)
 
 
 def report_retention(
@@ -134,7 +135,7 @@ def measure_retention(
         not change; the median and the minimum are over the others.
     """
     edits = {
-        name: replace(direction, range=(-STRENGTH, STRENGTH))  # a slider may stop earlier
+        name: direction.reaching(STRENGTH)  # a slider may stop earlier
         for name, direction in subject.directions.items()
         if own_attribute(direction) is not None
     }
@@ -226,7 +227,7 @@ def _add(
             attribute = own_attribute(direction) or ""
             column = columns.setdefault(variant, {}).setdefault(name, _Column(attribute=attribute))
             for strength, values in ((-STRENGTH, column.low), (STRENGTH, column.high)):
-                edit = partial(apply_direction, direction=direction, strength=strength)
+                edit = partial(apply_direction, direction=direction, strength=strength * direction.unit_size)
                 drawn = render(edit)
                 values.append(_measured(drawn, measure_face, attribute))
                 face = _Face.of(drawn, identity, device)

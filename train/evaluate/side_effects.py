@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from train.losses.identity import IdentityEmbedder
 
 END = 1.5  # units to either side, at which side effects are told
 STRENGTHS = (-END, -END / 2, END / 2, END)  # beside the unedited face: whether change follows the slider
+EXPRESSION = "Expression"  # group of edits that people use together
 CORNER = 8  # the corners are this part of the side
 WORN = {"glasses": (Part.GLASSES, 0.004), "hat": (Part.HAT, 0.01)}  # share of the crop from which it is worn
 Edited = Callable[[Mapping[str, float]], Pixels]  # strengths -> one face [S, S, 3] under them
@@ -76,9 +78,10 @@ def measure_side_effects(
         count: Receives the number of faces done since its last call.
 
     Returns:
-        {edit: {"own", "rank", "halves", "-": ends, "+": ends}}. `rank`: median over faces of Spearman's
-        correlation of the own attribute with the strength. `halves`: of each side, the mean change of the
-        inner half of the way over that of the outer half. Ends, at +-1.5 units: `flips` share of
+        {edit: {"own", "rank", "uneven", "-": ends, "+": ends}}. `rank`: median over faces of Spearman's
+        correlation of the own attribute with the strength. `uneven`: of the mean changes over the four
+        quarters of the way, the largest deviation from their mean, as a share of it. Ends, at +-1.5
+        standard deviations or as many times the unit's size: `flips` share of
         faces whose predicted sex changes, `years` median change of the predicted age, `identity` median
         cosine with the unedited face, `corners` mean change in levels, `worn` share of the faces of which
         something appears or vanishes, `others` mean change of every other attribute in standard deviations
@@ -92,10 +95,58 @@ def measure_side_effects(
         if before is not None:
             plain.append(before)
             for name, rows in moved.items():
-                rows.append([watcher.see(face({name: strength})) for strength in STRENGTHS])
+                size = directions[name].unit_size
+                rows.append([watcher.see(face({name: size * strength})) for strength in STRENGTHS])
         count(1)
     spread = {name: float(np.std([seen.attributes[name] for seen in plain])) for name in _names(plain)}
     return {name: _told(own, plain, moved[name], spread) for name, own in edits.items()}
+
+
+def measure_combinations(
+    directions: DirectionBank,
+    faces: Iterable[Edited],
+    watcher: Watcher,
+    count: Callable[[int], object] = lambda done: None,
+) -> dict[str, dict[str, Any]]:
+    """Move faces by two edits at once, every pair at a deviation each, and by all expressions together.
+
+    Signs change from face to face, so that over four faces each pair meets in every way.
+
+    Args:
+        directions: Those whose own attribute is known are combined.
+        faces: Each answers its pictures.
+        watcher: Looks at them.
+        count: Receives the number of faces done since its last call.
+
+    Returns:
+        {"smile+age": end, ..., "expressions": end}, ends as `measure_side_effects` has them; `others` are all
+        attributes but the edits' own.
+    """
+    edits = {name: own for name, edit in directions.items() if (own := own_attribute(edit)) is not None}
+    sets: dict[str, tuple[str, ...]] = {"+".join(pair): pair for pair in combinations(edits, 2)}
+    together = tuple(name for name in edits if directions[name].group == EXPRESSION)
+    if len(together) > 1:
+        sets["expressions"] = together
+    plain: list[Seen] = []
+    moved: dict[str, list[Seen | None]] = {key: [] for key in sets}
+    for face in faces:
+        before = watcher.see(face({}))
+        if before is not None:
+            for number, (key, names) in enumerate(sets.items()):
+                signs = [1 if (len(plain) + number) >> bit & 1 else -1 for bit in range(len(names))]
+                wanted = {
+                    name: sign * directions[name].unit_size for name, sign in zip(names, signs, strict=True)
+                }
+                moved[key].append(watcher.see(face(wanted)))
+            plain.append(before)
+        count(1)
+    spread = {name: float(np.std([seen.attributes[name] for seen in plain])) for name in _names(plain)}
+    ends = {}
+    for key, names in sets.items():
+        end = _end(edits[names[0]], plain, moved[key], spread)
+        owned = {edits[name] for name in names}
+        ends[key] = {**end, "others": {k: v for k, v in end.get("others", {}).items() if k not in owned}}
+    return ends
 
 
 def _told(
@@ -106,13 +157,14 @@ def _told(
         path = [far_low, low, before, high, far_high]
         if all(seen is not None for seen in path):
             values = [seen.attributes[own] for seen in path if seen is not None]
-            ranks.append(_rank_correlation(values))
+            ranks.append(rank_correlation(values))
             steps.append(np.diff(values))
     mean = np.mean(steps, 0) if steps else np.full(4, math.nan)
+    whole = float(mean.mean())
     return {
         "own": own,
         "rank": float(np.median(ranks)) if ranks else math.nan,
-        "halves": [float(mean[1] / mean[0]), float(mean[2] / mean[3])],
+        "uneven": float(np.abs(mean / whole - 1).max()) if whole else math.nan,
         "-": _end(own, plain, [row[0] for row in rows], spread),
         "+": _end(own, plain, [row[-1] for row in rows], spread),
     }
@@ -155,7 +207,7 @@ def _corners(pixels: Pixels) -> Pixels:
     return np.array([pixels[y, x] for y in ends for x in ends])
 
 
-def _rank_correlation(values: list[float]) -> float:
+def rank_correlation(values: list[float]) -> float:
     """Spearman's, of values with their places in the row."""
     ranks = np.argsort(np.argsort(values)).astype(float)
     return float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])

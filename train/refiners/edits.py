@@ -26,7 +26,8 @@ def component_rng(seed: int = 0) -> torch.Generator:
 class RandomEdits:
     """One edit for each of N faces, by the rules of `inversion.directions.linear.apply_direction`."""
 
-    unit: Tensor  # what one unit of strength adds to ws [N, num_ws, w_dim]; 0 in layers that stay
+    unit: Tensor  # what a deviation of strength adds to ws [N, num_ws, w_dim]; 0 in layers that stay
+    bend: Tensor  # what its square adds, likewise
     strength: Tensor  # [N]
     # Where the rule is absolute: a coordinate is <ws_0 - mean, probe>; elsewhere both are 0.
     mean: Tensor  # [N, w_dim]
@@ -49,7 +50,8 @@ class RandomEdits:
         """
         check_shape("ws", ws, *self.unit.shape)
         there = ((ws[:, 0] - self.mean) * self.probe).sum(1)
-        return ws + (self.strength - there)[:, None, None] * self.unit
+        bent = self.strength.square()[:, None, None] * self.bend
+        return ws + (self.strength - there)[:, None, None] * self.unit + bent
 
 
 class EditSampler:
@@ -70,7 +72,8 @@ class EditSampler:
         own = list((directions or {}).values())
         edits = [*own, *principal_edits(generator, COMPONENTS, component_rng(seed))]
         rules = [_rule(edit, generator) for edit in edits]
-        self._unit, self._mean, self._probe = (torch.stack(part) for part in zip(*rules, strict=True))
+        stacked = (torch.stack(part) for part in zip(*rules, strict=True))
+        self._unit, self._bend, self._mean, self._probe = stacked
         self._own, self._components = len(own), len(edits) - len(own)
 
     @torch.no_grad()
@@ -83,6 +86,7 @@ class EditSampler:
         chosen = torch.where(named, own, component).to(self._unit.device)
         return RandomEdits(
             unit=self._unit[chosen],
+            bend=self._bend[chosen],
             strength=strength.to(self._unit.device),
             mean=self._mean[chosen],
             probe=self._probe[chosen],
@@ -90,12 +94,15 @@ class EditSampler:
         )
 
 
-def _rule(edit: EditDirection, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Unit, mean and probe of an edit, as `RandomEdits` has them."""
+def _rule(edit: EditDirection, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Unit, bend, mean and probe of an edit, as `RandomEdits` has them."""
     n = edit.direction.to(generator.w_avg)
     unit = torch.zeros(generator.num_ws, generator.w_dim).to(n)
     layers = slice(*edit.layers)
-    unit[layers] = edit.sigma * (n if n.ndim == 1 else n[layers])
+    unit[layers] = edit.unit_size * edit.sigma * (n if n.ndim == 1 else n[layers])
+    bend = torch.zeros_like(unit)
+    if edit.bend is not None:
+        bend[layers] = edit.unit_size**2 * edit.bend.to(n)[layers]
     if edit.mean is None:
-        return unit, torch.zeros_like(generator.w_avg), torch.zeros_like(generator.w_avg)
-    return unit, edit.mean.to(n), n / edit.sigma
+        return unit, bend, torch.zeros_like(generator.w_avg), torch.zeros_like(generator.w_avg)
+    return unit, bend, edit.mean.to(n), n / edit.sigma

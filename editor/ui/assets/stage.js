@@ -112,7 +112,7 @@ async function choose(number) {
   const face = JSON.parse(reply.value);
   if (face.version <= pump.version) return;
   pump.strengths = face.strengths;
-  document.querySelector("#apply-strengths")?.click(); // Gradio's sliders take their values from `sliderValues`
+  document.querySelectorAll(".apply-strengths").forEach((button) => button.click()); // Gradio's sliders take their values from `sliderValues`
   await load(reply.value);
   if (reply.note) announce(reply.note);
   find("faces").children[number - 1]?.focus();
@@ -169,6 +169,7 @@ async function load(value = props.value) {
     find("share").textContent = Math.round(100 * face.fit) + " %" + (face.reason && ": " + face.reason);
   }
   find("stage").dataset.ready = "true";
+  document.dispatchEvent(new Event("face-loaded"));
   say(face.timing);
   enter(kept);
 }

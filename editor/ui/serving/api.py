@@ -14,6 +14,7 @@ from editor.photo_session import PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.ui.serving.gate import Gate
 from editor.ui.stage import data_uri
+from inversion.directions.bank import DirectionBank
 from inversion.directions.errors import DirectionError, StrengthError
 from inversion.optimise.inversion import MAX_STEPS
 from stylegan2.errors import ConfigError, StyleGANError
@@ -45,8 +46,8 @@ def decode_photo(text: object) -> bytes:
     )
 
 
-def check_strengths(editor: Editor, strengths: object) -> dict[str, Any]:
-    """`strengths` if it is a mapping of the editor's directions; the numbers are checked by `Editor.edit`.
+def check_strengths(have: DirectionBank, strengths: object) -> dict[str, Any]:
+    """`strengths` if it is a mapping of known directions; the numbers are checked by `Editor.edit`.
 
     What was sent is not repeated: it is a stranger's.
 
@@ -54,7 +55,6 @@ def check_strengths(editor: Editor, strengths: object) -> dict[str, Any]:
         StrengthError: It is none, or has more entries than there are directions.
         DirectionError: An unknown direction.
     """
-    have = editor.directions
     if not isinstance(strengths, dict):
         found = type(strengths).__name__
         raise StrengthError(f"strengths: got {found}; send a number for each direction by name")
@@ -91,7 +91,7 @@ class EditAPI:
 
         Args:
             photo: The bytes of an image file as base64, with or without `data:image/...;base64,` before it.
-            strengths: Name of a direction -> standard deviations, of `face`; or number of a face -> such a
+            strengths: Name of a direction -> strength in its unit, of `face`; or number of a face -> such a
                 mapping, of several.
             space: "w", "w+" or "f"; None for the most faithful that the model has.
             steps: Of optimisation in each space; 0 takes the encoder's answer.
@@ -137,12 +137,12 @@ class EditAPI:
         """What each argument is, in the order of `edit`, for Gradio's description of the API."""
         editor = self._editor()
         edits = editor.directions.values()
-        ranges = [f"{edit.name} {edit.range[0]:g} to {edit.range[1]:g}" for edit in edits]
+        ranges = [f"{edit.name} {edit.range[0]:g} to {edit.range[1]:g} {edit.unit}".strip() for edit in edits]
         return [
             "the bytes of an image file as base64, with or without data:image/...;base64, before it; "
             f"at most {MAX_PHOTO // 10**6} MB",
-            f"name of an edit -> strength in standard deviations: {', '.join(ranges) or 'none'}; "
-            "or number of a face -> such a mapping",
+            "name of an edit -> strength, in standard deviations where no unit is told: "
+            f"{', '.join(ranges) or 'none'}; or number of a face -> such a mapping",
             "where to edit: w, w+ or f; null for the most faithful that the model has",
             f"steps of optimisation in each space, 0 to {MAX_STEPS}; 0 takes the encoder's answer",
             "number of the face, from 1, the largest first; null for the largest that can be used",
@@ -159,13 +159,13 @@ def _by_face(editor: Editor, strengths: object, face: object) -> dict[int | None
         named = {int(face): {}}
     nested = isinstance(strengths, dict) and any(isinstance(value, dict) for value in strengths.values())
     if not nested or not isinstance(strengths, dict):
-        return dict.fromkeys(named or [None], check_strengths(editor, strengths))
+        return dict.fromkeys(named or [None], check_strengths(editor.directions, strengths))
     if len(strengths) > MAX_FACES or not all(str(key).isdecimal() and len(str(key)) < 4 for key in strengths):
         raise StrengthError(
             "strengths: got edits of several faces; send at most 32, each under the number of its face"
         )
     for key, value in strengths.items():
-        named[int(key)] = check_strengths(editor, value)
+        named[int(key)] = check_strengths(editor.directions, value)
     return named
 
 

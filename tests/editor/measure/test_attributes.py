@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from editor.face.landmarks import FaceDetector
-from editor.measure.attributes import complexion, find_mesh, geometry, light, load_networks, measure
+from editor.measure.attribute_network import load_attributes
+from editor.measure.attributes import MEASURED, find_mesh, geometry, load_networks, measure
+from editor.measure.colours import complexion, light, paint_of
 from stylegan2.errors import CheckpointError
 
 
@@ -45,18 +47,26 @@ def test_geometry_follows_the_face(mesh):
     narrowed = mesh.copy()
     narrowed[[145, 374]] = narrowed[[159, 386]]
     assert geometry(narrowed)["eyes_open"] < base["eyes_open"]
-    turned = mesh.copy()
-    turned[1, 0] += 8
-    assert geometry(turned)["yaw"] > base["yaw"]
+    aside = mesh.copy()
+    aside[[468, 473], 0] += 3
+    assert geometry(aside)["gaze"] > base["gaze"]
+    raised = mesh.copy()
+    raised[[105, 334], 1] -= 4
+    assert geometry(raised)["brows"] > base["brows"]
+    wide = mesh.copy()
+    wide[172, 0] -= 4
+    wide[397, 0] += 4
+    assert geometry(wide)["face_width"] > base["face_width"]
 
 
 def test_a_mirrored_face_looks_the_other_way(mesh, crop):
     # Landmarks swap sides when mirrored; the points that are used come in pairs or lie in the middle.
     mirrored = mesh.copy()
     mirrored[:, 0] = 127 - mirrored[:, 0]
-    for right, left in ((234, 454), (61, 291), (33, 362), (133, 263), (159, 386), (145, 374)):
+    # Of an eye, the outer corner comes first on one side and the inner one on the other.
+    for right, left in ((234, 454), (61, 291), (33, 263), (133, 362), (159, 386), (145, 374), (468, 473)):
         mirrored[[right, left]] = mirrored[[left, right]]
-    assert geometry(mirrored)["yaw"] == pytest.approx(-geometry(mesh)["yaw"], abs=1e-4)
+    assert geometry(mirrored)["gaze"] == pytest.approx(-geometry(mesh)["gaze"], abs=1e-4)
     other = light(crop[:, ::-1].copy(), mirrored)["light"]
     assert other == pytest.approx(-light(crop, mesh)["light"], abs=0.05)
 
@@ -82,6 +92,27 @@ def test_complexion_is_the_colour_of_the_face_alone(mesh):
     assert complexion(lips, mesh) == pytest.approx(complexion(grey, mesh), abs=1e-3)
 
 
+def test_beard_and_lips_are_told_against_the_cheeks(mesh):
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    assert paint_of(grey, mesh) == pytest.approx({"beard": 0, "lips": 0}, abs=1e-3)
+    grown = grey.copy()
+    grown[int(mesh[17, 1]) :] = 60
+    assert paint_of(grown, mesh)["beard"] > 0.1
+    painted = grey.copy()
+    (x0, top), (x1, _), (_, bottom) = mesh[[61, 291, 17]].astype(int)
+    painted[top - 3 : bottom, x0:x1] = [190, 60, 70]
+    assert paint_of(painted, mesh)["lips"] > 10
+    off = mesh + 300  # a mesh may lie outside the picture
+    assert np.isfinite(list(paint_of(grey, off).values())).all()
+
+
+def test_how_hard_the_light_is(mesh):
+    ramp = np.repeat(np.tile(np.linspace(60, 200, 128).astype(np.uint8), (128, 1))[..., None], 3, axis=2)
+    flat = np.full_like(ramp, 130)
+    assert light(ramp, mesh)["contrast"] > light(flat, mesh)["contrast"]
+    assert light(flat, mesh)["contrast"] == pytest.approx(0, abs=1e-6)
+
+
 def test_missing_networks_are_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"age-v1\.onnx: no such file"):
         load_networks(tmp_path)
@@ -95,10 +126,17 @@ def test_damaged_networks_are_named(tmp_path):
 
 
 def test_networks_tell_an_adult_woman(shared, crop):
-    networks = load_networks(shared / "models" / "metrics")
+    judges, network = load_networks(shared / "models" / "metrics"), load_attributes()
     with FaceDetector() as detector:
-        found = measure(detector, networks, crop)
-        assert measure(detector, networks, np.zeros_like(crop)) is None
+        found = measure(detector, network, crop)
+        judged = measure(detector, network, crop, judges)
+        assert measure(detector, network, np.zeros_like(crop)) is None
     assert found is not None
-    assert 20 < found["age"] < 60
-    assert found["masculine"] < 0
+    assert judged is not None
+    for each in (found, judged):
+        assert 20 < each["age"] < 60
+    assert judged["masculine"] < 0
+    assert found["age"] != judged["age"]
+    assert set(found) == set(judged) == set(MEASURED)
+    assert found["teeth"] == judged["teeth"] > 0  # she laughs
+    assert abs(found["yaw"]) < 15

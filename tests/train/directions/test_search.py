@@ -5,33 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import torch.nn.functional as F
 import yaml
 from torch import nn
 
-from editor.direction_sheet import MARGIN, draw_sheet
+from editor.direction_sheet import GAP, MARGIN, draw_sheet
 from editor.measure.attribute_network import AttributeNetwork, save_attributes
+from editor.measure.attributes import MEASURED
+from editor.measure.probe import TRIED
 from inversion.directions.bank import load_directions
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.settings import read_settings, settings_from_dict, settings_to_dict
 from tests.helpers.training import tiny_generator, write_bundle
 from train.__main__ import main
-from train.directions.choice import Change
 from train.directions.config import DirectionsConfig
 from train.directions.fit import partial_directions
-from train.directions.probe import effect_table, measure_faces
-from train.directions.search import (
-    CONTROLS,
-    EDITS,
-    IDENTITY_WEIGHTS,
-    TOLD,
-    discover,
-    find_range,
-    read_pool,
-    tell_of,
-)
+from train.directions.goals import CONTROLS, EDITS
+from train.directions.search import discover, read_pool
 from train.errors import DatasetError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,30 +58,6 @@ def test_directions_are_unit_and_point_to_more(world):
     assert np.allclose(partial_directions(w, -(w @ truth.T)), -directions)
 
 
-def test_faces_that_are_not_found_are_left_out():
-    def measure_face(pixels):
-        return None if pixels[0] < 0 else {"a": float(pixels[0]), "b": 1.0}
-
-    table, found = measure_faces(np.array([[1.0], [-1.0], [2.0]]), measure_face, ["a", "b"])
-    assert found.tolist() == [True, False, True]
-    assert table[found].tolist() == [[1.0, 1.0], [2.0, 1.0]]
-
-
-def test_effects_count_in_standard_deviations():
-    low, high = np.full((4, 1), -3.0), np.full((4, 1), 3.0)
-    change, share = effect_table(low, high, lambda p: {"a": p[0]}, ["a"], np.array([2.0]))
-    assert change.tolist() == [3.0]
-    assert share == 1.0
-
-
-def test_ranges_end_where_faces_are_lost():
-    def measure_step(step):
-        return Change(effects=step, found=1.0 if step[0] <= 2 else 0.5, identity=1.0)
-
-    reach, change = find_range(measure_step, np.ones(1))
-    assert (reach, change.effects.tolist()) == (2.0, [2.0])
-
-
 def write_pool(folder, owner="ours"):
     np.save(folder / "w.npy", np.ones((3, 8), np.float32))
     np.save(folder / "pixels.npy", np.zeros((3, 4, 4, 3), np.uint8))
@@ -116,64 +83,88 @@ def test_the_pool_of_another_generator_is_refused(tmp_path):
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path, monkeypatch):
     """A toy bundle whose pictures are measured by their colours, as if they showed faces."""
+    monkeypatch.setattr("train.directions.search.measure", colours)
+    monkeypatch.setattr("train.directions.search.FaceParser", Parts)
     write_bundle(tmp_path, generator=tiny_generator())
-    common = {"bundle": str(tmp_path), "networks": str(tmp_path), "out": str(tmp_path / "found")}
-    return {**common, "count": 60, "check": 2, "device": "cpu"}
+    save_attributes(AttributeNetwork(), tmp_path / "attributes.safetensors")
+    common = {"bundle": str(tmp_path), "out": str(tmp_path / "found"), "work": str(tmp_path / "work")}
+    few = {"count": 60, "check": 2, "lessons": 2, "steps": 2, "batch": 2, "faces": 4, "edited": 2}
+    weights = {"attribute_weights": str(tmp_path / "attributes.safetensors")}
+    return {**common, **few, **weights, "edits": ["smile", "age"], "device": "cpu"}
 
 
-def colours(detector, networks, pixels):
+def colours(detector, network, pixels):
     means = pixels.reshape(4, 8, 4, 8, 3).mean((1, 3)).reshape(-1)
-    names = [*(edit.attribute for edit in EDITS.values()), *CONTROLS]
-    return dict(zip(names, means, strict=False))
+    return dict(zip(MEASURED, means, strict=False))
+
+
+class Parts:
+    """Stands in for the face parser: all is skin."""
+
+    def __init__(self):
+        self.engine = self
+
+    def prepare(self):
+        pass
+
+    def wait(self):
+        pass
+
+    def parts(self, pixels):
+        return np.ones(pixels.shape[:2], np.uint8)
 
 
 class ColourEmbedder(nn.Module):
     """Stands in for the identity network: who a face is shows in the colours of its quarters."""
 
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("to_crop", torch.zeros(1))
-
     def forward(self, img):
         return F.normalize(F.adaptive_avg_pool2d(img, 2).flatten(1), dim=1)
 
 
-def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings, monkeypatch):
-    monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
-    monkeypatch.setattr("train.directions.search.measure", colours)
+def test_what_is_found_can_be_loaded_and_says_how_it_was_made(settings):
     config, lines = settings_from_dict(settings, DirectionsConfig), []
-    manifest = discover(config, lines.append)
+    edits = discover(config, lines.append)
     assert lines[0] == "measured 60 of 60 faces"
-    assert lines[1] == f"measured what {len(EDITS) + len(CONTROLS)} steps change"
-    assert len(lines) == 2 + len(EDITS)
+    assert [line.split(":")[0] for line in lines if line.startswith("round")] == [
+        "round 1, smile", "round 1, age", "round 2, smile", "round 2, age",
+    ]  # fmt: skip
+    assert "measured 4 of 4 edited faces" in lines
+    manifest = yaml.safe_load((config.out / "manifest.yaml").read_text())
     assert manifest["made_by"].endswith(
-        "--set count=60 --set check=2 --set psi=0.8 --set seed=0 --set pool=null --set identity_weights=null"
+        "--set count=60 --set pool=null --set psi=0.85 --set rounds=2 --set lessons=2 --set steps=2 "
+        "--set batch=2 --set faces=4 --set edited=2 --set check=2 --set seed=0 --set identity_weights=null"
     )
-    assert yaml.safe_load((config.out / "manifest.yaml").read_text()) == manifest
     bank = load_directions(config.out, load_bundle(config.bundle).generator_sha256, 16, 8)
-    assert list(bank) == list(EDITS)
-    assert bank["smile"].range == (-3.0, 3.0)
-    assert all(0 < direction.sigma < 10 for direction in bank.values())
+    assert list(bank) == ["smile", "age"]
+    assert [edit.name for edit in edits] == list(bank)
+    age = bank["age"]
+    assert (age.unit, age.unit_size, age.attribute) == ("years", 10, "age")
+    assert age.range[0] in [-10 * size for size in TRIED]
+    assert age.direction.shape == age.bend.shape == (8, 16)
+    assert set(age.effects) == set(MEASURED)
 
 
-def test_what_the_attribute_network_tells_is_held(settings, tmp_path, monkeypatch):
-    save_attributes(AttributeNetwork(), tmp_path / "attributes.safetensors")
-    monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
-    monkeypatch.setattr("train.directions.search.measure", colours)
-    changes = {"attribute_weights": str(tmp_path / "attributes.safetensors"), "count": 40}
-    config = settings_from_dict({**settings, **changes}, DirectionsConfig)
-    manifest = discover(config, lambda line: None)
-    assert "--set attribute_weights=ATTRIBUTES" in manifest["made_by"]
-    for entry in manifest["directions"].values():
-        assert list(entry["effects"])[-len(TOLD) :] == list(TOLD)
-    pixels = np.full((32, 32, 3), 90, np.uint8)
-    assert set(tell_of(AttributeNetwork().eval(), pixels)) == {"age", "masculine", *TOLD}
+def test_a_search_goes_on_and_adds_to_what_was_found(settings):
+    discover(settings_from_dict({**settings, "edits": ["smile"]}, DirectionsConfig), lambda line: None)
+    lines = []
+    config = settings_from_dict({**settings, "edits": ["age", "smile"]}, DirectionsConfig)
+    assert [edit.name for edit in discover(config, lines.append)] == ["smile", "age"]
+    assert not any(line.startswith(("measured", "round 1, smile", "round 2, smile")) for line in lines)
+    assert any(line.startswith("round 2, age") for line in lines)
+
+
+def test_who_a_face_is_counts_where_that_can_be_told(settings, monkeypatch):
+    monkeypatch.setattr("train.directions.search.load_identity", lambda path, crop: ColourEmbedder())
+    lines = []
+    changes = {"identity_weights": "mobilefacenet_id.onnx", "edits": ["smile"]}
+    discover(settings_from_dict({**settings, **changes}, DirectionsConfig), lines.append)
+    assert all("identity" in line for line in lines if line.startswith("round"))
+    assert any(line.startswith("round") for line in lines)
 
 
 def test_a_pool_is_counted_before_it_is_read(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
     monkeypatch.setattr("train.directions.search.measure", lambda *_: None)
     write_pool(tmp_path, load_bundle(tmp_path).generator_sha256)
     config, lines = settings_from_dict({**settings, "pool": str(tmp_path)}, DirectionsConfig), []
@@ -182,38 +173,19 @@ def test_a_pool_is_counted_before_it_is_read(settings, tmp_path, monkeypatch):
     assert lines == [f"{tmp_path}: 3 pictures in 1 file", "measured 0 of 3 faces"]
 
 
-def test_ways_that_spare_identity_are_found_and_named(settings, monkeypatch):
-    # The toy's W has too few dimensions to hold more attributes than these and still have a choice, and two
-    # faces are too few to correct by.
-    monkeypatch.setattr("train.directions.search.CONTROLS", ("brightness",))
-    monkeypatch.setattr("train.directions.correct.ROUNDS", 0)
-    monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
-    monkeypatch.setattr("train.directions.search.measure", colours)
-    monkeypatch.setattr("train.directions.search.load_identity", lambda path, alignment: ColourEmbedder())
-    changes = {"identity_weights": "mobilefacenet_id.onnx", "gradients": 40}
-    config, lines = settings_from_dict({**settings, **changes}, DirectionsConfig), []
-    manifest = discover(config, lines.append)
-    assert lines[1] == "found 40 gradients of identity"
-    assert manifest["made_by"].endswith("--set pool=null --set gradients=40")
-    weights = [entry["identity_weight"] for entry in manifest["directions"].values()]
-    assert any(weights)
-    assert set(weights) <= {0, *IDENTITY_WEIGHTS}
-    assert list(load_directions(config.out, manifest["generator_sha256"], 16, 8)) == list(EDITS)
-
-
 def test_pictures_without_faces_give_no_directions(settings, monkeypatch):
-    monkeypatch.setattr("train.directions.search.load_networks", lambda folder: None)
     monkeypatch.setattr("train.directions.search.measure", lambda *arguments: None)
     with pytest.raises(DatasetError, match="a face in 0 of 60 pictures; must be at least 32"):
         discover(settings_from_dict(settings, DirectionsConfig), lambda line: None)
 
 
-def test_the_command_names_the_network_that_is_missing(settings, tmp_path, capsys):
+def test_the_command_names_what_is_missing(settings, tmp_path, capsys):
     file = tmp_path / "directions.yaml"
     file.write_text(yaml.safe_dump(settings))
-    assert main(["directions", "--config", str(file)]) == 2
-    error = capsys.readouterr().err
-    assert "age-v1.onnx: no such file; discovery measures age and gender with this network" in error
+    assert main(["directions", "--config", str(file), "--set", f"attribute_weights={tmp_path / 'no'}"]) == 2
+    assert "no: " in capsys.readouterr().err
+    assert main(["directions", "--config", str(file), "--set", "edits=[beauty]"]) == 2
+    assert "edits: 'beauty' is none; have: smile, " in capsys.readouterr().err
     assert main(["directions", "--config", str(file), "--set", f"bundle={tmp_path / 'none'}"]) == 2
     assert "no bundle.yaml there" in capsys.readouterr().err
 
@@ -223,7 +195,8 @@ def test_the_command_names_the_network_that_is_missing(settings, tmp_path, capsy
     [
         ({"count": 0}, "count: 0; must be at least 1"),
         ({"check": 0}, "check: 0; must be at least 1"),
-        ({"gradients": 0}, "gradients: 0; must be at least 1"),
+        ({"batch": 1}, "batch: 1; must be at least 2"),
+        ({"batch": 5}, "batch: 5; must be at most faces, 4"),
         ({"psi": 0.0}, r"psi: 0\.0; must be above 0 and at most 1\.5"),
         ({"resume": True}, "resume: unknown key"),
     ],
@@ -238,9 +211,8 @@ def test_the_settings_are_those_of_the_bundled_directions():
     config = read_settings(SETTINGS, DirectionsConfig)
     assert settings_from_dict(settings_to_dict(config), DirectionsConfig) == config
     manifest = yaml.safe_load((ROOT / "directions" / "faces128" / "manifest.yaml").read_text())
-    values = {name: getattr(config, name) for name in ("count", "check", "psi", "seed", "gradients")}
-    for name, value in values.items():
-        assert f"--set {name}={value}" in manifest["made_by"]
+    for name in ("count", "psi", "rounds", "lessons", "steps", "batch", "faces", "edited", "check", "seed"):
+        assert f"--set {name}={getattr(config, name)}" in manifest["made_by"]
 
 
 def test_no_other_command_of_training_loads_the_landmark_library():
@@ -256,8 +228,8 @@ def test_no_edit_of_ethnicity_is_offered():
 
 
 def test_the_sheet_shows_every_direction(tiny_editor):
-    sheet = draw_sheet(tiny_editor, seed=3)
-    assert sheet.shape == (2 * 32, MARGIN + 5 * 32, 3)
+    sheet = draw_sheet(tiny_editor, seeds=[3, 8])
+    assert sheet.shape == (2 * 32, MARGIN + 2 * (5 * 32 + GAP), 3)
     columns = [sheet[:32, MARGIN + 32 * k : MARGIN + 32 * (k + 1)] for k in range(5)]
     assert np.array_equal(columns[2], tiny_editor.sample(3).crop)
     assert not np.array_equal(columns[0], columns[4])

@@ -201,7 +201,13 @@ def test_the_own_attribute_is_the_one_that_changes_most(tiny_directions):
 @pytest.mark.weights
 def test_the_bundled_directions_change_their_own_attribute_most():
     bank = find_directions(load_bundle().generator_sha256, 512, 12, DIRECTIONS_ROOT)
-    expected = {"eyes": "eyes_open", "gender": "masculine", "mouth": "mouth_open", "turn": "yaw"}
+    expected = {
+        "eyes": "eyes_open",
+        "gender": "masculine",
+        "mouth": "mouth_open",
+        "turn": "yaw",
+        "nod": "pitch",
+    }
     assert {name: own_attribute(bank[name]) for name in bank} == {
         name: expected.get(name, name) for name in bank
     }

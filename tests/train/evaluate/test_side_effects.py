@@ -5,7 +5,7 @@ import torch
 from editor.parts.labels import Part
 from inversion.directions.bank import DirectionBank
 from inversion.directions.linear import EditDirection
-from train.evaluate.side_effects import Watcher, measure_side_effects
+from train.evaluate.side_effects import Watcher, measure_combinations, measure_side_effects
 
 SIDE = 64
 
@@ -58,7 +58,7 @@ def test_an_edit_is_told_by_what_it_changes():
     assert sum(counted) == 2
     assert found["own"] == "smile"
     assert found["rank"] == pytest.approx(1)
-    assert found["halves"] == pytest.approx([1, 1])
+    assert found["uneven"] == pytest.approx(0, abs=1e-6)
     for end, sign in (("-", -1), ("+", 1)):
         told = found[end]
         assert told["found"] == 1
@@ -91,7 +91,9 @@ def test_a_way_that_bends_is_told():
     found = measure_side_effects(
         bank(("smile", "smile")), [bent], Watcher(measure_face=measured, parser=Parser())
     )["smile"]
-    assert found["halves"] == pytest.approx([5, 5], rel=0.3)
+    assert found["uneven"] == pytest.approx(
+        2 / 3, abs=0.02
+    )  # of 18 levels to either side, 15 on the inner half
 
 
 def test_faces_that_are_lost_are_counted():
@@ -102,3 +104,23 @@ def test_faces_that_are_lost_are_counted():
     )["smile"]
     assert found["+"]["found"] == 0.5
     assert found["-"]["found"] == 1
+
+
+def test_combinations_tell_what_neither_edit_is_about():
+    def coloured(strengths):
+        colour = np.array([100.0, 90, 120])
+        colour[0] += 10 * strengths.get("smile", 0)
+        colour[1] += 10 * strengths.get("age", 0)
+        colour[2] -= 20 * abs(strengths.get("age", 0))
+        return np.broadcast_to(colour.astype(np.uint8), (SIDE, SIDE, 3)).copy()
+
+    edits = bank(("smile", "smile"), ("age", "age"), ("gender", "masculine"))
+    found = measure_combinations(
+        edits,
+        [coloured] * 2 + [face((120, 60, 110), (0, 0, 0))] * 2,
+        Watcher(measure_face=measured, parser=Parser()),
+    )
+    assert set(found) == {"smile+age", "smile+gender", "age+gender"}
+    assert set(found["smile+age"]["others"]) == {"masculine"}
+    assert found["smile+age"]["others"]["masculine"] < -1
+    assert found["smile+gender"]["others"]["age"] == pytest.approx(0, abs=1e-6)

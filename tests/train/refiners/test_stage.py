@@ -429,7 +429,7 @@ def test_random_edits_are_a_few_standard_deviations_long(own, tiny_directions):
         assert 2 < strengths.abs().max() <= STRONGEST + 1e-3
 
 
-@pytest.mark.parametrize("rule", ["layers", "a row a layer", "absolute"])
+@pytest.mark.parametrize("rule", ["layers", "a row a layer", "absolute", "bent, in years"])
 def test_random_edits_follow_the_rules_of_their_direction(rule, tiny_directions):
     generator, n = tiny_generator(), torch.nn.functional.normalize(torch.ones(16), dim=0)
     direction = replace(tiny_directions["smile"], direction=n, layers=(1, 3), range=(-3.0, 3.0))
@@ -438,6 +438,9 @@ def test_random_edits_follow_the_rules_of_their_direction(rule, tiny_directions)
         direction = replace(direction, direction=rows / rows.norm(dim=1).max())
     if rule == "absolute":
         direction = replace(direction, mean=torch.randn(16), sigma=1.7)
+    if rule == "bent, in years":
+        bend = 0.1 * torch.randn(generator.num_ws, 16)
+        direction = replace(direction, bend=bend, unit="years", unit_size=10.0, range=(-30.0, 30.0))
     edits = EditSampler(generator, DirectionBank({"own": direction})).sample(
         40, torch.Generator().manual_seed(2)
     )
@@ -446,9 +449,10 @@ def test_random_edits_follow_the_rules_of_their_direction(rule, tiny_directions)
     for i in range(40):
         if edits.named[i]:
             one = edits.rows(slice(i, i + 1))
-            true = apply_direction(ws[i : i + 1], direction, edits.strength[i].item())
-            torch.testing.assert_close(one.apply(ws[i : i + 1]), true, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(moved[i : i + 1], true, atol=1e-5, rtol=1e-5)
+            strength = edits.strength[i].item() * direction.unit_size
+            true = apply_direction(ws[i : i + 1], direction, strength)
+            torch.testing.assert_close(one.apply(ws[i : i + 1]), true, atol=1e-4, rtol=1e-5)
+            torch.testing.assert_close(moved[i : i + 1], true, atol=1e-4, rtol=1e-5)
             checked += 1
     assert checked > 10
 

@@ -1,7 +1,7 @@
 """How many times as far photos have to be moved, so that an edit changes them as much as invented faces."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -148,7 +148,7 @@ def find_gains(
     gains: Gains = {name: {} for name in edits}
     for space in subject.model.spaces:
         here = {name: edit.photo_gains.get(space, 1.0) for name, edit in edits.items()}
-        best = {name: (math.inf, gain) for name, gain in here.items()}
+        tried: dict[str, list[tuple[float, float]]] = {name: [] for name in here}
         for number in range(rounds):
             bank = DirectionBank(
                 {name: replace(edit, photo_gains={space: here[name]}) for name, edit in edits.items()}
@@ -160,17 +160,33 @@ def find_gains(
             }
             shown = ", ".join(f"{name} {kept[name]:.2f} at {here[name]:.2f}" for name in kept)
             report(f"{space}, round {number + 1}: kept {shown}")
-            # Some edits are not had by going farther: then what came nearest is kept, and not what is next.
-            best = {name: min(best[name], (missed(kept[name]), here[name])) for name in kept}
+            for name, pairs in tried.items():
+                pairs.append((here[name], kept[name]))
             here = {name: corrected(here[name], kept[name]) for name in kept}
-        for name, (_, gain) in best.items():
-            gains[name][space] = round(gain, 2)
+        for name, pairs in tried.items():
+            gains[name][space] = round(settled(pairs), 2)
     return gains
 
 
 def missed(kept: float) -> float:
     """How far a share that was kept is from all of it: the same for twice as much and for half."""
     return abs(math.log(kept)) if math.isfinite(kept) and kept > 0 else math.inf
+
+
+def settled(tried: Sequence[tuple[float, float]]) -> float:
+    """The gain to keep of those that were tried, each with the share that was kept at it.
+
+    Between a gain that was too small and one that was too large, where there are both: shares are taken to
+    grow as a power of the gain between the two that came nearest. Some edits are not had by going farther:
+    then the one that came nearest is kept, and not what would be next.
+    """
+    known = [(gain, kept) for gain, kept in tried if math.isfinite(missed(kept))]
+    below, above = ([pair for pair in known if (pair[1] < 1) is small] for small in (True, False))
+    if below and above:
+        (g0, k0), (g1, k1) = (min(some, key=lambda pair: missed(pair[1])) for some in (below, above))
+        if g0 < g1:
+            return float(g0 * (g1 / g0) ** (math.log(1 / k0) / math.log(k1 / k0)))
+    return min(known or tried, key=lambda pair: missed(pair[1]))[0]
 
 
 def corrected(gain: float, kept: float) -> float:
@@ -206,7 +222,7 @@ _Edited = Callable[[str, float], "list[Pixels]"]
 def _changes(edited: _Edited, edit: EditDirection, measure_face: MeasureFace) -> float:
     """Mean change of the edit's own attribute between its ends."""
     own, ends = own_attribute(edit) or "", []
-    for strength in (-STRENGTH, STRENGTH):
+    for strength in (-STRENGTH * edit.unit_size, STRENGTH * edit.unit_size):
         measured = [measure_face(pixels) for pixels in edited(edit.name, strength)]
         ends.append([math.nan if found is None else found[own] for found in measured])
     return float(np.nanmean(np.array(ends[1]) - np.array(ends[0])))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from editor.face.warp import resized
-from editor.measure.detail import CLOSEST
+from editor.measure.detail import CLOSEST, fine_detail
 from editor.painter import Painter
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.photo.colour import Pixels
@@ -27,12 +27,12 @@ from train.evaluate.edit_truth import FACES as TRUE_FACES
 from train.evaluate.edit_truth import PSI, STRENGTH
 from train.evaluate.measure import number
 from train.evaluate.metrics import MeasureFace, median
-from train.evaluate.photo.measures import doubled_contours, fine_detail, seam
+from train.evaluate.photo.measures import doubled_contours, seam
 from train.evaluate.retention import own_attribute
 from train.evaluate.subject import Subject
 from train.losses.identity import IdentityEmbedder
 
-STEP = 0.05  # of strength: a slider's smallest move
+STEP = 0.05  # standard deviations: a slider's smallest move
 STEADY_EVERY = 4  # photos, of which one has its sliders moved
 STARTS = (0.0, 1.0)  # strengths from which such a move is made
 FindOutline = Callable[[Pixels], "np.ndarray[Any, Any] | None"]  # crop [S, S, 3] -> mesh [K, 2] px, or None
@@ -198,16 +198,18 @@ class _Work:
     def _step(self, edited: Callable[[Mapping[str, float]], Tensor], moves: dict[str, list[float]]) -> None:
         """Move every slider by the smallest step; `edited` answers pixels [1, S, S, 3] under strengths."""
         for name in self._edits:
+            size = self._edits[name].unit_size
             for start in STARTS:
-                found, wanted = (edited({name: at}) for at in (start, start + STEP))
+                found, wanted = (edited({name: size * at}) for at in (start, start + STEP))
                 # Equal pictures are infinitely close, which no quantile likes.
                 value = min(float(psnr(found, wanted)[0]), CLOSEST)
                 moves.setdefault(name, []).append(value)
 
     def _ends(self) -> Iterator[tuple[str, float]]:
         for name in self._edits:
-            yield name, -STRENGTH
-            yield name, STRENGTH
+            size = STRENGTH * self._edits[name].unit_size
+            yield name, -size
+            yield name, size
 
     def _ways(
         self, session: EditSession, photo: Pixels, name: str, strength: float
@@ -269,7 +271,7 @@ def measured_edits(directions: DirectionBank) -> DirectionBank:
     """Those whose own attribute is known, up to `STRENGTH` and no farther."""
     return DirectionBank(
         {
-            name: replace(edit, range=(-STRENGTH, STRENGTH))
+            name: edit.reaching(STRENGTH)
             for name, edit in directions.items()
             if own_attribute(edit) is not None
         }

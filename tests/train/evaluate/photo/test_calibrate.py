@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from train.evaluate.photo.calibrate import (
     find_gains,
     missed,
     read_photos,
+    settled,
     write_gains,
 )
 from train.evaluate.subject import Subject
@@ -101,3 +103,19 @@ def test_the_manifest_keeps_all_else(tmp_path):
 def test_settings_out_of_bounds_are_named(tmp_path, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         CalibrateConfig(bundle=tmp_path, photos="x", networks=tmp_path, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("tried", "gain"),
+    [
+        ([(1.0, 0.5), (2.0, 2.0)], 2**0.5),  # half way, in powers
+        ([(1.0, 0.8), (1.25, 1.0)], 1.25),
+        ([(1.0, 0.4), (2.2, 0.1)], 1.0),  # going farther is no use
+        ([(1.0, 0.4), (2.2, float("nan"))], 1.0),
+        ([(1.0, 0.5), (2.0, 3.0), (1.4, 1.1)], 1.0 * 1.4 ** (math.log(2) / math.log(2.2))),
+        ([(1.0, float("nan"))], 1.0),
+        ([(1.0, 1.2), (0.8, 1.1)], 0.8),
+    ],
+)
+def test_the_gain_that_is_kept_lies_between_too_little_and_too_much(tried, gain):
+    assert settled(tried) == pytest.approx(gain)

@@ -1,0 +1,1 @@
+"""Edits that people make themselves: from ratings, from examples, and from the model's own weights."""
