@@ -13,7 +13,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {"app", "stylegan2", "inversion", "editor", "train"}
-OPTIONAL = {"onnxruntime", "_typeshed"}  # by name only where it is there; for type checkers alone
+OPTIONAL = {
+    "onnxruntime",
+    "tokenizers",
+    "_typeshed",
+}  # by name only where it is there; for type checkers alone
 
 
 def listed(name):

@@ -25,6 +25,7 @@ from train.__main__ import build_parser as train_parser
 from train.attributes.config import AttributesConfig
 from train.contrastive.config import ContrastiveConfig
 from train.directions.config import DirectionsConfig
+from train.directions.own import KINDS
 from train.encoder.config import InversionConfig
 from train.evaluate.command import read_config
 from train.evaluate.photo.calibrate import CalibrateConfig
@@ -58,6 +59,7 @@ COMMANDS = {  # page -> how many of its commands are checked, at least
     "CONTRIBUTING.md": 4,
     "findings/README.md": 1,
     "docs/app.md": 2,
+    "docs/directions.md": 5,
     "docs/measurements.md": 9,
     "docs/new-domain.md": 8,
     "docs/other-models.md": 9,
@@ -197,6 +199,8 @@ def check_training(words):
     options = train_parser().parse_args(words)
     if words[0] == "evaluate":
         read_config(options)
+    elif getattr(options, "own", None):
+        assert options.own[0] in KINDS
     else:
         read_settings(ROOT / options.config, SETTINGS[words[0]], options.set)
 

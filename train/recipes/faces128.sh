@@ -47,7 +47,7 @@ if [[ $device == cuda ]]; then
     searching=2 measuring=2
 else
     starting=5 drawing=30 contrasting=8 latents=20 pixels=70 refinement=30 looking=25 features=16 finishing=9
-    searching=12 measuring=30
+    searching=75 measuring=30
 fi
 every=(--set "bundle=$bundle" --set "pairs.cache=$runs/pairs" --set "pairs.pool=$((16 * $(count 1000)))"
     --set "hardware.compile=$compile")
@@ -77,7 +77,7 @@ if [[ -f $identity ]]; then
     inversion+=(--set "identity_weights=$identity")
     refiners+=(--set "identity_weights=$identity")
     second_look+=(--set "identity_weights=$identity")
-    directions=(--set "identity_weights=$identity" --set "gradients=$(count 1000)")
+    directions=(--set "identity_weights=$identity")
 else
     inversion+=(--set identity_weights=null --set phases.1.loss.identity=0)
     refiners+=(--set identity_weights=null --set phases.0.loss.f.identity=0)
@@ -214,7 +214,7 @@ else
     echo "directions: starts"
     rm -f "$runs/evaluation.json"
     run "$python" -m train directions --config "$configs/directions.yaml" --set "bundle=$bundle" \
-        --set "networks=$metrics" --set "pool=$runs/pairs" --set "count=$(count 8000)" --set "out=$runs/directions" \
+        --set "pool=$runs/pairs" --set "count=$(count 8000)" --set "out=$runs/directions" --set "work=$runs/search" \
         "${directions[@]}"
     touch "$runs/directions/finished"
 fi

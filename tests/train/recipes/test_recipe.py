@@ -278,7 +278,7 @@ def rehearsed(tmp_path):
     return rehearse
 
 
-@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 255)])
+@pytest.mark.parametrize(("device", "longest"), [("cuda", 25), ("cpu", 320)])
 def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tmp_path, device, longest):
     told, commands = rehearsed(device)
     assert [name for name in commands if "ahead" not in name] == [
@@ -311,7 +311,7 @@ def test_every_setting_of_the_schedule_exists_and_the_plan_adds_up(rehearsed, tm
     assert commands["inversion"].identity_weights == folder / "mobilefacenet_id.onnx"
     directions = commands["directions"]
     assert (directions.pool, directions.out) == (commands["inversion"].pairs.cache, runs / "directions")
-    assert (directions.count, directions.networks) == (8000, folder)
+    assert (directions.count, directions.work) == (8000, runs / "search")
     assert directions.identity_weights == folder / "mobilefacenet_id.onnx"
     assert commands["evaluate"].directions == directions.out
     assert device == "cuda" or minutes["evaluation"] == 30  # the README's 25 are without the contrastive pair
