@@ -116,9 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _judge(folder: str | None) -> "SentenceJudge | None":
     """What reads sentences, where the user named CLIP's encoders."""
+    if folder is None:
+        return None
     from editor.own.sentence import SentenceJudge
 
-    return None if folder is None else SentenceJudge(folder)
+    return SentenceJudge(folder)
 
 
 def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from stylegan2.image import psnr
 
 CLOSEST = 99.0  # dB; JSON has no infinity
-FINE = 1.2  # px of blur, beyond which detail is no longer fine
 OCTAVES = 4  # of the finest detail that are compared, each with the next coarser
 _CONTRAST = 1.0  # of 255; an octave with less contrast than this is no measure for the one before it
 
@@ -18,14 +17,6 @@ _CONTRAST = 1.0  # of 255; an octave with less contrast than this is no measure 
 def crop_psnr(crop: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> float:
     """PSNR of a drawn crop [R, R, 3] against the photo's, in dB; at most `CLOSEST`, where they are equal."""
     return min(float(psnr(torch.tensor(drawn)[None], torch.tensor(crop)[None])[0]), CLOSEST)
-
-
-def fine_detail(pixels: NDArray[np.uint8]) -> float:
-    """Mean strength of the finest detail inside a picture [S, S, 3], in levels."""
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
-    inner = slice(len(luma) // 6, -(len(luma) // 6))
-    return float(np.abs(fine[inner, inner]).mean())
 
 
 def detail_slopes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,7 +1,5 @@
 """Texture: whether a picture's small patterns are such as a model's faces have."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +7,7 @@ from torch import Tensor
 
 from editor.face.warp import resized
 from editor.measure.attribute_network import BATCH, SIDE, AttributeNetwork
+from inversion.directions.rated import Texture
 from stylegan2.image import from_uint8
 
 Array = NDArray[np.float64]
@@ -22,14 +21,15 @@ def texture_statistics(network: AttributeNetwork, pixels: NDArray[np.uint8]) -> 
 
     Args:
         network: The attribute network.
-        pixels: Faces [N, SIDE, SIDE, 3] uint8.
+        pixels: Faces [N, R, R, 3] uint8.
 
     Returns:
         [N, 128].
     """
     network.eval()
     found = []
-    for part in torch.split(torch.from_numpy(np.ascontiguousarray(pixels)), BATCH):
+    small = np.stack([resized(each, SIDE) for each in pixels])
+    for part in torch.split(torch.from_numpy(small), BATCH):
         maps = network.levels(from_uint8(part))[:2]
         found.append(torch.cat([each for level in maps for each in _moments(level)], 1))
     return np.asarray(torch.cat(found).double().numpy())
@@ -39,24 +39,9 @@ def _moments(level: Tensor) -> tuple[Tensor, Tensor]:
     return level.mean((2, 3)), level.std((2, 3))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Texture:
-    """The texture of a model's faces: what is far from all of them is torn or blotched, whatever it shows."""
-
-    mean: Array  # [128]
-    whitener: Array  # [128, 128]: to coordinates in which statistics have about unit variance
-    limit: float  # distance within which `USUAL` of the faces lie
-
-    def distances(self, statistics: Array) -> Array:
-        """Mahalanobis distance of pictures' statistics [N, 128] from the model's faces [N]."""
-        found: Array = np.linalg.norm((statistics - self.mean) @ self.whitener, axis=1)
-        return found
-
-
 def tear_of(network: AttributeNetwork, texture: Texture, pixels: NDArray[np.uint8]) -> Array:
     """Distance of pictures [N, R, R, 3] from a model's faces, over what is usual among these [N]."""
-    small = np.stack([resized(each, SIDE) for each in pixels])
-    return texture.distances(texture_statistics(network, small)) / texture.limit
+    return texture.distances(texture_statistics(network, pixels)) / texture.limit
 
 
 def texture_of(statistics: Array) -> Texture:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from editor.errors import FaceError, ImageInputError
-from editor.measure.attribute_network import load_attributes
+from editor.measure.attribute_network import AttributeNetwork, load_attributes
 from editor.measure.attributes import MEASURED, measure
 from editor.measure.probe import Array, MeasureFace, Probe, draw
-from editor.measure.texture import Texture, tear_of
+from editor.measure.texture import tear_of
 from editor.photo.colour import Pixels
 from editor.photo.reading import MIN_SIDE, load_photo
 from editor.pipeline import Editor
@@ -60,8 +60,12 @@ class OwnEdits:
         self._target = DirectionTarget(editor.generator, editor.sha256)
 
     @cached_property
+    def _network(self) -> AttributeNetwork:
+        return load_attributes()
+
+    @cached_property
     def _look(self) -> MeasureFace:
-        return partial(measure, self._editor.detector, load_attributes())
+        return partial(measure, self._editor.detector, self._network)
 
     @cached_property
     def _probe(self) -> Probe:
@@ -70,9 +74,7 @@ class OwnEdits:
         ws = editor.generator.broadcast(w).cpu()
         if self._measures is None:
             return Probe(editor.decoder.renderer, self._look, ws)
-        mean, whitener, limit = self._measures.texture
-        texture = Texture(mean=mean, whitener=whitener, limit=limit)
-        tear = partial(tear_of, load_attributes(), texture)
+        tear = partial(tear_of, self._network, self._measures.texture)
         return Probe(editor.decoder.renderer, self._look, ws, self._measures.spread, tear)
 
     def faces(self, seed: int, tell: Tell = lambda line: None) -> list[RatedFace]:

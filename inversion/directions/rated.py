@@ -25,6 +25,20 @@ LEAST = 0.05  # share of a mixture's largest part, below which a part is left ou
 
 
 @dataclass(frozen=True, kw_only=True)
+class Texture:
+    """The texture of a model's faces: what is far from all of them is torn or blotched, whatever it shows."""
+
+    mean: Array  # [128]
+    whitener: Array  # [128, 128]: to coordinates in which statistics have about unit variance
+    limit: float  # distance within which what counts as usual lies
+
+    def distances(self, statistics: Array) -> Array:
+        """Mahalanobis distance of pictures' statistics [N, 128] from the model's faces [N]."""
+        found: Array = np.linalg.norm((statistics - self.mean) @ self.whitener, axis=1)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measures:
     """What a generator's faces are measured by, and how w moves with each."""
 
@@ -32,8 +46,7 @@ class Measures:
     mean: Array  # [K]
     spread: Array  # [K] standard deviations
     steps: Tensor  # rows of W+ by which a measure grows by one of them [K, num_ws, w_dim]
-    # What the texture of its faces is told by, see `editor.measure.texture`: mean, whitener, limit.
-    texture: tuple[Array, Array, float]
+    texture: Texture  # of its faces, by the statistics of `editor.measure.texture`
 
     def standardised(self, table: Array) -> Array:
         """Measures [N, K] in deviations from the mean, outliers pulled in."""
@@ -59,9 +72,9 @@ def save_measures(folder: Path, measures: Measures, generator_sha256: str) -> No
         "steps": measures.steps.half().contiguous(),
         "mean": torch.from_numpy(measures.mean),
         "spread": torch.from_numpy(measures.spread),
-        "texture_mean": torch.from_numpy(measures.texture[0]).float(),
-        "texture_whitener": torch.from_numpy(measures.texture[1]).float(),
-        "texture_limit": torch.tensor([measures.texture[2]]),
+        "texture_mean": torch.from_numpy(measures.texture.mean).float(),
+        "texture_whitener": torch.from_numpy(measures.texture.whitener).float(),
+        "texture_limit": torch.tensor([measures.texture.limit]),
     }
     metadata = {"names": ",".join(measures.names), "generator_sha256": generator_sha256}
     save_file(tensors, folder / FILE, metadata)
@@ -94,7 +107,7 @@ def load_measures(folder: Path, generator_sha256: str) -> Measures | None:
         raise CheckpointError(
             f"{file}: {len(names)} names, {len(mean)} means, {len(steps)} steps; must be equal"
         )
-    texture = (middle, whitener, limit)
+    texture = Texture(mean=middle, whitener=whitener, limit=limit)
     return Measures(names=names, mean=mean, spread=spread, steps=steps, texture=texture)
 
 

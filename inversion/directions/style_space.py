@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from inversion.directions.components import GROUP, RANGE
 from inversion.directions.linear import EditDirection
-from inversion.directions.target import SAMPLES, SEED
+from inversion.directions.target import SAMPLES, SEED, DirectionTarget
 from stylegan2.network.generator import Generator
 from stylegan2.network.layers import FullyConnectedLayer
 
-GROUP = "Found in this model"
-RANGE = (-3.0, 3.0)  # strengths, in standard deviations
 PROJECTIONS = 6  # random ones, that the effect of a channel is measured by
 RIDGE = 1e-3  # of the largest singular value: how exactly one channel alone is moved
 
@@ -131,9 +130,8 @@ def _channel(generator: Generator, layer: Layer, channel: int) -> EditDirection:
 
 
 def _edit(generator: Generator, name: str, label: str, direction: Tensor) -> EditDirection:
-    with torch.no_grad():
-        sigma = float((generator.sample_w(SAMPLES, seed=SEED).cpu() @ direction.cpu()).std())
+    direction = direction.cpu()
     return EditDirection(
-        name=name, label=label, group=GROUP, low="one way", high="the other", direction=direction.cpu(),
-        sigma=sigma, range=RANGE, layers=(0, generator.num_ws),
+        name=name, label=label, group=GROUP, low="one way", high="the other", direction=direction,
+        sigma=DirectionTarget(generator, "").sigma(direction), range=RANGE, layers=(0, generator.num_ws),
     )  # fmt: skip

@@ -5,20 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from editor.measure.attributes import MEASURED
 from editor.own import maker
 from editor.ui.examples import make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.own_panel import FINDS, MOST, OwnEditPanel
 from inversion.directions.sharing import read_shared_edit, shared_edit
+from tests.helpers.measured import colours
 from tests.ui.test_handlers import SKIP, draw, enter
-
-
-def colours(detector, network, pixels):
-    """Stands in for what faces are measured by: how red, green and blue a picture is, and nothing else."""
-    values = dict.fromkeys(MEASURED, 0.0)
-    red, green, blue = pixels.reshape(-1, 3).mean(0).tolist()
-    return values | {"smile": red, "age": green, "beard": blue}
 
 
 @pytest.fixture

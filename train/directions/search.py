@@ -11,16 +11,15 @@ import torch
 from torch import Tensor
 
 from editor.face.landmarks import FaceDetector
-from editor.face.warp import resized
-from editor.measure.attribute_network import SIDE, AttributeNetwork, load_attributes
+from editor.measure.attribute_network import AttributeNetwork, load_attributes
 from editor.measure.attributes import MEASURED, measure
 from editor.measure.probe import END, Probe, draw, measure_faces
-from editor.measure.texture import Texture, tear_of, texture_of, texture_statistics
+from editor.measure.texture import tear_of, texture_of, texture_statistics
 from editor.parts.parser import FaceParser
 from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, load_directions
 from inversion.directions.linear import EditDirection
-from inversion.directions.rated import Measures, save_measures
+from inversion.directions.rated import Measures, Texture, save_measures
 from inversion.directions.writing import save_directions
 from stylegan2 import Generator
 from stylegan2.bundle.checkpoint import load_generator
@@ -28,7 +27,7 @@ from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.engines.engine import choose_device
 from stylegan2.engines.renderer import Renderer
-from stylegan2.errors import CheckpointError
+from stylegan2.errors import CheckpointError, ConfigError
 from train.data.images import describe_counts
 from train.data.pairs import META_FILE
 from train.directions.config import DirectionsConfig
@@ -68,6 +67,7 @@ class Search:
 
     Raises:
         CheckpointError: The bundle, a network or the pool is missing or damaged.
+        ConfigError: An edit that there is none of, or a work folder that cannot be used.
         EngineError: The device or OpenVINO is not there.
     """
 
@@ -88,7 +88,7 @@ class Search:
         chosen = config.edits or tuple(EDITS)
         unknown = [name for name in chosen if name not in EDITS]
         if unknown:
-            raise CheckpointError(f"edits: {unknown[0]!r} is none; have: {', '.join(EDITS)}")
+            raise ConfigError(f"edits: {unknown[0]!r} is none; have: {', '.join(EDITS)}")
         self._goals = {name: EDITS[name] for name in chosen}
 
     def run(self) -> list[EditDirection]:
@@ -108,7 +108,7 @@ class Search:
                 ways = self._learn(number, taught, frame, starts, spread)
                 if number < config.rounds:
                     self._work.edited(number, partial(self._edited, number, ways, look))
-            texture = texture_of(texture_statistics(self._network, _at_side(pixels)))
+            texture = texture_of(texture_statistics(self._network, pixels))
             return self._check(look, ways, (table.mean(0), spread), starts.cpu(), texture, len(w))
 
     def _measured(self, look: MeasureFace) -> tuple[Array, np.ndarray, Array]:
@@ -237,8 +237,7 @@ class Search:
         if config.edits and (folder / MANIFEST).is_file():  # the others stay as they are
             entries = {**load_directions(folder, sha256, generator.w_dim, generator.num_ws), **entries}
         about = {"unit": UNIT, "effects": EFFECTS, "licence": self.bundle.licence}
-        edits = [entries[name] for name in [*EDITS, *entries] if name in entries]
-        edits = list({edit.name: edit for edit in edits}.values())
+        edits = [entries[name] for name in dict.fromkeys([*EDITS, *entries]) if name in entries]
         save_directions(folder, edits, sha256, made_by=command(config, count), about=about)
         steps = generator.broadcast(starts.to(generator.w_avg)).cpu().clone()
         for edit in edits:
@@ -246,8 +245,7 @@ class Search:
                 column = MEASURED.index(edit.attribute)
                 deviation = float(scale[1][column]) if edit.unit else 1.0
                 steps[column] = deviation * edit.sigma * edit.direction
-        told = (texture.mean, texture.whitener, texture.limit)
-        measures = Measures(names=MEASURED, mean=scale[0], spread=scale[1], steps=steps, texture=told)
+        measures = Measures(names=MEASURED, mean=scale[0], spread=scale[1], steps=steps, texture=texture)
         save_measures(folder, measures, sha256)
         return edits
 
@@ -328,10 +326,6 @@ def command(config: DirectionsConfig, count: int) -> str:
         values["identity_weights"] = "null"
     changes = " ".join(f"--set {name}={value}" for name, value in values.items())
     return f"python -m train directions --config train/configs/directions.yaml {changes}"
-
-
-def _at_side(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.shape[1] == SIDE else np.stack([resized(each, SIDE) for each in pixels])
 
 
 def _array(tensor: Tensor) -> Array:

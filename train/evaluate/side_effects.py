@@ -1,7 +1,7 @@
 """Side effects: what else an edit changes, of invented faces and of photos."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -88,17 +88,8 @@ def measure_side_effects(
         of the unedited faces.
     """
     edits = {name: own for name, edit in directions.items() if (own := own_attribute(edit)) is not None}
-    plain: list[Seen] = []
-    moved: dict[str, list[list[Seen | None]]] = {name: [] for name in edits}
-    for face in faces:
-        before = watcher.see(face({}))
-        if before is not None:
-            plain.append(before)
-            for name, rows in moved.items():
-                size = directions[name].unit_size
-                rows.append([watcher.see(face({name: size * strength})) for strength in STRENGTHS])
-        count(1)
-    spread = {name: float(np.std([seen.attributes[name] for seen in plain])) for name in _names(plain)}
+    path = {name: [{name: directions[name].unit_size * s} for s in STRENGTHS] for name in edits}
+    plain, moved, spread = _watched(faces, watcher, lambda number: path, count)
     return {name: _told(own, plain, moved[name], spread) for name, own in edits.items()}
 
 
@@ -127,26 +118,53 @@ def measure_combinations(
     together = tuple(name for name in edits if directions[name].group == EXPRESSION)
     if len(together) > 1:
         sets["expressions"] = together
-    plain: list[Seen] = []
-    moved: dict[str, list[Seen | None]] = {key: [] for key in sets}
-    for face in faces:
-        before = watcher.see(face({}))
-        if before is not None:
-            for number, (key, names) in enumerate(sets.items()):
-                signs = [1 if (len(plain) + number) >> bit & 1 else -1 for bit in range(len(names))]
-                wanted = {
-                    name: sign * directions[name].unit_size for name, sign in zip(names, signs, strict=True)
+
+    def asked(number: int) -> dict[str, list[dict[str, float]]]:
+        signs = ((key, number + place) for place, key in enumerate(sets))
+        return {
+            key: [
+                {
+                    name: (1 if bits >> bit & 1 else -1) * directions[name].unit_size
+                    for bit, name in enumerate(sets[key])
                 }
-                moved[key].append(watcher.see(face(wanted)))
-            plain.append(before)
-        count(1)
-    spread = {name: float(np.std([seen.attributes[name] for seen in plain])) for name in _names(plain)}
+            ]
+            for key, bits in signs
+        }
+
+    plain, moved, spread = _watched(faces, watcher, asked, count)
     ends = {}
     for key, names in sets.items():
-        end = _end(edits[names[0]], plain, moved[key], spread)
+        end = _end(edits[names[0]], plain, [row[0] for row in moved[key]], spread)
         owned = {edits[name] for name in names}
         ends[key] = {**end, "others": {k: v for k, v in end.get("others", {}).items() if k not in owned}}
     return ends
+
+
+def _watched(
+    faces: Iterable[Edited],
+    watcher: Watcher,
+    asked: Callable[[int], Mapping[str, Sequence[Mapping[str, float]]]],
+    count: Callable[[int], object],
+) -> tuple[list[Seen], dict[str, list[list[Seen | None]]], dict[str, float]]:
+    """Faces as they are and under strengths, by what asks for them; the unedited attributes' deviations.
+
+    Args:
+        faces: Each answers its pictures; those in which no face is found are left out.
+        watcher: Looks at them.
+        asked: Number of a face, from 0 -> what is looked at: rows of strengths by name.
+        count: Receives the number of faces done since its last call.
+    """
+    plain: list[Seen] = []
+    moved: dict[str, list[list[Seen | None]]] = {name: [] for name in asked(0)}
+    for face in faces:
+        before = watcher.see(face({}))
+        if before is not None:
+            for name, rows in asked(len(plain)).items():
+                moved[name].append([watcher.see(face(strengths)) for strengths in rows])
+            plain.append(before)
+        count(1)
+    names = plain[0].attributes if plain else ()
+    return plain, moved, {name: float(np.std([seen.attributes[name] for seen in plain])) for name in names}
 
 
 def _told(
@@ -195,10 +213,6 @@ def _end(own: str, plain: list[Seen], ends: list[Seen | None], spread: Mapping[s
             if name != own
         },
     }
-
-
-def _names(plain: list[Seen]) -> list[str]:
-    return list(plain[0].attributes) if plain else []
 
 
 def _corners(pixels: Pixels) -> Pixels:

@@ -10,14 +10,8 @@ from editor.measure.attributes import MEASURED
 from editor.own import maker
 from editor.own.maker import CANDIDATES, SHOWN, OwnEdits, pictures_in, read_ratings
 from inversion.directions.errors import DirectionError
-from inversion.directions.rated import Measures
-
-
-def colours(detector, network, pixels):
-    """Stands in for what faces are measured by: how red, green and blue a picture is, and nothing else."""
-    values = dict.fromkeys(MEASURED, 0.0)
-    red, green, blue = pixels.reshape(-1, 3).mean(0).tolist()
-    return values | {"smile": red, "age": green, "beard": blue}
+from inversion.directions.rated import Measures, Texture
+from tests.helpers.measured import colours
 
 
 @pytest.fixture
@@ -46,7 +40,7 @@ def test_with_measures_an_edit_is_a_mixture_of_their_steps(own, tiny_editor, mon
     steps[MEASURED.index("age"), :, 3] = 0.5
     steps[MEASURED.index("beard"), :, 5] = 0.5
     scale = {"mean": np.zeros(len(MEASURED)), "spread": np.full(len(MEASURED), 20.0)}
-    texture = (np.zeros(128), np.eye(128), 1e9)
+    texture = Texture(mean=np.zeros(128), whitener=np.eye(128), limit=1e9)
     tiny_editor.measures = Measures(names=MEASURED, steps=steps, texture=texture, **scale)
     own = OwnEdits(tiny_editor)
     faces = own.faces(0)

@@ -6,6 +6,7 @@ from inversion.directions.errors import DirectionError
 from inversion.directions.rated import (
     FILE,
     Measures,
+    Texture,
     find_measures,
     load_measures,
     save_measures,
@@ -22,7 +23,9 @@ def measures():
     for k in range(3):
         steps[k, :, k] = k + 1
     scale = {"mean": np.array([1.0, 40, 0]), "spread": np.array([0.5, 10, 1])}
-    return Measures(names=NAMES, steps=steps, texture=(np.zeros(2), np.eye(2), 3.0), **scale)
+    return Measures(
+        names=NAMES, steps=steps, texture=Texture(mean=np.zeros(2), whitener=np.eye(2), limit=3.0), **scale
+    )
 
 
 @pytest.mark.parametrize("hidden", [0, 3, 7])
@@ -94,8 +97,8 @@ def test_measures_are_found_for_their_generator_alone(tmp_path):
     assert found.names == NAMES
     assert torch.equal(found.steps, measures().steps)
     assert found.spread.tolist() == [0.5, 10, 1]
-    assert found.texture[1].tolist() == [[1, 0], [0, 1]]
-    assert found.texture[2] == 3
+    assert found.texture.whitener.tolist() == [[1, 0], [0, 1]]
+    assert found.texture.limit == 3
     assert find_measures("theirs", tmp_path) is None
     assert load_measures(tmp_path, "ours") is None
     (tmp_path / "model" / FILE).write_bytes(b"nothing")

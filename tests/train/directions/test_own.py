@@ -7,17 +7,13 @@ from PIL import Image
 from editor.measure.attributes import MEASURED
 from editor.own import maker
 from inversion.directions.sharing import read_shared_edit
+from tests.helpers.measured import colours
 from train.__main__ import main
 from train.directions import own
 
 
 @pytest.fixture
 def commands(tiny_editor, monkeypatch):
-    def colours(detector, network, pixels):
-        values = dict.fromkeys(MEASURED, 0.0)
-        red, green, blue = pixels.reshape(-1, 3).mean(0).tolist()
-        return values | {"smile": red, "age": green, "beard": blue}
-
     monkeypatch.setattr(maker, "measure", colours)
     monkeypatch.setattr(own, "open_editor", lambda model: tiny_editor)
     tiny_editor.sha256 = "a" * 64

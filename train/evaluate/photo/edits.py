@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from editor.face.warp import resized
-from editor.measure.detail import CLOSEST, fine_detail
+from editor.measure.detail import CLOSEST
 from editor.painter import Painter
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.photo.colour import Pixels
@@ -27,7 +27,7 @@ from train.evaluate.edit_truth import FACES as TRUE_FACES
 from train.evaluate.edit_truth import PSI, STRENGTH
 from train.evaluate.measure import number
 from train.evaluate.metrics import MeasureFace, median
-from train.evaluate.photo.measures import doubled_contours, seam
+from train.evaluate.photo.measures import doubled_contours, fine_detail, seam
 from train.evaluate.retention import own_attribute
 from train.evaluate.subject import Subject
 from train.losses.identity import IdentityEmbedder

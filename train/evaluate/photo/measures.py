@@ -6,8 +6,17 @@ from numpy.typing import NDArray
 
 from editor.photo.colour import Pixels
 
+FINE = 1.2  # px of blur, beyond which detail is no longer fine
 _EDGE, _WEAK = 24.0, 8.0  # levels per px: what counts as a contour, and what may explain one
 _NEAR = 2.0  # px within which a contour of the truth explains one of the picture
+
+
+def fine_detail(pixels: Pixels) -> float:
+    """Mean strength of the finest detail inside a picture [S, S, 3], in levels."""
+    luma = _luma(pixels)
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), FINE)
+    inner = slice(len(luma) // 6, -(len(luma) // 6))
+    return float(np.abs(fine[inner, inner]).mean())
 
 
 def doubled_contours(pixels: Pixels, truth: Pixels) -> float:

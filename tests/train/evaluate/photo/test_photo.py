@@ -7,13 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from editor.measure.detail import fine_detail
 from editor.painter import Painter
 from tests.helpers.opened import tiny_model
 from tests.helpers.refiners import tiny_refiners
 from train.evaluate.config import EvaluateConfig
 from train.evaluate.photo.edits import Instruments, measure_photo_edits
-from train.evaluate.photo.measures import doubled_contours, seam
+from train.evaluate.photo.measures import doubled_contours, fine_detail, seam
 from train.evaluate.photo.report import report_photo_edits
 from train.evaluate.subject import Subject
 
