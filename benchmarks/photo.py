@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from editor.photo_editing import encode, start
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor, open_editor
 from inversion.chain.steps import FeatureSynthesis
+from inversion.directions.bank import DirectionBank
 from inversion.networks.checkpoint import load_refiners
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.engines.live import LiveEngine
@@ -96,8 +98,10 @@ def frames(rounds: int) -> None:
         _FeaturePixels(editor.decoder.renderer.synthesis, refiners).eval(), example, engine="openvino"
     )
 
+    everywhere = DirectionBank({name: replace(edit, zones={}) for name, edit in editor.directions.items()})
+
     def before() -> object:
-        ws_hat = editor.directions.apply(f.ws, session.strengths).contiguous()
+        ws_hat = everywhere.apply(f.ws, session.strengths).contiguous()
         return alone(ws_hat, f.code, f.a)[0].numpy()
 
     times = median_ms(

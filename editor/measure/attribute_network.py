@@ -96,16 +96,24 @@ class AttributeNetwork(nn.Module):
 
     def levels(self, img: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is seen at 1/4, 1/8 and 1/16 of the side, the last of it for answers; raises as `forward`."""
-        check_shape("img", img, "N", 3, SIDE, SIDE)
-        x, passed = F.relu6(self.stem(img)), []
-        for index, block in enumerate(self.blocks):
+        quarter, eighth = self.early(img)
+        x = eighth
+        for block in self.blocks[_OUTLETS[1] + 1 :]:
             x = block(x)[1]
-            if index in _OUTLETS:
-                passed.append(x)
         x = F.relu(self.narrow(x))
         for layer in self.mix:
             x = F.relu(x + layer(x))
-        return passed[0], passed[1], x
+        return quarter, eighth, x
+
+    def early(self, img: Tensor) -> tuple[Tensor, Tensor]:
+        """The first two of `levels`; raises as `forward`."""
+        check_shape("img", img, "N", 3, SIDE, SIDE)
+        x, passed = F.relu6(self.stem(img)), []
+        for index, block in enumerate(self.blocks[: _OUTLETS[1] + 1]):
+            x = block(x)[1]
+            if index in _OUTLETS:
+                passed.append(x)
+        return passed[0], passed[1]
 
 
 def expected_years(logits: Tensor) -> Tensor:

@@ -30,9 +30,13 @@ def texture_statistics(network: AttributeNetwork, pixels: NDArray[np.uint8]) -> 
     found = []
     small = np.stack([resized(each, SIDE) for each in pixels])
     for part in torch.split(torch.from_numpy(small), BATCH):
-        maps = network.levels(from_uint8(part))[:2]
-        found.append(torch.cat([each for level in maps for each in _moments(level)], 1))
+        found.append(moments(network, from_uint8(part)))
     return np.asarray(torch.cat(found).double().numpy())
+
+
+def moments(network: AttributeNetwork, img: Tensor) -> Tensor:
+    """What `texture_statistics` are, of img [N, 3, SIDE, SIDE] in [-1, 1]: [N, 128], with gradient."""
+    return torch.cat([each for level in network.early(img) for each in _moments(level)], 1)
 
 
 def _moments(level: Tensor) -> tuple[Tensor, Tensor]:

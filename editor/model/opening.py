@@ -7,6 +7,8 @@ from inversion.chain.decoder import Decoder, FeatureRenderer
 from inversion.chain.inversion import Space
 from inversion.chain.inverter import Inverter, InvertsPictures
 from inversion.chain.steps import FeatureSpace
+from inversion.directions.bank import direction_folders, use_zones
+from inversion.directions.zones import zone_maps
 from inversion.networks.checkpoint import load_encoder, load_refiners
 from inversion.published import PublishedInverter, load_published
 from stylegan2.bundle.checkpoint import load_generator
@@ -43,12 +45,19 @@ class OpenedModel:
 
 
 def open_model(
-    model: ModelBundle, *, device: str = "auto", engine: str = "auto", cache: Path | None = None
+    model: ModelBundle,
+    *,
+    directions: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    cache: Path | None = None,
 ) -> OpenedModel:
     """Load a bundle's generator and what inverts photos for it: our networks, another project's, or none.
 
     Args:
         model: Its description.
+        directions: A folder of edits that are drawn beside those that `find_directions` finds. Where any is
+            limited to zones, zones are drawn; that takes somewhat longer.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -63,7 +72,9 @@ def open_model(
             f"{model.generator_path}: draws {generator.img_resolution} px, "
             f"the bundle says {model.resolution} px"
         )
-    renderer = Renderer(generator, device=device, engine=engine, cache=cache)
+    folders = direction_folders(model.generator_sha256) + ([] if directions is None else [directions])
+    zones = zone_maps(model.crop_config) if use_zones(folders) else None
+    renderer = Renderer(generator, zones=zones, device=device, engine=engine, cache=cache)
     synthesis = renderer.synthesis
 
     def open_features(space: FeatureSpace) -> FeatureRenderer:

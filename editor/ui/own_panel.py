@@ -112,6 +112,11 @@ class OwnEditPanel:
         generator = editor.generator
         try:
             edit = read_shared_edit(path, editor.sha256, generator.w_dim, generator.num_ws)
+            if edit.zones and editor.decoder.renderer.zones == 1:
+                raise DirectionError(
+                    f"{edit.label!r} is limited to parts of the face, which this model draws all alike; "
+                    "put it into a folder of directions, see docs/directions.md"
+                )
         except StyleGANError as error:
             yield gr.skip(), problem(error)
             return

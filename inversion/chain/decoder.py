@@ -18,7 +18,8 @@ from stylegan2.image import to_uint8
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
 
-Edit = Callable[[Tensor], Tensor]  # ws [N, num_ws, w_dim] -> ws_hat, the same shape
+# ws [N, num_ws, w_dim] -> ws_hat, the same shape; or, where zones move by themselves, [N, Z, num_ws, w_dim].
+Edit = Callable[[Tensor], Tensor]
 
 
 def unedited(ws: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ class FeatureRenderer:
         cache: Path | None = None,
     ) -> None:
         self._shape = (generator.num_ws, generator.w_dim)
-        synthesis = synthesis or FoldedSynthesis(generator.synthesis).eval()
+        self._synthesis = synthesis = synthesis or FoldedSynthesis(generator.synthesis).eval()
         config = space.config
         ws = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
         side = config.f_resolution
@@ -139,7 +140,8 @@ class FeatureRenderer:
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
         open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
         self._open_activation = partial(open_engine, Activation(synthesis, side).eval(), (ws,))
-        self.engine = open_engine(_PixelsOfBothWays(synthesis, space).eval(), (ws, code, a))
+        moved = synthesis.in_zones(ws).contiguous()
+        self.engine = open_engine(_PixelsOfBothWays(synthesis, space).eval(), (moved, code, a))
 
     @cached_property
     def _activation(self) -> LiveEngine:
@@ -154,7 +156,11 @@ class FeatureRenderer:
         return self._activation(ws.detach().to("cpu", torch.float32).contiguous())[0]
 
     def render(self, ws_hat: Tensor, feature: Feature) -> Tensor:
-        """Render edited or unedited styles [N, num_ws, w_dim] with what F holds of N pictures.
+        """Render edited or unedited styles with what F holds of N pictures.
+
+        Args:
+            ws_hat: [N, num_ws, w_dim]; or of zones, see `FoldedSynthesis`.
+            feature: Of the N pictures.
 
         Returns:
             pixels [N, R, R, 3] uint8, on the CPU.
@@ -166,8 +172,8 @@ class FeatureRenderer:
 
     def render_ways(self, ws_hat: Tensor, feature: Feature) -> Tensor:
         """`render`, and beside it the styles alone: pixels [N, WAYS, R, R, 3] uint8; raises as it."""
-        check_shape("ws_hat", ws_hat, len(feature.ws), *self._shape)
-        ws_hat = ws_hat.detach().to("cpu", torch.float32).contiguous()
+        check_shape("ws_hat", ws_hat, len(feature.ws), *["Z"] * (ws_hat.ndim - 3), *self._shape)
+        ws_hat = self._synthesis.in_zones(ws_hat.detach().to("cpu", torch.float32)).contiguous()
         ways = self.engine(ws_hat, feature.code, feature.a)
         # torch.stack would wake torch's threads, which then spin beside those of the next engine.
         return torch.from_numpy(np.stack([way.numpy() for way in ways], 1))

@@ -1,7 +1,7 @@
 """DirectionBank: reads and validates a folder of edit directions."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inversion.directions.errors import DirectionError
 from inversion.directions.linear import EditDirection, apply_direction, check_strength
+from inversion.directions.zones import check_zones
 from stylegan2.bundle.checkpoint import read_safetensors
 from stylegan2.checks import check_finite
 from stylegan2.engines.cache import cache_folder
@@ -88,6 +89,8 @@ class DirectionBank(Mapping[str, EditDirection]):
 
     def apply(self, ws: Tensor, strengths: Mapping[str, float], measured: Tensor | None = None) -> Tensor:
         """Move `ws` [N, num_ws, w_dim] along each named direction by its strength.
+
+        Where one of them is limited to zones, the answer is styles of zones [N, Z, num_ws, w_dim].
 
         Coordinates of the absolute rule are those of the unedited styles, so that edits commute: of
         `measured`, or of `ws` where that is None.
@@ -179,6 +182,8 @@ def check_direction(file: str, edit: EditDirection, w_dim: int, num_ws: int) -> 
         raise CheckpointError(
             f"{file}: {edit.name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
         )
+    if edit.zones and absolute:
+        raise CheckpointError(f"{file}: {edit.name!r} is limited to zones; only an offset may be")
     if edit.bend is not None and (absolute or tuple(edit.bend.shape) != (num_ws, w_dim)):
         raise CheckpointError(
             f"{file}: the bend of {edit.name!r} has shape {list(edit.bend.shape)}; must be "
@@ -216,14 +221,31 @@ def find_directions(generator_sha256: str, w_dim: int, num_ws: int, *roots: Path
         CheckpointError: A manifest that cannot be read.
     """
     found: dict[str, EditDirection] = {}
-    for root in roots or (DIRECTIONS_ROOT, imported_root()):
-        for file in sorted(root.glob(f"*/{MANIFEST}")):
-            if owner_of(file) == generator_sha256:
-                bank = load_directions(file.parent, generator_sha256, w_dim, num_ws)
-                for edit in bank.values():
-                    fresh = _renamed(edit, file.parent.name, found)
-                    found[fresh.name] = fresh
+    for folder in direction_folders(generator_sha256, *roots):
+        for edit in load_directions(folder, generator_sha256, w_dim, num_ws).values():
+            fresh = _renamed(edit, folder.name, found)
+            found[fresh.name] = fresh
     return DirectionBank(found)
+
+
+def direction_folders(generator_sha256: str, *roots: Path) -> list[Path]:
+    """Folders of directions of this generator, in the order of `find_directions`; raises as it."""
+    files = [file for root in roots or (DIRECTIONS_ROOT, imported_root()) for file in _manifests(root)]
+    return [file.parent for file in files if owner_of(file) == generator_sha256]
+
+
+def use_zones(folders: Iterable[Path]) -> bool:
+    """Whether any edit in these folders is limited to zones.
+
+    Raises:
+        CheckpointError: A manifest that cannot be read.
+    """
+    listed = [_read_manifest(folder / MANIFEST).get("directions") for folder in folders]
+    return any("zones" in entry for edits in listed if isinstance(edits, dict) for entry in edits.values())
+
+
+def _manifests(root: Path) -> list[Path]:
+    return sorted(root.glob(f"*/{MANIFEST}"))
 
 
 def _renamed(edit: EditDirection, folder: str, taken: Mapping[str, EditDirection]) -> EditDirection:
@@ -273,6 +295,8 @@ def read_direction(
     size = float(entry.get("unit_size", 1.0))
     if not 0 < size < math.inf:
         raise ValueError(f"{name}: unit_size {size}; must be above 0")
+    zones = {str(zone): float(share) for zone, share in entry.get("zones", {}).items()}
+    check_zones(name, zones)
     bend = tensors.get(BEND.format(name))
     return EditDirection(
         name=name,
@@ -289,6 +313,7 @@ def read_direction(
         unit_size=size,
         bend=None if bend is None else bend.float(),
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+        zones=zones,
         attribute=None if entry.get("attribute") is None else str(entry["attribute"]),
         photo_gains=gains,
         aliases=tuple(str(alias) for alias in entry.get("aliases", ())),

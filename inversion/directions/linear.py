@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from inversion.directions.errors import StrengthError
+from inversion.directions.zones import in_zones, zone_shares
 from stylegan2.checks import check_shape
 
 
@@ -31,6 +32,8 @@ class EditDirection:
     # Added by the square of the strength [num_ws, w_dim]: where the way turns. None: it is straight.
     bend: Tensor | None = None
     attribute: str | None = None  # name of the measured attribute that it is about; None where nobody says
+    # Zone -> how much of the edit it takes, see `inversion.directions.zones`; empty: all of it everywhere.
+    zones: Mapping[str, float] = field(default_factory=dict, hash=False)
     # Change of each measured attribute over the range, in its own standard deviations; empty where unknown.
     effects: Mapping[str, float] = field(default_factory=dict, hash=False)
     # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.
@@ -43,7 +46,7 @@ class EditDirection:
 
     def moves_w(self, num_ws: int) -> bool:
         """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""
-        straight = self.mean is None and self.bend is None
+        straight = self.mean is None and self.bend is None and not self.zones
         return straight and self.direction.ndim == 1 and self.layers == (0, num_ws)
 
     def reaching(self, size: float) -> "EditDirection":
@@ -90,15 +93,17 @@ def apply_direction(
 
     so that a second edit by the same strength changes nothing where layer 0 is among the layers.
 
+    An edit that is limited to zones moves the styles of each zone by its share.
+
     Args:
-        ws: Styles [N, num_ws, w_dim].
+        ws: Styles [N, num_ws, w_dim], or of zones [N, Z, num_ws, w_dim].
         direction: What to change.
         strength: How far, in the direction's unit. 0 returns `ws` itself under either rule: it is
             the slider's rest, and not the coordinate 0.
-        measured: Styles whose coordinate the absolute rule takes, the shape of `ws`; None for `ws`.
+        measured: Styles whose coordinate the absolute rule takes [N, num_ws, w_dim]; None for `ws`.
 
     Returns:
-        [N, num_ws, w_dim]; `ws` is not written to.
+        As `ws`, which is not written to; of zones also where only the edit has some.
 
     Raises:
         ShapeError: `ws` or `measured` has another shape.
@@ -106,20 +111,24 @@ def apply_direction(
     """
     strength = check_strength(direction, strength)
     n = direction.direction.to(ws)
-    check_shape("ws", ws, "N", "num_ws" if n.ndim == 1 else len(n), n.shape[-1])
+    zoned = ["Z"] if ws.ndim == 4 else []
+    check_shape("ws", ws, "N", *zoned, "num_ws" if n.ndim == 1 else len(n), n.shape[-1])
     if strength == 0:
         return ws
     step = strength * direction.sigma
     first, last = direction.layers
+    move = step * (n if n.ndim == 1 else n[first:last])  # [w_dim] or [layers, w_dim]
+    if direction.bend is not None:
+        move = move + strength**2 * direction.bend.to(ws)[first:last]
+    if direction.mean is not None:
+        start = ws if measured is None else measured
+        check_shape("measured", start, len(ws), *ws.shape[-2:])
+        # In W, a coordinate times sigma is a length.
+        there = (start[:, 0] - direction.mean.to(ws)) @ n  # [N]
+        move = ((step - there)[:, None] * n)[(slice(None), *[None] * (ws.ndim - 2))]
+    if direction.zones:
+        move = zone_shares(direction.zones).to(ws)[:, None, None] * move
+        ws = in_zones(ws)
     out = ws.clone()
-    if direction.mean is None:
-        out[:, first:last] += step * (n if n.ndim == 1 else n[first:last])
-        if direction.bend is not None:
-            out[:, first:last] += strength**2 * direction.bend.to(ws)[first:last]
-        return out
-    start = ws if measured is None else measured
-    check_shape("measured", start, *ws.shape)
-    # In W, a coordinate times sigma is a length.
-    there = (start[:, 0] - direction.mean.to(ws)) @ n  # [N]
-    out[:, first:last] += ((step - there)[:, None] * n)[:, None]
+    out[..., first:last, :] += move
     return out

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylegan2.checks import check_shape
 from stylegan2.engines.live import LiveEngine
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
@@ -18,6 +17,8 @@ class Renderer:
         generator: Its weights are folded into an inference graph; the generator itself is not changed.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino" (CPU only).
+        zones: Shares [Z, S, S] of parts of a picture that may have styles of their own, see
+            `FoldedSynthesis`; None where all of it has the same.
         cache: Folder for converted graphs; None for the user's cache folder.
 
     Raises:
@@ -25,19 +26,33 @@ class Renderer:
     """
 
     def __init__(
-        self, generator: Generator, *, device: str = "auto", engine: str = "auto", cache: Path | None = None
+        self,
+        generator: Generator,
+        *,
+        zones: Tensor | None = None,
+        device: str = "auto",
+        engine: str = "auto",
+        cache: Path | None = None,
     ) -> None:
         self.num_ws = generator.num_ws
         self.w_dim = generator.w_dim
-        example = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
-        self.synthesis = FoldedSynthesis(generator.synthesis).eval()  # for whatever else runs the generator
+        # For whatever else runs the generator.
+        self.synthesis = FoldedSynthesis(generator.synthesis, zones).eval()
+        average = generator.broadcast(generator.w_avg[None]).detach().cpu()
+        example = self.synthesis.in_zones(average).contiguous()
         self.engine = LiveEngine(self.synthesis, (example,), device=device, engine=engine, cache=cache)
+
+    @property
+    def zones(self) -> int:
+        """How many parts of a picture may have styles of their own; 1 where all of it has the same."""
+        return self.synthesis.zones
 
     def render(self, ws: Tensor) -> Tensor:
         """Render styles with the stored noise.
 
         Args:
-            ws: [N, num_ws, w_dim] float32; [N, w_dim] is used for every layer.
+            ws: [N, num_ws, w_dim] float32; [N, w_dim] is used for every layer. With zones also
+                [N, Z, num_ws, w_dim].
 
         Returns:
             pixels [N, R, R, 3] uint8, on the CPU.
@@ -47,5 +62,4 @@ class Renderer:
         """
         if ws.ndim == 2:
             ws = ws[:, None].expand(-1, self.num_ws, -1)
-        check_shape("ws", ws, "N", self.num_ws, self.w_dim)
-        return self.engine(ws.detach().to("cpu", torch.float32).contiguous())[0]
+        return self.engine(self.synthesis.in_zones(ws.detach().to("cpu", torch.float32)).contiguous())[0]

@@ -1,15 +1,28 @@
 """FoldedSynthesis: the synthesis network with every constant multiplied in, for inference only."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylegan2.checks import check_shape
 from stylegan2.image import to_uint8
 from stylegan2.network.layers import SynthesisLayer, ToRGBLayer, clamped
 from stylegan2.network.synthesis import SynthesisNetwork
 from stylegan2.ops.bias_act import LRELU_GAIN, LRELU_SLOPE
 from stylegan2.ops.modulated_conv import demodulation
 from stylegan2.ops.upfirdn2d import blur_weight, upsample2d
+
+Maps = Mapping[int, Tensor]  # resolution -> shares of zones [R * R, Z]
+
+
+def _spread(values: Tensor, maps: Maps, side: int) -> Tensor:
+    """Numbers of channels, one for the whole picture [N, C] or one a zone [N, Z, C], as factors of it."""
+    if values.ndim == 2 or not maps:
+        return values.reshape(len(values), -1, values.shape[-1])[:, -1, :, None, None]
+    placed: Tensor = maps[side].to(values) @ values  # [N, R * R, C]: channels last, as the picture is
+    return placed.reshape(-1, side, side, values.shape[-1]).permute(0, 3, 1, 2)
 
 
 class _FoldedLayer(nn.Module):
@@ -28,7 +41,7 @@ class _FoldedLayer(nn.Module):
 
     def __init__(self, layer: SynthesisLayer) -> None:
         super().__init__()
-        self.up, self.conv_clamp = layer.up, layer.conv_clamp
+        self.up, self.conv_clamp, self._side = layer.up, layer.conv_clamp, layer.noise_const.shape[-1]
         weight = (layer.weight * layer.weight_gain).detach()
         noise = layer.noise_const * layer.noise_strength
         self.register_buffer("energy", weight.square().sum((2, 3)))
@@ -40,16 +53,16 @@ class _FoldedLayer(nn.Module):
         self.register_buffer("affine_bias", layer.affine.bias.detach() * layer.affine.bias_gain)
         self.register_buffer("shift", ((noise[None] + layer.bias[:, None, None]) * LRELU_GAIN)[None].detach())
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, maps: Maps) -> Tensor:
         styles = F.linear(w, self.affine_weight, self.affine_bias)
         factors = demodulation(styles, self.energy) * LRELU_GAIN
-        x = x * styles[:, :, None, None]
+        x = x * _spread(styles, maps, self._side // 2 if self.up else self._side)
         if self.up:
             x = F.conv_transpose2d(x, self.weight, stride=2)
             x = F.conv2d(x, self.blur, padding=1, groups=len(self.blur))
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        x = F.leaky_relu(x * factors[:, :, None, None] + self.shift, LRELU_SLOPE)
+        x = F.leaky_relu(x * _spread(factors, maps, self._side) + self.shift, LRELU_SLOPE)
         return clamped(x, self.conv_clamp)
 
     def extra_repr(self) -> str:
@@ -63,17 +76,18 @@ class _FoldedToRGB(nn.Module):
     affine_bias: Tensor
     bias: Tensor
 
-    def __init__(self, layer: ToRGBLayer) -> None:
+    def __init__(self, layer: ToRGBLayer, side: int) -> None:
         super().__init__()
-        self.conv_clamp = layer.conv_clamp
+        self.conv_clamp, self._side = layer.conv_clamp, side
         self.register_buffer("weight", (layer.weight * layer.weight_gain).detach())
         self.register_buffer("affine_weight", layer.affine.weight.detach() * layer.affine.weight_gain)
         self.register_buffer("affine_bias", layer.affine.bias.detach() * layer.affine.bias_gain)
         self.register_buffer("bias", layer.bias.detach()[None, :, None, None].clone())
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, maps: Maps) -> Tensor:
         styles = F.linear(w, self.affine_weight, self.affine_bias)
-        return clamped(F.conv2d(x * styles[:, :, None, None], self.weight) + self.bias, self.conv_clamp)
+        x = x * _spread(styles, maps, self._side)
+        return clamped(F.conv2d(x, self.weight) + self.bias, self.conv_clamp)
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""
@@ -81,20 +95,61 @@ class _FoldedToRGB(nn.Module):
 
 
 class FoldedSynthesis(nn.Module):
-    """ws [N, num_ws, w_dim] -> pixels [N, R, R, 3] uint8; as `SynthesisNetwork` with const noise."""
+    """ws [N, num_ws, w_dim] -> pixels [N, R, R, 3] uint8; as `SynthesisNetwork` with const noise.
+
+    With zones, also ws [N, Z, num_ws, w_dim]: styles of its own for every zone. In every layer a channel's
+    scale, and the factor that demodulates it, is at each place the mean of the zones' own, by their shares
+    there; the finest layers have the last zone's all over. Where all zones have the same styles, that is the
+    plain picture.
+
+    Args:
+        synthesis: Its weights are folded.
+        zones: Shares [Z, S, S] that sum to 1 at every place, of which the model's resolution is a multiple or
+            a part; None where there is one zone.
+    """
 
     const: Tensor
+    zones: int  # how many there are
 
-    def __init__(self, synthesis: SynthesisNetwork) -> None:
+    def __init__(self, synthesis: SynthesisNetwork, zones: Tensor | None = None) -> None:
         super().__init__()
+        self.zones = 1 if zones is None else len(zones)
+        self._w_dim = synthesis.config.w_dim
         self.resolutions = synthesis.config.resolutions
         self.register_buffer("const", synthesis.blocks[0].const.detach()[None].clone())
         self.layers = nn.ModuleList()
-        self.torgbs = nn.ModuleList(_FoldedToRGB(block.torgb) for block in synthesis.blocks)
+        self.torgbs = nn.ModuleList(_FoldedToRGB(block.torgb, block.resolution) for block in synthesis.blocks)
         for block in synthesis.blocks:
             if not block.first:
                 self.layers.append(_FoldedLayer(block.conv0))
             self.layers.append(_FoldedLayer(block.conv1))
+        # The finest layers draw texture, of which no edit is made, and would take the longest.
+        self._zoned: tuple[int, ...] = ()
+        if zones is not None:
+            self._zoned = self.resolutions[:-1]
+            for side in self._zoned:
+                self.register_buffer(f"zones{side}", _shares(zones, side).flatten(1).t().contiguous())
+
+    def in_zones(self, ws: Tensor) -> Tensor:
+        """Styles as its graphs take them: with zones those of each [N, Z, num_ws, w_dim].
+
+        Args:
+            ws: [N, num_ws, w_dim], the same everywhere; with zones also [N, Z, num_ws, w_dim].
+
+        Raises:
+            ShapeError: `ws` has another shape.
+        """
+        num_ws, w_dim = 2 * len(self.resolutions), self._w_dim
+        if self._zoned and ws.ndim == 4:
+            check_shape("ws", ws, "N", self.zones, num_ws, w_dim)
+            return ws
+        check_shape("ws", ws, "N", num_ws, w_dim)
+        return ws[:, None].expand(-1, self.zones, -1, -1) if self._zoned else ws
+
+    def _maps_of(self, block: int) -> Maps:
+        """The shares at the resolutions of a block; none where it has the last zone's styles all over."""
+        sides = self.resolutions[max(block - 1, 0) : block + 1]
+        return {side: getattr(self, f"zones{side}") for side in sides} if sides[-1] in self._zoned else {}
 
     def forward(self, ws: Tensor) -> Tensor:
         """Render `ws` to pixels."""
@@ -102,7 +157,7 @@ class FoldedSynthesis(nn.Module):
 
     def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
         """See `SynthesisNetwork.lower`."""
-        x = self.layers[0](self.const.expand(ws.shape[0], -1, -1, -1), ws[:, 0])
+        x = self.layers[0](self.const.expand(ws.shape[0], -1, -1, -1), ws[..., 0, :], self._maps_of(0))
         img: Tensor | None = None
         for i in range(1, self.resolutions.index(resolution) + 1):
             img = self._draw(i - 1, x, img, ws)
@@ -125,13 +180,21 @@ class FoldedSynthesis(nn.Module):
         return activations, img
 
     def _activation(self, block: int, x: Tensor, ws: Tensor) -> Tensor:
+        maps = self._maps_of(block)
         for layer in (2 * block - 1, 2 * block):
-            x = self.layers[layer](x, ws[:, layer])
+            x = self.layers[layer](x, ws[..., layer, :], maps)
         return x
 
     def _draw(self, block: int, x: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
-        colours: Tensor = self.torgbs[block](x, ws[:, 2 * block + 1])
+        colours: Tensor = self.torgbs[block](x, ws[..., 2 * block + 1, :], self._maps_of(block))
         return colours if img is None else upsample2d(img) + colours
+
+
+def _shares(zones: Tensor, side: int) -> Tensor:
+    """The shares at another resolution [Z, side, side]; they still sum to 1."""
+    if zones.shape[-1] >= side:
+        return F.adaptive_avg_pool2d(zones, side)
+    return F.interpolate(zones[None], size=(side, side), mode="bilinear", align_corners=False)[0]
 
 
 def _clamp_words(limit: float | None) -> str:

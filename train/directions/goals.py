@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from editor.parts.labels import Part
+from inversion.directions.zones import zone_shares
 from train.directions.fit import Array
 from train.directions.learn import Wanted
 
@@ -49,6 +50,7 @@ class Goal:
     free: tuple[Part, ...] = ()  # parts of the face that may change all the same
     # Whether it is untangled: what is there or not does not change in proportion, and mixtures make it worse.
     mixed: bool = True
+    zones: Mapping[str, float] = field(default_factory=dict)  # see `EditDirection.zones`
     reach: float = 2.0  # standard deviations, or as many times `unit_size`, that it is learned up to
 
 
@@ -56,23 +58,30 @@ EDITS = {
     "smile": Goal(
         attribute="smile", label="Smile", group="Expression", low="serious", high="smiling",
         spare={"happy": 0, "teeth": 2, "pitch": 3, "contrast": 4, "brows": 2}, face=0.1,
+        zones={"mouth": 1, "lower": 1, "face": 0.4, "eyes": 0.3},
     ),
     "grin": Goal(
         attribute="teeth", label="Grin", group="Expression", low="lips closed", high="teeth",
         along={"smile": 0.7}, spare={"happy": 0, "eyes_open": 2, "pitch": 2, "lips": 1.5}, face=0.1,
+        zones={"mouth": 1, "lower": 1, "face": 0.3},
     ),
     "mouth": Goal(
         attribute="mouth_open", label="Mouth", group="Expression", low="closed", high="open",
         aliases=("mouth_open",), spare={"teeth": 0.4, "happy": 1, "lips": 2, "face_width": 2}, face=0.1,
+        zones={"mouth": 1, "lower": 1},
     ),
     "eyes": Goal(
-        attribute="eyes_open", label="Eyes", group="Expression", low="narrow", high="wide", face=0.3
+        attribute="eyes_open", label="Eyes", group="Expression", low="narrow", high="wide", face=0.3,
+        zones={"eyes": 1, "brows": 0.5},
     ),
     "gaze": Goal(
         attribute="gaze", label="Gaze", group="Expression", low="to the left", high="to the right",
-        spare={"yaw": 4, "light": 2}, face=0.5, free=(Part.EYES,),
+        spare={"yaw": 4, "light": 2}, face=0.5, free=(Part.EYES,), zones={"eyes": 1},
     ),
-    "brows": Goal(attribute="brows", label="Brows", group="Expression", low="low", high="raised", face=0.3),
+    "brows": Goal(
+        attribute="brows", label="Brows", group="Expression", low="low", high="raised", face=0.3,
+        zones={"brows": 1, "eyes": 0.5, "face": 0.2},
+    ),
     "age": Goal(
         attribute="age", label="Age", group="Person", low="younger", high="older", unit="years", unit_size=10,
         spare={"masculine": 4, "glasses": 2, "smile": 2, "contrast": 1, "hair_colour": 0.2, "weight": 0.5,
@@ -87,27 +96,31 @@ EDITS = {
     ),
     "width": Goal(
         attribute="face_width", label="Face width", group="Person", low="narrow", high="wide",
-        spare={"weight": 0.2, "mouth_open": 2, "pitch": 2}, person=2.0, hair=0.5,
+        spare={"weight": 0.2, "mouth_open": 2, "pitch": 2}, person=2.0, hair=0.2,
+        zones={"lower": 1, "face": 0.7, "around": 0.7, "mouth": 0.3},
     ),
     "glasses": Goal(
         attribute="glasses", label="Glasses", group="Style", low="without", high="with",
         spare={"brows": 0.3, "hat": 3, "age": 2}, person=1.0, face=0.1, mixed=False,
+        zones={"eyes": 1, "brows": 1, "face": 0.5},
     ),
     "beard": Goal(
         attribute="beard", label="Beard", group="Style", low="shaven", high="bearded",
         spare={"masculine": 0.6, "brightness": 0.5}, person=1.5, face=0.1,
+        zones={"lower": 1, "mouth": 1, "face": 0.3},
     ),
     "hair": Goal(
         attribute="long_hair", label="Hair", group="Style", low="short", high="long",
         spare={"hair": 0, "hat": 3, "redness": 3, "lips": 2}, person=2.0, hair=0.0, face=0.5,
+        zones={"around": 1},
     ),
     "hair_colour": Goal(
         attribute="hair_colour", label="Hair colour", group="Style", low="lighter", high="darker",
-        person=2.0, hair=0.0, face=0.5,
+        person=2.0, hair=0.0, face=0.5, zones={"around": 1, "brows": 0.3},
     ),
     "lips": Goal(
         attribute="lips", label="Lips", group="Style", low="pale", high="red", spare={"masculine": 0.5},
-        person=2.0, face=0.2, free=(Part.UPPER_LIP, Part.LOWER_LIP),
+        person=2.0, face=0.2, free=(Part.UPPER_LIP, Part.LOWER_LIP), zones={"mouth": 1},
     ),
     "turn": Goal(
         attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right",
@@ -152,4 +165,11 @@ def wanted(goal: Goal, names: Sequence[str], spread: Array) -> Wanted:
     counts |= {part: goal.face for part in FACE}
     counts |= dict.fromkeys(goal.free, 0.0)
     held = PIXELS * torch.tensor([counts[part] for part in Part])
-    return Wanted(change=change, weight=weight, identity=goal.person, held=held, reach=goal.reach)
+    return Wanted(
+        change=change,
+        weight=weight,
+        identity=goal.person,
+        held=held,
+        zones=zone_shares(goal.zones) if goal.zones else None,
+        reach=goal.reach,
+    )

@@ -9,18 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from editor.face.warp import resized
+from editor.measure.attribute_network import AttributeNetwork
+from editor.measure.texture import moments
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.parts.parser import FaceParser
+from inversion.directions.rated import Texture
 from stylegan2 import Generator
 from stylegan2.image import to_uint8
 from stylegan2.network.folded import FoldedSynthesis
 from train.core.hardware import choose_precision, to_channels_last
 from train.core.seeds import Stream, positioned_generator
 from train.directions.fit import Array, components
-from train.directions.surrogate import Surrogate
+from train.directions.surrogate import Surrogate, seen
 from train.losses.identity import IdentityEmbedder
 
-OWN, PRIOR = 16.0, 0.01  # weights of the losses that are the same for every edit
+OWN, MEAN, TORN, PRIOR = 16.0, 4.0, 20.0, 0.01  # weights of the losses that are the same for every edit
+CALM = 0.85  # distance of the texture from the model's faces, over the usual, that costs nothing
 LR, DECAY = 0.02, 0.05
 FRAME_VARIANCE = 0.98  # share of W's variance that edits may use
 LOOKED_AT = 16  # faces at once
@@ -35,12 +39,20 @@ class Wanted:
     weight: Tensor  # [K]: how much a change of each measure other than the wanted one counts
     identity: float  # how much it counts that the person stays
     held: Tensor  # [parts]: how much a pixel of each part counts that changes
+    zones: Tensor | None  # [Z]: how much of it each zone takes; None: all of it everywhere
     reach: float  # strengths are drawn up to this, to either side
 
     def to(self, device: torch.device) -> "Wanted":
         """The same on a device."""
         change, weight, held = (each.to(device) for each in (self.change, self.weight, self.held))
-        return replace(self, change=change, weight=weight, held=held)
+        zones = None if self.zones is None else self.zones.to(device)
+        return replace(self, change=change, weight=weight, held=held, zones=zones)
+
+    def moved(self, ws: Tensor, steps: Tensor) -> Tensor:
+        """Styles [N, num_ws, w_dim] moved by steps of the same shape; of zones where it has some."""
+        if self.zones is None:
+            return ws + steps
+        return ws[:, None] + self.zones[:, None, None] * steps[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +101,7 @@ class EditLessons:
         surrogate: Tells measures.
         identity: Says who a face is; None leaves that out.
         faces: To learn on.
+        torn: How far pictures are from what the model's faces look like, over what is usual [N].
     """
 
     def __init__(
@@ -97,16 +110,17 @@ class EditLessons:
         surrogate: Surrogate,
         identity: IdentityEmbedder | None,
         faces: Faces,
+        torn: Callable[[Tensor], Tensor],
     ) -> None:
         self._synthesis, self._surrogate, self._identity = synthesis, surrogate, identity
-        self.faces = faces
+        self.faces, self._torn = faces, torn
 
     @torch.no_grad()
     def fit_length(self, way: LearnedWay, wanted: Wanted) -> None:
         """Make a way that is not learned yet about as long as is wanted."""
         some = torch.arange(min(LOOKED_AT, len(self.faces.ws)))
         strength = torch.where(some % 2 == 0, 1.0, -1.0).to(self.faces.ws)
-        img = drawn(self._synthesis, self.faces.ws[some] + way(strength))
+        img = drawn(self._synthesis, wanted.moved(self.faces.ws[some], way(strength)))
         moved = ((self._surrogate(img) - self.faces.measures[some]) * strength[:, None]).mean(0)
         reached = float((moved * wanted.change).sum() / wanted.change.square().sum())
         way.slope.div_(min(max(reached, 1 / LENGTHENED), LENGTHENED))
@@ -114,16 +128,22 @@ class EditLessons:
     def losses(self, way: LearnedWay, wanted: Wanted, chosen: Tensor, strength: Tensor) -> dict[str, Tensor]:
         """What is missing of an edit, on the chosen faces [N] at strengths [N]."""
         faces = self.faces
-        img = drawn(self._synthesis, faces.ws[chosen] + way(strength))
+        img = drawn(self._synthesis, wanted.moved(faces.ws[chosen], way(strength)))
         moved = self._surrogate(img) - faces.measures[chosen]
         own = wanted.change != 0
         missing = moved[:, own] - strength[:, None] * wanted.change[own]
         aside = (moved.square() * wanted.weight)[:, ~own].sum(1)
+        # What all faces change alike is what people see of an edit, and counts beside each face's own.
+        s = strength[:, None]
+        slope, even = (s * moved).sum(0) / s.square().sum(), moved.mean(0)
+        alike = ((slope.square() + even.square()) * wanted.weight)[~own].sum()
         held = wanted.held[faces.parts[chosen]]
         pixels = ((img - faces.img[chosen]).abs().mean(1) * held).mean((1, 2))
         found = {
             "own": OWN * F.smooth_l1_loss(missing, torch.zeros_like(missing), beta=1.0),
             "aside": aside.mean(),
+            "mean": MEAN * alike,
+            "torn": TORN * F.relu(self._torn(img) - CALM).square().mean(),
             "pixels": pixels.mean(),
             "prior": PRIOR * (way.slope.square().sum(1).mean() + way.bend.square().sum(1).mean()),
         }
@@ -139,9 +159,22 @@ def whitened(w: Array) -> Tensor:
     return torch.from_numpy(scale[:, None] * basis).float()
 
 
-def folded_synthesis(generator: Generator, device: torch.device) -> FoldedSynthesis:
+def torn_by(network: AttributeNetwork, texture: Texture) -> Callable[[Tensor], Tensor]:
+    """What tells how far the texture of img [N, 3, R, R] is from that of a model's faces, with gradient."""
+    device = next(network.parameters()).device
+    network.eval().requires_grad_(False)
+    mean, whitener = (torch.from_numpy(x).float().to(device) for x in (texture.mean, texture.whitener))
+
+    def torn(img: Tensor) -> Tensor:
+        apart: Tensor = ((moments(network, seen(img)) - mean) @ whitener).norm(dim=1)
+        return apart / texture.limit
+
+    return torn
+
+
+def folded_synthesis(generator: Generator, zones: Tensor | None, device: torch.device) -> FoldedSynthesis:
     """The generator's synthesis as it is learned with: constants folded, in bfloat16 where that is native."""
-    synthesis = FoldedSynthesis(generator.requires_grad_(False).synthesis)
+    synthesis = FoldedSynthesis(generator.requires_grad_(False).synthesis, zones)
     synthesis = synthesis.to(device, choose_precision(device, "auto"))
     to_channels_last(synthesis)
     return synthesis
@@ -177,7 +210,7 @@ def lesson_faces(
 
 
 def drawn(synthesis: FoldedSynthesis, ws: Tensor) -> Tensor:
-    """Pictures [N, 3, R, R] in [-1, 1] of ws, float32, whatever the network counts in."""
+    """Pictures [N, 3, R, R] in [-1, 1] of ws, also of zones', float32, whatever the network counts in."""
     ws = ws.to(synthesis.const.dtype)
     return synthesis.upper(*synthesis.lower(ws, synthesis.resolutions[-1]), ws).float().clamp(-1.1, 1.1)
 

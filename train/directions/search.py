@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from editor.measure.texture import tear_of, texture_of, texture_statistics
 from editor.parts.parser import FaceParser
 from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, load_directions
-from inversion.directions.linear import EditDirection
+from inversion.directions.linear import EditDirection, apply_direction
 from inversion.directions.rated import Measures, Texture, save_measures
 from inversion.directions.writing import save_directions
+from inversion.directions.zones import zone_maps
 from stylegan2 import Generator
 from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.folder import ModelBundle
@@ -39,6 +41,7 @@ from train.directions.learn import (
     folded_synthesis,
     learn_edit,
     lesson_faces,
+    torn_by,
     whitened,
 )
 from train.directions.surrogate import Surrogate, fit_surrogate
@@ -81,7 +84,8 @@ class Search:
         if config.identity_weights is not None:
             self._identity = load_identity(config.identity_weights, self.bundle.crop_config)
             self._identity = self._identity.to(self._device).requires_grad_(False)
-        self._renderer = Renderer(self._generator, device=config.device)
+        self._zones = zone_maps(self.bundle.crop_config)
+        self._renderer = Renderer(self._generator, zones=self._zones, device=config.device)
         self._renderer.engine.prepare()
         self._renderer.engine.wait()
         self._work = WorkFolder(config.work, self.bundle.generator_sha256)
@@ -103,12 +107,12 @@ class Search:
             w, pixels, table = self._work.pool(lambda: self._measured(look))
             spread = table.std(0)
             frame, starts = self._frame(w, table)
+            texture = texture_of(texture_statistics(self._network, pixels))
             for number in range(1, config.rounds + 1):
                 taught = partial(self._surrogate, number, pixels, table)
-                ways = self._learn(number, taught, frame, starts, spread)
+                ways = self._learn(number, taught, frame, starts, spread, texture)
                 if number < config.rounds:
                     self._work.edited(number, partial(self._edited, number, ways, look))
-            texture = texture_of(texture_statistics(self._network, pixels))
             return self._check(look, ways, (table.mean(0), spread), starts.cpu(), texture, len(w))
 
     def _measured(self, look: MeasureFace) -> tuple[Array, np.ndarray, Array]:
@@ -163,6 +167,7 @@ class Search:
         frame: Tensor,
         starts: Tensor,
         spread: Array,
+        texture: Texture,
     ) -> dict[str, LearnedWay]:
         config = self._config
         lessons: EditLessons | None = None  # take their time, and a search that goes on may need none
@@ -173,7 +178,7 @@ class Search:
             way = ways[name] = LearnedWay(frame, start, self._generator.num_ws).to(self._device)
             if self._work.load_way(number, name, way):
                 continue
-            lessons = lessons or self._lessons(taught())
+            lessons = lessons or self._lessons(taught(), texture)
             if number == 1 or not self._work.load_way(number - 1, name, way):
                 lessons.fit_length(way, asked)
             last: dict[str, float] = {}
@@ -184,16 +189,17 @@ class Search:
             self._report(f"round {number}, {name}: {words}")
         return ways
 
-    def _lessons(self, surrogate: Surrogate) -> EditLessons:
+    def _lessons(self, surrogate: Surrogate, texture: Texture) -> EditLessons:
         config, generator = self._config, self._generator
-        synthesis = folded_synthesis(generator, self._device)
+        synthesis = folded_synthesis(generator, self._zones, self._device)
         latents = generator.sample_w(config.faces, seed=config.seed + 1, truncation_psi=PSI)
         parser = FaceParser()
         parser.engine.prepare()
         parser.engine.wait()
         ws = generator.broadcast(latents)
         faces = lesson_faces(synthesis, surrogate, self._identity, parser, ws)
-        return EditLessons(synthesis, surrogate, self._identity, faces)
+        torn = torn_by(deepcopy(self._network).to(self._device), texture)
+        return EditLessons(synthesis, surrogate, self._identity, faces, torn)
 
     def _edited(
         self, number: int, ways: Mapping[str, LearnedWay], look: MeasureFace
@@ -205,9 +211,11 @@ class Search:
             seed = config.seed + 1000 * number + index
             ws = generator.broadcast(generator.sample_w(config.edited, seed=seed, truncation_psi=PSI))
             strength = torch.rand(config.edited, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-            with torch.no_grad():
-                moved = ws + way(strength.to(ws) * self._goals[name].reach)
-            pictures += draw(self._renderer, moved.cpu())
+            goal = self._goals[name]
+            edit = edit_of(name, goal, way).reaching(goal.reach)
+            for one, share in zip(ws.cpu().split(1), strength.tolist(), strict=True):  # type: ignore[no-untyped-call]
+                edited = apply_direction(one, edit, share * goal.reach * goal.unit_size)
+                pictures += draw(self._renderer, edited)
         table, found = measure_faces(pictures, look)
         self._report(f"measured {found.sum()} of {len(pictures)} edited faces")
         return np.stack(pictures)[found], table[found]
@@ -259,7 +267,10 @@ class Search:
         weight[change != 0] = np.maximum(weight[change != 0], OWN_WEIGHT)
         free = weight * (change == 0)  # how an edit's own change bends is let be
         before, bent = _curves(probe, edits)
-        slopes, bends = mixing_weights(before, change, weight), bending_weights(before, bent, free)
+        # A mixture has one edit's zones: only those may go in that have the same.
+        alike = np.array([[a.zones == b.zones for b in edits.values()] for a in edits.values()])
+        slopes = mixing_weights(before, change, weight, alike)
+        bends = bending_weights(before, bent, free, alike)
         found = mixed(edits, slopes, bends)
         after, after_bent = _curves(probe, found)
         worst_before, worst_after = worst(before, bent, own, weight), worst(after, after_bent, own, weight)
@@ -291,6 +302,7 @@ def edit_of(name: str, goal: Goal, way: LearnedWay) -> EditDirection:
         direction=(slope / longest).half().float(), sigma=longest / size,
         bend=(bend / size**2).half().float(), layers=(0, len(slope)),
         range=(-END * size, END * size), unit=goal.unit, unit_size=size, attribute=goal.attribute,
+        zones=goal.zones,
     )  # fmt: skip
 
 

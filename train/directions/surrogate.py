@@ -45,8 +45,7 @@ class Surrogate(nn.Module):
 
     def forward(self, img: Tensor) -> Tensor:
         """Faces [N, 3, R, R] in [-1, 1] -> [N, K]."""
-        if img.shape[-1] != SIDE:
-            img = F.interpolate(img, size=(SIDE, SIDE), mode="area" if img.shape[-1] > SIDE else "bilinear")
+        img = seen(img)
         quarter, eighth, last = self.trunk.levels(img)
         x = F.relu(self.narrower[0](quarter))
         x = F.relu(self.narrower[1](torch.cat([x, eighth], 1)))
@@ -55,6 +54,13 @@ class Surrogate(nn.Module):
         told: Tensor = self.outlet(torch.cat([x, last.mean((2, 3))], 1))
         told = told + self.colours(F.avg_pool2d(img, SIDE // THUMBNAIL).flatten(1))
         return told
+
+
+def seen(img: Tensor) -> Tensor:
+    """Pictures of any side at the side that the attribute network looks at."""
+    if img.shape[-1] == SIDE:
+        return img
+    return F.interpolate(img, size=(SIDE, SIDE), mode="area" if img.shape[-1] > SIDE else "bilinear")
 
 
 def fit_surrogate(

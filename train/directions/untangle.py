@@ -14,7 +14,7 @@ from train.directions.fit import Array
 RIDGE = 0.1  # what a part of another edit has to be worth, in squared deviations
 
 
-def mixing_weights(effects: Array, wanted: Array, weight: Array) -> Array:
+def mixing_weights(effects: Array, wanted: Array, weight: Array, allowed: Array) -> Array:
     """How much of every edit each edit takes.
 
     Row e of A minimises `sum_k weight_ek ((A effects)_ek - wanted_ek)^2 + RIDGE |A_e - 1_e|^2`: what an edit
@@ -24,22 +24,21 @@ def mixing_weights(effects: Array, wanted: Array, weight: Array) -> Array:
         effects: What a deviation of each edit changes of each measure [E, K].
         wanted: What it shall change [E, K].
         weight: How much that counts [E, K], at least 0.
+        allowed: Whether an edit may take of each edit [E, E]; of itself it may.
 
     Returns:
         A [E, E].
     """
-    count = len(effects)
-    rows = []
-    for number in range(count):
-        weighed = effects * weight[number]  # [E, K]
-        left = weighed @ effects.T + RIDGE * np.eye(count)
-        right = weighed @ wanted[number] + RIDGE * np.eye(count)[number]
-        rows.append(np.linalg.solve(left, right))
-    found: Array = np.array(rows)
+    found: Array = np.zeros((len(effects), len(effects)))
+    for number, others in enumerate(allowed):
+        there, itself = effects[others], np.eye(len(effects))[number][others]
+        weighed = there * weight[number]  # [E', K]
+        left = weighed @ there.T + RIDGE * np.eye(len(there))
+        found[number, others] = np.linalg.solve(left, weighed @ wanted[number] + RIDGE * itself)
     return found
 
 
-def bending_weights(effects: Array, bent: Array, weight: Array) -> Array:
+def bending_weights(effects: Array, bent: Array, weight: Array, allowed: Array) -> Array:
     """How much of every edit's slope is added to each edit's bend.
 
     Row e of B minimises `sum_k weight_ek (bent + B effects)_ek^2 + RIDGE |B_e|^2`: what both ends of an edit
@@ -49,16 +48,17 @@ def bending_weights(effects: Array, bent: Array, weight: Array) -> Array:
         effects: What a deviation of each edit changes of each measure [E, K].
         bent: What its square changes besides [E, K].
         weight: How much that counts [E, K].
+        allowed: As for `mixing_weights`.
 
     Returns:
         B [E, E].
     """
-    count = len(effects)
-    rows = []
-    for number in range(count):
-        weighed = effects * weight[number]
-        rows.append(np.linalg.solve(weighed @ effects.T + RIDGE * np.eye(count), -weighed @ bent[number]))
-    found: Array = np.array(rows)
+    found: Array = np.zeros((len(effects), len(effects)))
+    for number, others in enumerate(allowed):
+        there = effects[others]
+        weighed = there * weight[number]
+        left = weighed @ there.T + RIDGE * np.eye(len(there))
+        found[number, others] = np.linalg.solve(left, -weighed @ bent[number])
     return found
 
 

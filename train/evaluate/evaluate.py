@@ -197,7 +197,8 @@ def _open(bundle: ModelBundle, config: EvaluateConfig) -> _Opened:
     facts = {role: facts_for_model(file, role, bundle) for role, file in files.items()}
     losses = [facts[role].get("losses") for role in files if role != "contrastive"]
     measured = replace(bundle, encoder_path=files["encoder"], refiners_path=files.get("refiners"))
-    model = open_model(measured, device=config.device, engine=config.engine)
+    opened = partial(open_model, measured, directions=config.directions)
+    model = opened(device=config.device, engine=config.engine)
     model.prepare()
     model.wait()
     generator = model.generator
@@ -214,7 +215,7 @@ def _open(bundle: ModelBundle, config: EvaluateConfig) -> _Opened:
     device = generator.w_avg.device
     reference = None
     if set(model.engines) != {f"torch {device.type} float32"}:
-        reference = replace(subject, model=open_model(measured, device=device.type, engine="torch"))
+        reference = replace(subject, model=opened(device=device.type, engine="torch"))
     return _Opened(
         subject=subject,
         reference=reference,

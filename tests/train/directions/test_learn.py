@@ -3,9 +3,12 @@ import pytest
 import torch
 from torch import nn
 
+from editor.measure.attribute_network import AttributeNetwork
 from editor.measure.attributes import MEASURED
+from editor.measure.texture import tear_of, texture_of, texture_statistics
 from inversion.directions.linear import apply_direction
 from stylegan2.errors import ConfigError
+from stylegan2.image import from_uint8
 from tests.helpers.training import tiny_generator
 from train.directions.fit import components
 from train.directions.goals import CONTROLS, EDITS, FACE, Goal, wanted
@@ -13,9 +16,11 @@ from train.directions.learn import (
     EditLessons,
     Faces,
     LearnedWay,
+    Wanted,
     drawn,
     folded_synthesis,
     learn_edit,
+    torn_by,
     whitened,
 )
 from train.directions.search import edit_of
@@ -35,27 +40,28 @@ class Quarters(nn.Module):
 @pytest.fixture(scope="module")
 def lessons():
     generator = tiny_generator()
-    synthesis = folded_synthesis(generator, CPU).float()
+    left = (torch.arange(8) < 4).float().expand(8, 8)
+    synthesis = folded_synthesis(generator, torch.stack([left, 1 - left]), CPU).float()
     ws = generator.broadcast(generator.sample_w(24, seed=3, truncation_psi=1.0))
     with torch.no_grad():
         img = drawn(synthesis, ws)
         measures = Quarters()(img)
     parts = torch.zeros(img[:, 0].shape, dtype=torch.int64)
     faces = Faces(ws=ws, img=img, measures=measures, who=None, parts=parts)
-    return EditLessons(synthesis, Quarters(), None, faces)
+    return EditLessons(synthesis, Quarters(), None, faces, lambda img: img.flatten(1).mean(1))
 
 
-def asked(lessons, reach=1.0):
-    from train.directions.learn import Wanted
-
+def asked(lessons, zones=None):
     change = torch.zeros(6)
     change[0] = lessons.faces.measures[:, 0].std()
-    return Wanted(change=change, weight=torch.ones(6), identity=0.0, held=torch.zeros(16), reach=reach)
+    held = torch.zeros(16)
+    return Wanted(change=change, weight=torch.ones(6), identity=0.0, held=held, zones=zones, reach=1.0)
 
 
-def moved(lessons, way, strength):
+def moved(lessons, way, strength, wanted_=None):
+    ws, steps = lessons.faces.ws, way(torch.full((24,), strength))
     with torch.no_grad():
-        img = drawn(lessons._synthesis, lessons.faces.ws + way(torch.full((24,), strength)))
+        img = drawn(lessons._synthesis, ws + steps if wanted_ is None else wanted_.moved(ws, steps))
         return (Quarters()(img) - lessons.faces.measures).mean(0)
 
 
@@ -71,6 +77,28 @@ def test_an_edit_learns_to_change_its_own_and_nothing_else(lessons):
     assert after[0] == pytest.approx(target, rel=0.3)
     assert moved(lessons, way, -1.0)[0] == pytest.approx(-target, rel=0.3)
     assert after[1:].abs().max() < 0.5 * before[1:].abs().max()
+
+
+def test_an_edit_of_a_zone_is_learned_in_it(lessons):
+    """The first three measures are of the left half, which is zone 0."""
+    frame = whitened(lessons.faces.ws[:, 0].double().numpy())
+    wanted_ = asked(lessons, zones=torch.tensor([1.0, 0.0]))
+    way = LearnedWay(frame, frame[0], lessons.faces.ws.shape[1])
+    learn_edit(lessons, way, wanted_, steps=100, batch=12, seed=(0, 0))
+    found = moved(lessons, way, 1.0, wanted_)
+    assert found[0] == pytest.approx(float(wanted_.change[0]), rel=0.4)
+    assert found[3:].abs().max() < 0.3 * found[0]
+
+
+def test_torn_is_what_the_probe_sees_with_gradient():
+    network = AttributeNetwork().eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), np.uint8)
+    texture = texture_of(texture_statistics(network, pixels[:20]))
+    img = from_uint8(torch.from_numpy(pixels[20:])).requires_grad_(True)
+    found = torn_by(network, texture)(img)
+    assert found.detach().numpy() == pytest.approx(tear_of(network, texture, pixels[20:]), rel=1e-3)
+    found.sum().backward()
+    assert img.grad.abs().max() > 0
 
 
 def test_learning_is_the_same_for_the_same_seed(lessons):
@@ -99,7 +127,9 @@ def test_an_edit_goes_where_its_way_goes(name):
     way.bend.data = torch.randn(3, 4, generator=rng)
     edit, ws = edit_of(name, EDITS[name], way), torch.randn(2, 3, 6, generator=rng)
     for strength in (-1.2, 0.7):
-        should = ws + way(torch.tensor([strength]))
+        should = wanted(EDITS[name], MEASURED, np.ones(len(MEASURED))).moved(
+            ws, way(torch.tensor([strength]))
+        )
         found = apply_direction(ws, edit, strength * edit.unit_size)
         assert torch.allclose(found, should, atol=5e-3)
     doubled = apply_direction(ws, edit.lengthened(2), 0.5 * edit.unit_size)

@@ -5,19 +5,32 @@ import torch
 from inversion.directions.linear import EditDirection, apply_direction
 from train.directions.untangle import bending_weights, mixed, mixing_weights, worst
 
+ANY = np.ones((3, 3), bool)
+
 
 def test_what_edits_drag_along_is_taken_back_by_those_that_are_about_it():
     effects = np.array([[1.0, 0.3, 0.0, 0.2], [0.0, 0.9, -0.2, 0.0], [0.1, 0.0, 1.1, 0.0]])
     wanted = np.eye(3, 4)
-    found = mixing_weights(effects, wanted, np.ones((3, 4))) @ effects
+    found = mixing_weights(effects, wanted, np.ones((3, 4)), ANY) @ effects
     assert np.abs(found[:, :3] - np.eye(3)).max() < 0.07
     assert np.abs(found - wanted).max() < np.abs(effects - wanted).max()
+
+
+def test_an_edit_takes_only_of_those_that_it_may():
+    effects = np.array([[1.0, 0.3, 0.2], [0.2, 0.9, 0.0], [0.1, 0.0, 1.1]])
+    bent, allowed = np.full((3, 3), 0.2), np.eye(3, dtype=bool)
+    allowed[0, 1] = True
+    for found in (
+        mixing_weights(effects, np.eye(3), np.ones((3, 3)), allowed),
+        bending_weights(effects, bent, np.ones((3, 3)), allowed),
+    ):
+        assert ((found != 0) == allowed).all()
 
 
 def test_what_may_go_along_is_left():
     effects = np.array([[1.0, 0.5], [0.0, 1.0]])
     weight = np.array([[1.0, 0.0], [1.0, 1.0]])
-    assert mixing_weights(effects, np.eye(2), weight)[0] == pytest.approx([1, 0], abs=0.01)
+    assert mixing_weights(effects, np.eye(2), weight, ANY[:2, :2])[0] == pytest.approx([1, 0], abs=0.01)
     flat = np.zeros((2, 2))
     assert worst(effects, flat, [0, 1], weight).tolist() == [0, 0]
     assert worst(effects, flat, [0, 1], np.ones((2, 2))).tolist() == [0.5, 0]
@@ -30,9 +43,9 @@ def test_what_both_ends_change_alike_is_taken_back_by_a_bend():
     effects = np.array([[1.0, 0.1, 0.0], [0.0, 0.9, 0.0], [0.0, 0.0, 1.1]])
     bent = np.array([[0.5, 0.4, -0.3], [0.0, 0.2, 0.0], [0.0, 0.0, 0.0]])
     weight = np.ones((3, 3)) - np.eye(3)
-    left = bent + bending_weights(effects, bent, weight) @ effects
+    left = bent + bending_weights(effects, bent, weight, ANY) @ effects
     assert np.abs(left[0, 1:]).max() < 0.06
-    assert np.abs(bending_weights(effects, np.zeros((3, 3)), weight)).max() == 0
+    assert np.abs(bending_weights(effects, np.zeros((3, 3)), weight, ANY)).max() == 0
 
 
 def edit(name, seed, size=1.0, bend=True):

@@ -75,7 +75,7 @@ def calibrate(config: CalibrateConfig, report: Callable[[str], None]) -> Gains:
     """
     bundle = load_bundle(config.bundle)
     folder = config.folder or DIRECTIONS_ROOT / bundle.name
-    model = open_model(bundle, device=config.device, engine=config.engine)
+    model = open_model(bundle, directions=folder, device=config.device, engine=config.engine)
     transfer = PhotoTransfer(bundle.resolution, device=config.device, engine=config.engine)
     for part in (model, transfer):
         part.prepare()
