@@ -14,15 +14,24 @@ from stylegan2.ops.bias_act import LRELU_GAIN, LRELU_SLOPE
 from stylegan2.ops.modulated_conv import demodulation
 from stylegan2.ops.upfirdn2d import blur_weight, upsample2d
 
-Maps = Mapping[int, Tensor]  # resolution -> shares of zones [R * R, Z]
+Maps = Mapping[int, Tensor]  # resolution -> shares of zones [Z, B * B], B at most as large
+_BASE = 4  # px a side, at least, that shares are kept at; else half the resolution of what they are for
 
 
 def _spread(values: Tensor, maps: Maps, side: int) -> Tensor:
     """Numbers of channels, one for the whole picture [N, C] or one a zone [N, Z, C], as factors of it."""
     if values.ndim == 2 or not maps:
         return values.reshape(len(values), -1, values.shape[-1])[:, -1, :, None, None]
-    placed: Tensor = maps[side].to(values) @ values  # [N, R * R, C]: channels last, as the picture is
-    return placed.reshape(-1, side, side, values.shape[-1]).permute(0, 3, 1, 2)
+    base = _base(side)
+    placed = (values.transpose(1, 2) @ maps[side].to(values)).reshape(-1, values.shape[-1], base, base)
+    if base == side:
+        return placed
+    # OpenVINO enlarges into the memory order that convolutions want; a product of matrices it has to reorder.
+    return F.interpolate(placed, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def _base(side: int) -> int:
+    return max(side // 2, _BASE)
 
 
 class _FoldedLayer(nn.Module):
@@ -128,7 +137,7 @@ class FoldedSynthesis(nn.Module):
         if zones is not None:
             self._zoned = self.resolutions[:-1]
             for side in self._zoned:
-                self.register_buffer(f"zones{side}", _shares(zones, side).flatten(1).t().contiguous())
+                self.register_buffer(f"zones{side}", _shares(zones, _base(side)).flatten(1))
 
     def in_zones(self, ws: Tensor) -> Tensor:
         """Styles as its graphs take them: with zones those of each [N, Z, num_ws, w_dim].

@@ -249,7 +249,8 @@ class Search:
         save_directions(folder, edits, sha256, made_by=command(config, count), about=about)
         steps = generator.broadcast(starts.to(generator.w_avg)).cpu().clone()
         for edit in edits:
-            if edit.attribute in MEASURED and edit.direction.ndim == 2:
+            # What an edit does in its zones tells nothing of what it does all over.
+            if edit.attribute in MEASURED and edit.direction.ndim == 2 and not edit.zones:
                 column = MEASURED.index(edit.attribute)
                 deviation = float(scale[1][column]) if edit.unit else 1.0
                 steps[column] = deviation * edit.sigma * edit.direction
