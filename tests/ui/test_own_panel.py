@@ -112,6 +112,15 @@ def test_the_file_of_another_model_is_refused(panel, handlers, token, tmp_path):
     assert last(panel.load(token, None, "{}")) == (SKIP, SKIP)
 
 
+def test_an_edit_of_zones_is_refused_by_a_model_that_draws_none(panel, token, tmp_path):
+    last(panel.find(token, "Sunny", next(iter(FINDS)), 1, "{}"))
+    edit = replace(next(iter(panel.edits(token)[0].values())), zones={"mouth": 1.0})
+    file = tmp_path / "mine.edit.safetensors"
+    file.write_bytes(shared_edit(edit, "a" * 64))
+    assert "limited to parts of the face" in last(panel.load(token, str(file), "{}"))[1]
+    assert not file.exists()
+
+
 def test_what_cannot_be_made_is_said_and_changes_nothing(panel, token):
     assert "ratings: 0; must be at least 4" in last(panel.rate(token, "x", "[]", "{}"))[1]
     last(panel.invent(token))
