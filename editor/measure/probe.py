@@ -18,8 +18,9 @@ Tear = Callable[[NDArray[np.uint8]], Array]  # pictures [N, R, R, 3] -> [N]
 END = 1.5  # standard deviations to either side, between which effects are told
 FOUND_SHARE = 0.95  # of the edited faces, at the end of a range, must still be found
 TRIED = (3.0, 2.5, 2.0, 1.5, 1.2, 1.0, 0.8, 0.5)  # ends of ranges, largest first, in standard deviations
-CLOSE, CORRECTIONS = 0.05, 3  # of an edit's length, until its unit is what it says
-MOST = 1.6  # times, at most, is an edit lengthened or shortened
+PACED = (0.5, 1.0, 1.5, 2.0)  # standard deviations at which a pace is set, after a look at
+LOOKED_AT = (0.4, 0.8, 1.2, 1.7, 2.3)  # these
+MOST, LEAST = 1.6, 0.01  # times, at most, does a pace lead as far as the strength says; and it ascends by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,18 +96,32 @@ class Probe:
         """The strengths up to which faces are found, and look like the model's."""
         return self._reach(edit, -1), self._reach(edit, 1)
 
-    def true_length(self, edit: EditDirection) -> EditDirection:
-        """The edit, so long that a unit changes its own attribute by what the unit says, within limits."""
+    def paced(self, edit: EditDirection) -> EditDirection:
+        """The edit with a pace by which equal moves change its own attribute equally, and as the unit says.
+
+        Within limits: by no more than `MOST` times as far as without, or as little; and without a pace where
+        the attribute does not change on both sides.
+        """
         column = MEASURED.index(edit.attribute or "")
         should = edit.unit_size / float(self.spread[column]) if edit.unit else 1.0
-        whole = 1.0
-        for _ in range(CORRECTIONS):
-            reached = float(self.effects(edit)[column]) / should
-            if not reached > 0 or abs(reached - 1) <= CLOSE:
-                break
-            gain = min(max(1 / reached, 1 / MOST), MOST / whole)
-            whole, edit = whole * gain, edit.lengthened(gain)
-        return edit
+        knots = {0.0: 0.0}
+        for sign in (-1, 1):
+            reached, at = [0.0], [0.0]
+            for size in LOOKED_AT:
+                moved = self.end(edit, sign * size * edit.unit_size).table[:, column] - self.table[:, column]
+                moved = moved[~np.isnan(moved)]
+                change = sign * float(moved.mean()) / self.spread[column] if len(moved) else 0.0
+                if change > reached[-1]:
+                    reached, at = [*reached, change], [*at, size]
+            if len(at) == 1:
+                return replace(edit, pace=())
+            for size in PACED:
+                wanted = float(np.interp(size * should, reached, at))
+                wanted = min(max(wanted, size / MOST), size * MOST)
+                knots[sign * size] = sign * wanted
+        # Two strengths may lead equally far, where all that is there is done; a pace ascends.
+        pairs = [(size, knots[size] + LEAST * size) for size in sorted(knots)]
+        return replace(edit, pace=tuple((a * edit.unit_size, round(b * edit.unit_size, 4)) for a, b in pairs))
 
     def _reach(self, edit: EditDirection, sign: int) -> float:
         for size in TRIED:

@@ -1,11 +1,13 @@
 """DirectionBank: reads and validates a folder of edit directions."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from inversion.directions.errors import DirectionError
@@ -162,6 +164,12 @@ def load_directions(folder: str | Path, generator_sha256: str, w_dim: int, num_w
     return DirectionBank(entries)
 
 
+def _check_pace(name: str, pace: Sequence[tuple[float, float]]) -> None:
+    ascending = all(a < c and b < d for (a, b), (c, d) in pairwise(pace))
+    if pace and not (ascending and (0, 0) in pace and len(pace) > 1 and np.isfinite(pace).all()):
+        raise ValueError(f"{name}: pace {list(pace)}; must ascend through (0, 0)")
+
+
 def check_direction(file: str, edit: EditDirection, w_dim: int, num_ws: int) -> None:
     """Raise where an edit's tensors are not of a generator's shape, or its direction not of unit length.
 
@@ -182,8 +190,8 @@ def check_direction(file: str, edit: EditDirection, w_dim: int, num_ws: int) -> 
         raise CheckpointError(
             f"{file}: {edit.name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
         )
-    if edit.zones and absolute:
-        raise CheckpointError(f"{file}: {edit.name!r} is limited to zones; only an offset may be")
+    if absolute and (edit.zones or edit.pace):
+        raise CheckpointError(f"{file}: {edit.name!r} has zones or a pace; only an offset may")
     if edit.bend is not None and (absolute or tuple(edit.bend.shape) != (num_ws, w_dim)):
         raise CheckpointError(
             f"{file}: the bend of {edit.name!r} has shape {list(edit.bend.shape)}; must be "
@@ -297,6 +305,8 @@ def read_direction(
         raise ValueError(f"{name}: unit_size {size}; must be above 0")
     zones = {str(zone): float(share) for zone, share in entry.get("zones", {}).items()}
     check_zones(name, zones)
+    pace = tuple((float(strength), float(at)) for strength, at in entry.get("pace", ()))
+    _check_pace(name, pace)
     bend = tensors.get(BEND.format(name))
     return EditDirection(
         name=name,
@@ -313,6 +323,7 @@ def read_direction(
         unit_size=size,
         bend=None if bend is None else bend.float(),
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+        pace=pace,
         zones=zones,
         attribute=None if entry.get("attribute") is None else str(entry["attribute"]),
         photo_gains=gains,

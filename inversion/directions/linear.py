@@ -31,6 +31,9 @@ class EditDirection:
     unit_size: float = 1.0  # how many of them are as large a change as one standard deviation is elsewhere
     # Added by the square of the strength [num_ws, w_dim]: where the way turns. None: it is straight.
     bend: Tensor | None = None
+    # (strength, how far along the way) in `unit`, ascending and through (0, 0), straight between them and
+    # beyond: so that equal moves of a slider change a face equally. Empty: as far as the strength says.
+    pace: tuple[tuple[float, float], ...] = ()
     attribute: str | None = None  # name of the measured attribute that it is about; None where nobody says
     # Zone -> how much of the edit it takes, see `inversion.directions.zones`; empty: all of it everywhere.
     zones: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -46,7 +49,7 @@ class EditDirection:
 
     def moves_w(self, num_ws: int) -> bool:
         """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""
-        straight = self.mean is None and self.bend is None and not self.zones
+        straight = self.mean is None and self.bend is None and not self.zones and not self.pace
         return straight and self.direction.ndim == 1 and self.layers == (0, num_ws)
 
     def reaching(self, size: float) -> "EditDirection":
@@ -54,7 +57,7 @@ class EditDirection:
         return replace(self, range=(-size * self.unit_size, size * self.unit_size))
 
     def lengthened(self, gain: float) -> "EditDirection":
-        """The same edit, in which every strength does what `gain` times as much did."""
+        """The same edit, in which every strength leads `gain` times as far along the way."""
         bend = None if self.bend is None else gain**2 * self.bend
         return replace(self, sigma=gain * self.sigma, bend=bend)
 
@@ -77,6 +80,17 @@ def check_strength(direction: EditDirection, strength: float) -> float:
     return float(strength)
 
 
+def paced(direction: EditDirection, strength: float) -> float:
+    """How far along its way a strength leads, see `EditDirection.pace`."""
+    knots = direction.pace
+    if not knots:
+        return strength
+    last = len(knots) - 2
+    first = next((i for i in range(last) if strength < knots[i + 1][0]), last)
+    (a, at_a), (b, at_b) = knots[first : first + 2]
+    return at_a + (at_b - at_a) * (strength - a) / (b - a)
+
+
 def apply_direction(
     ws: Tensor, direction: EditDirection, strength: float, measured: Tensor | None = None
 ) -> Tensor:
@@ -84,7 +98,7 @@ def apply_direction(
 
     An offset, as in InterFaceGAN (arXiv:1907.10786), unless the direction has a mean:
 
-        ws + strength * sigma * n + strength^2 * bend
+        ws + s * sigma * n + s^2 * bend,   s = paced(strength)
 
     With a mean, the absolute rule in which GANSpace's components (arXiv:2004.02546) are used by e4e
     (arXiv:2102.02766): strength is the coordinate to go to, and the first style says where ws is now,
@@ -115,6 +129,7 @@ def apply_direction(
     check_shape("ws", ws, "N", *zoned, "num_ws" if n.ndim == 1 else len(n), n.shape[-1])
     if strength == 0:
         return ws
+    strength = paced(direction, strength)
     step = strength * direction.sigma
     first, last = direction.layers
     move = step * (n if n.ndim == 1 else n[first:last])  # [w_dim] or [layers, w_dim]

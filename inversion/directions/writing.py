@@ -81,6 +81,8 @@ def entry_of(edit: EditDirection) -> Mapping[str, Any]:
         entry["unit"] = edit.unit
     if edit.unit_size != 1:
         entry["unit_size"] = edit.unit_size
+    if edit.pace:
+        entry["pace"] = [list(knot) for knot in edit.pace]
     if edit.zones:
         entry["zones"] = dict(edit.zones)
     if edit.attribute is not None:

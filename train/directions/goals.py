@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from editor.parts.labels import Part
-from inversion.directions.zones import zone_shares
+from inversion.directions.zones import ZONES, zone_shares
 from train.directions.fit import Array
 from train.directions.learn import Wanted
 
@@ -21,6 +21,7 @@ FACE = (
     Part.LOWER_LIP,
     Part.GLASSES,
 )
+WHOLE_FACE = {zone: 1.0 for zone in ZONES if zone != "around"}
 # Measured only to be held: no slider may change the colour of a person's skin.
 CONTROLS = ("brightness", "redness", "yellowness")
 HELD = {**dict.fromkeys(CONTROLS, 2.0), "contrast": 1.5, "masculine": 2.0}  # count so much more than others
@@ -86,13 +87,13 @@ EDITS = {
         attribute="age", label="Age", group="Person", low="younger", high="older", unit="years", unit_size=10,
         spare={"masculine": 4, "glasses": 2, "smile": 2, "contrast": 1, "hair_colour": 0.2, "weight": 0.5,
                "lips": 1.5, "long_hair": 0.5, "brows": 0.5, "eyes_open": 0.5, "hair": 0.5},
-        person=1.0, hair=0.3, face=0.1,
+        person=1.5, hair=0.3, face=0.1, zones={**WHOLE_FACE, "around": 0.5},
     ),
     "gender": Goal(
         attribute="masculine", label="Gender", group="Person", low="feminine", high="masculine",
         spare={"long_hair": 0.1, "hair": 0.1, "beard": 0.1, "lips": 0.1, "brows": 0.2, "earrings": 0.3,
                "face_width": 0.5, "weight": 0.7, "contrast": 0.7, "age": 3, "hat": 2, "glasses": 2},
-        person=0.7, hair=0.1, reach=1.7, mixed=False,
+        person=1.0, hair=0.1, reach=1.7, mixed=False, zones={**WHOLE_FACE, "around": 0.6},
     ),
     "width": Goal(
         attribute="face_width", label="Face width", group="Person", low="narrow", high="wide",
@@ -125,7 +126,7 @@ EDITS = {
     "turn": Goal(
         attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right",
         aliases=("yaw",), unit="degrees", unit_size=10, spare={"gaze": 0.1, "light": 0.5},
-        person=1.5, hair=0.1, behind=0.5, body=0.2,
+        person=4.0, hair=0.1, behind=0.5, body=0.2,
     ),
     "nod": Goal(
         attribute="pitch", label="Nod", group="Pose and light", low="down", high="up", unit="degrees",

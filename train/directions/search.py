@@ -236,9 +236,9 @@ class Search:
         learned = {name: edit_of(name, self._goals[name], way) for name, way in ways.items()}
         entries: dict[str, EditDirection] = {}
         for name, edit in self._untangled(probe, learned).items():
-            checked = probe.checked(probe.true_length(edit))
+            checked = probe.checked(probe.paced(edit))
             if not checked.effects:  # a mixture that, made longer, loses the faces
-                checked = probe.checked(probe.true_length(learned[name]))
+                checked = probe.checked(probe.paced(learned[name]))
             entries[name] = checked
             self._report(f"{name} {entries[name].range} {entries[name].effects}")
         folder, sha256 = config.out or DIRECTIONS_ROOT / self.bundle.name, self.bundle.generator_sha256

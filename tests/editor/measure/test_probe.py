@@ -6,7 +6,7 @@ import torch
 
 from editor.measure.attributes import MEASURED
 from editor.measure.probe import MOST, Probe, measure_faces
-from inversion.directions.linear import EditDirection
+from inversion.directions.linear import EditDirection, paced
 
 
 class Wall:
@@ -48,13 +48,27 @@ def test_effects_count_in_standard_deviations():
     assert effects[MEASURED.index("beard")] == 0
 
 
-def test_an_edit_is_lengthened_until_its_unit_is_true():
+def test_a_pace_makes_the_unit_true_on_both_sides():
     probe = walls(spread=1.5)
-    assert probe.true_length(along([1.0, 0, 0, 0])).sigma == pytest.approx(1.5, rel=0.06)
+    assert [paced(probe.paced(along([1.0, 0, 0, 0])), s) for s in (-1.5, 0, 0.25, 1)] == pytest.approx(
+        [-2.25, 0, 0.375, 1.5], abs=0.06
+    )
     years = along([1.0, 0, 0, 0], "age", unit="years", unit_size=10.0)
-    assert probe.true_length(replace(years, sigma=0.08)).sigma == pytest.approx(0.1, rel=0.06)
-    assert probe.true_length(replace(years, sigma=0.01)).sigma == pytest.approx(0.01 * MOST)
-    assert probe.true_length(along([0, 1.0, 0, 0])).sigma == 1  # changes nothing of its own
+    assert paced(probe.paced(replace(years, sigma=0.08)), 10.0) == pytest.approx(12.5, rel=0.03)
+    assert paced(probe.paced(replace(years, sigma=0.01)), 10.0) == pytest.approx(10 * MOST, rel=0.03)
+    assert probe.paced(along([0, 1.0, 0, 0])).pace == ()  # changes nothing of its own
+
+
+def test_a_pace_makes_equal_moves_change_equally():
+    """The way's own change is the strength and an eighth of its square: more to one side."""
+    probe, bent = walls(spread=1.0), along([1.0, 0, 0, 0], bend=torch.tensor([[0.12, 0, 0, 0]]).expand(2, -1))
+    column = MEASURED.index("smile")
+
+    def moved(edit):
+        return [probe.end(edit, s).table[:, column].mean() for s in (-1.5, -1, -0.5, 0.5, 1, 1.5)]
+
+    assert max(abs(a - b) for a, b in zip(moved(bent), (-1.5, -1, -0.5, 0.5, 1, 1.5), strict=True)) > 0.2
+    assert moved(probe.paced(bent)) == pytest.approx((-1.5, -1, -0.5, 0.5, 1, 1.5), abs=0.11)
 
 
 def test_ranges_end_where_faces_are_lost_or_torn():

@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from inversion.directions.bank import DirectionBank, load_directions
-from inversion.directions.linear import EditDirection, apply_direction
+from inversion.directions.linear import EditDirection, apply_direction, paced
 from inversion.directions.writing import FILE, save_directions
 from stylegan2.errors import CheckpointError
 
@@ -50,6 +50,32 @@ def test_twice_as_long_does_at_half_the_strength_what_it_did():
     torch.testing.assert_close(
         on_photos.apply(ws, {"age": 5}), apply_direction(ws, edit, 6), atol=1e-5, rtol=1e-5
     )
+
+
+PACE = ((-10.0, -4.0), (0.0, 0.0), (5.0, 10.0), (10.0, 12.0))
+
+
+def test_a_pace_leads_farther_or_less_far_along_the_same_way():
+    edit, ws = bent(pace=PACE), torch.randn(1, 3, 4)
+    for strength, at in ((-10, -4), (-5, -2), (2, 4), (5, 10), (7.5, 11), (-15, -6), (15, 14)):
+        assert paced(edit, strength) == pytest.approx(at)
+        torch.testing.assert_close(apply_direction(ws, edit, strength), apply_direction(ws, bent(), at))
+    assert not replace(edit, direction=torch.ones(4) / 2, bend=None).moves_w(3)
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [[[-1, -1], [1, 1]], [[0, 0]], [[0, 0], [1, 1], [2, 1]], [[0, 0], [1, float("inf")]], [[0], [1]]],
+)
+def test_a_damaged_pace_is_refused(tmp_path, pace):
+    save_directions(tmp_path, [bent(pace=PACE)], SHA, made_by="a test")
+    assert load_directions(tmp_path, SHA, 4, 3)["age"].pace == PACE
+    file = tmp_path / "manifest.yaml"
+    manifest = yaml.safe_load(file.read_text())
+    manifest["directions"]["age"]["pace"] = pace
+    file.write_text(yaml.safe_dump(manifest))
+    with pytest.raises(CheckpointError, match="damaged or incomplete"):
+        load_directions(tmp_path, SHA, 4, 3)
 
 
 def test_protocols_count_in_its_unit():

@@ -86,7 +86,7 @@ def test_damaged_zones_are_refused(tmp_path, zones):
 def test_an_edit_by_coordinates_has_no_zones(tmp_path):
     wrong = limited(direction=torch.eye(4)[0], bend=None, mean=torch.zeros(4))
     save_directions(tmp_path, [wrong], SHA, made_by="a test")
-    with pytest.raises(CheckpointError, match="limited to zones"):
+    with pytest.raises(CheckpointError, match="zones or a pace"):
         load_directions(tmp_path, SHA, 4, 3)
 
 
