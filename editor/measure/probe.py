@@ -14,7 +14,8 @@ from stylegan2.engines.renderer import Renderer
 
 Array = NDArray[np.float64]
 MeasureFace = Callable[[Pixels], Mapping[str, float] | None]
-Tear = Callable[[NDArray[np.uint8]], Array]  # pictures [N, R, R, 3] -> [N]
+# Pictures [N, R, R, 3], and the zones that they were edited in -> [N].
+Tear = Callable[[NDArray[np.uint8], Mapping[str, float]], Array]
 END = 1.5  # standard deviations to either side, between which effects are told
 FOUND_SHARE = 0.95  # of the edited faces, at the end of a range, must still be found
 TRIED = (3.0, 2.5, 2.0, 1.5, 1.2, 1.0, 0.8, 0.5)  # ends of ranges, largest first, in standard deviations
@@ -62,18 +63,18 @@ class Probe:
         self.table, found = measure_faces(plain, measure_face)
         self.spread = np.maximum(self.table[found].std(0), 1e-6) if spread is None else spread
 
-    def checked(self, edit: EditDirection) -> EditDirection:
-        """The edit with the range that it may honestly have, and with its effects."""
+    def checked(self, edit: EditDirection, most: float = TRIED[0]) -> EditDirection:
+        """The edit with its effects, and the range that it may honestly have, up to `most` deviations."""
         effects = zip(MEASURED, self.effects(edit), strict=True)
         told = {name: round(float(value), 2) for name, value in effects if np.isfinite(value)}
-        return replace(edit, range=self.honest_range(edit), effects=told)
+        return replace(edit, range=self.honest_range(edit, most), effects=told)
 
     def end(self, edit: EditDirection, strength: float) -> End:
         """The faces at one strength."""
         wide = edit.reaching(abs(strength) / edit.unit_size)
         edited = list(draw(self._renderer, apply_direction(self._ws, wide, strength)))
         table, _ = measure_faces(edited, self._measure_face)
-        torn = 0.0 if self._tear is None else float(np.median(self._tear(np.stack(edited))))
+        torn = 0.0 if self._tear is None else float(np.median(self._tear(np.stack(edited), edit.zones)))
         return End(table=table, torn=torn)
 
     def effects(self, edit: EditDirection) -> Array:
@@ -92,9 +93,9 @@ class Probe:
         low, high = (each[there].mean(0) / self.spread for each in (low, high))
         return (high - low) / (2 * END), (high + low) / (2 * END**2)
 
-    def honest_range(self, edit: EditDirection) -> tuple[float, float]:
-        """The strengths up to which faces are found, and look like the model's."""
-        return self._reach(edit, -1), self._reach(edit, 1)
+    def honest_range(self, edit: EditDirection, most: float = TRIED[0]) -> tuple[float, float]:
+        """The strengths up to which faces are found, and look like the model's; `most` deviations at most."""
+        return self._reach(edit, -1, most), self._reach(edit, 1, most)
 
     def paced(self, edit: EditDirection) -> EditDirection:
         """The edit with a pace by which equal moves change its own attribute equally, and as the unit says.
@@ -123,8 +124,8 @@ class Probe:
         pairs = [(size, knots[size] + LEAST * size) for size in sorted(knots)]
         return replace(edit, pace=tuple((a * edit.unit_size, round(b * edit.unit_size, 4)) for a, b in pairs))
 
-    def _reach(self, edit: EditDirection, sign: int) -> float:
-        for size in TRIED:
+    def _reach(self, edit: EditDirection, sign: int, most: float) -> float:
+        for size in (size for size in TRIED if size <= most):
             end = self.end(edit, sign * size * edit.unit_size)
             if end.found >= FOUND_SHARE and end.torn <= 1:
                 break

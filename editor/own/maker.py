@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from editor.errors import FaceError, ImageInputError
@@ -74,7 +75,11 @@ class OwnEdits:
         ws = editor.generator.broadcast(w).cpu()
         if self._measures is None:
             return Probe(editor.decoder.renderer, self._look, ws)
-        tear = partial(tear_of, self._network, self._measures.texture)
+        texture = self._measures.texture
+
+        def tear(pixels: npt.NDArray[np.uint8], zones: object) -> npt.NDArray[np.float64]:
+            return tear_of(self._network, texture, pixels)  # edits that are made here act all over
+
         return Probe(editor.decoder.renderer, self._look, ws, self._measures.spread, tear)
 
     def faces(self, seed: int, tell: Tell = lambda line: None) -> list[RatedFace]:

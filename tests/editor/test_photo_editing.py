@@ -119,14 +119,40 @@ def test_a_photo_that_has_changed_since_is_not_saved(tiny_editor, astronaut, tmp
         encode(tiny_editor, opened)
 
 
-@pytest.mark.weights
-def test_no_slider_makes_the_photo_flicker(astronaut):
+@pytest.fixture(scope="module")
+def bundled():
+    """The bundled model, a photo and its face."""
     from editor.pipeline import open_editor
 
     editor = open_editor(engine="torch")
     with editor.detector:
-        photo = editor.open_photo(astronaut)
-    session = editor.invert(photo)
+        photo = editor.open_photo(pytest.importorskip("skimage.data").astronaut())
+        yield editor, photo, editor.invert(photo)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("name", "strength", "moved", "kept"),
+    [("smile", 1.0, "mouth", "brows"), ("eyes", -1.0, "eyes", "mouth"), ("lips", 1.5, "mouth", "eyes")],
+)
+def test_an_edit_stays_in_its_part_of_the_face(bundled, name, strength, moved, kept):
+    editor, photo, session = bundled
+    edited = editor.edit_photo(photo, [editor.edit(session, {name: strength})])
+    change = np.abs(edited.astype(float) - photo.pixels).mean(2)
+    points = photo.faces[0].face.points
+
+    def around(place):
+        number = {"mouth": 13, "eyes": 159, "brows": 105}[place]
+        x, y = points[number].round().astype(int)
+        return change[y - 4 : y + 5, x - 8 : x + 9].mean()
+
+    assert around(moved) > 4
+    assert around(kept) < 0.25 * around(moved)
+
+
+@pytest.mark.weights
+def test_no_slider_makes_the_photo_flicker(bundled):
+    editor, photo, session = bundled
     x0, y0, x1, y1 = map(round, photo.faces[0].face.box)
     for name in ("smile", "age"):
         shown = [

@@ -21,12 +21,12 @@ class DirectionsConfig:
     attribute_weights: Path = BUNDLED_ATTRIBUTES  # attributes.safetensors of `train attributes`
     identity_weights: Path | None = None  # mobilefacenet_id.onnx; null: edits do not mind who the face is
     edits: tuple[str, ...] = ()  # those that are learned; empty: all
-    rounds: int = 2  # of teaching the surrogate and learning edits; after each, edited faces are measured
-    lessons: int = 900  # steps of the surrogate, in each round
-    steps: int = 70  # of every edit, in each round
+    rounds: int = 3  # of teaching the surrogate and learning edits; after each, edited faces are measured
+    lessons: int = 700  # steps of the surrogate, in each round
+    steps: int = 90  # of every edit, in each round
     batch: int = 16  # edited faces a step
     faces: int = 512  # that edits are learned on
-    edited: int = 150  # faces a round and edit that the next surrogate is taught with
+    edited: int = 110  # faces a round and edit that the next surrogate is taught with
     check: int = 48  # faces, of no other use, to edit when the effects are measured
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda or mps

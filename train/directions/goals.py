@@ -51,6 +51,8 @@ class Goal:
     free: tuple[Part, ...] = ()  # parts of the face that may change all the same
     # Whether it is untangled: what is there or not does not change in proportion, and mixtures make it worse.
     mixed: bool = True
+    # Deviations beyond which no slider goes, whatever is measured: what eyes see and networks do not.
+    ends: tuple[float, float] = (-3.0, 3.0)
     zones: Mapping[str, float] = field(default_factory=dict)  # see `EditDirection.zones`
     reach: float = 2.0  # standard deviations, or as many times `unit_size`, that it is learned up to
 
@@ -101,9 +103,10 @@ EDITS = {
         zones={"lower": 1, "face": 0.7, "around": 0.7, "mouth": 0.3},
     ),
     "glasses": Goal(
-        attribute="glasses", label="Glasses", group="Style", low="without", high="with",
+        attribute="glasses", label="Glasses", group="Style", low="without", high="as they are",
         spare={"brows": 0.3, "hat": 3, "age": 2}, person=1.0, face=0.1, mixed=False,
-        zones={"eyes": 1, "brows": 1, "face": 0.5},
+        zones={"eyes": 1, "brows": 1, "face": 1, "lower": 0.7},
+        ends=(-3.0, 0.0),  # what it puts on is half a pair
     ),
     "beard": Goal(
         attribute="beard", label="Beard", group="Style", low="shaven", high="bearded",
@@ -125,8 +128,8 @@ EDITS = {
     ),
     "turn": Goal(
         attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right",
-        aliases=("yaw",), unit="degrees", unit_size=10, spare={"gaze": 0.1, "light": 0.5},
-        person=4.0, hair=0.1, behind=0.5, body=0.2,
+        aliases=("yaw",), unit="degrees", unit_size=10,
+        spare={"gaze": 0.1, "light": 0.5, "lips": 4}, person=2.5, hair=0.1, behind=0.5, body=0.2,
     ),
     "nod": Goal(
         attribute="pitch", label="Nod", group="Pose and light", low="down", high="up", unit="degrees",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from editor.face.landmarks import FaceDetector
 from editor.measure.attribute_network import AttributeNetwork, load_attributes
 from editor.measure.attributes import MEASURED, measure
 from editor.measure.probe import END, Probe, draw, measure_faces
-from editor.measure.texture import tear_of, texture_of, texture_statistics
+from editor.measure.texture import ZoneTextures, texture_of, texture_statistics
 from editor.parts.parser import FaceParser
 from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, load_directions
 from inversion.directions.linear import EditDirection, apply_direction
 from inversion.directions.rated import Measures, Texture, save_measures
 from inversion.directions.writing import save_directions
-from inversion.directions.zones import zone_maps
+from inversion.directions.zones import zone_maps, zone_shares
 from stylegan2 import Generator
 from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.folder import ModelBundle
@@ -54,6 +55,8 @@ from train.losses.identity import IdentityEmbedder, load_identity
 PSI = 0.8  # truncation of the faces that edits are learned on and checked on
 SPREAD_SAMPLES = 8192  # latents behind the frame of W
 OWN_WEIGHT = 3.0  # of what an edit is for, against what it shall leave, when edits are untangled
+ALIKE = 0.4  # shares of zones may differ by so much where edits are mixed
+TEXTURED = 800  # measured faces, at most, that textures are compared with
 FEWEST = 32  # faces; with fewer the regression fits noise
 UNIT = "a standard deviation of the attribute over invented faces; or years or degrees, `unit_size` to one"
 EFFECTS = (
@@ -113,7 +116,7 @@ class Search:
                 ways = self._learn(number, taught, frame, starts, spread, texture)
                 if number < config.rounds:
                     self._work.edited(number, partial(self._edited, number, ways, look))
-            return self._check(look, ways, (table.mean(0), spread), starts.cpu(), texture, len(w))
+            return self._check(look, ways, (table.mean(0), spread), starts.cpu(), texture, pixels)
 
     def _measured(self, look: MeasureFace) -> tuple[Array, np.ndarray, Array]:
         """Latents [N, w_dim], pictures [N, R, R, 3] and measures [N, K] of faces."""
@@ -227,26 +230,29 @@ class Search:
         scale: tuple[Array, Array],
         starts: Tensor,
         texture: Texture,
-        count: int,
+        pixels: np.ndarray,
     ) -> list[EditDirection]:
         config, generator = self._config, self._generator
         latents = generator.sample_w(config.check, seed=config.seed + 2, truncation_psi=PSI)
-        tear = partial(tear_of, self._network, texture)
-        probe = Probe(self._renderer, look, generator.broadcast(latents).cpu(), scale[1], tear)
+        textures = ZoneTextures(self._network, pixels[:TEXTURED], self._zones)
+        probe = Probe(self._renderer, look, generator.broadcast(latents).cpu(), scale[1], textures.tear)
         learned = {name: edit_of(name, self._goals[name], way) for name, way in ways.items()}
         entries: dict[str, EditDirection] = {}
         for name, edit in self._untangled(probe, learned).items():
-            checked = probe.checked(probe.paced(edit))
+            most = self._goals[name].reach  # beyond, nothing was learned
+            checked = probe.checked(probe.paced(edit), most)
             if not checked.effects:  # a mixture that, made longer, loses the faces
-                checked = probe.checked(probe.paced(learned[name]))
-            entries[name] = checked
+                checked = probe.checked(probe.paced(learned[name]), most)
+            low, high = checked.range
+            first, last = (end * checked.unit_size for end in self._goals[name].ends)
+            entries[name] = replace(checked, range=(max(low, first), min(high, last)))
             self._report(f"{name} {entries[name].range} {entries[name].effects}")
         folder, sha256 = config.out or DIRECTIONS_ROOT / self.bundle.name, self.bundle.generator_sha256
         if config.edits and (folder / MANIFEST).is_file():  # the others stay as they are
             entries = {**load_directions(folder, sha256, generator.w_dim, generator.num_ws), **entries}
         about = {"unit": UNIT, "effects": EFFECTS, "licence": self.bundle.licence}
         edits = [entries[name] for name in dict.fromkeys([*EDITS, *entries]) if name in entries]
-        save_directions(folder, edits, sha256, made_by=command(config, count), about=about)
+        save_directions(folder, edits, sha256, made_by=command(config, len(pixels)), about=about)
         steps = generator.broadcast(starts.to(generator.w_avg)).cpu().clone()
         for edit in edits:
             # What an edit does in its zones tells nothing of what it does all over.
@@ -268,8 +274,9 @@ class Search:
         weight[change != 0] = np.maximum(weight[change != 0], OWN_WEIGHT)
         free = weight * (change == 0)  # how an edit's own change bends is let be
         before, bent = _curves(probe, edits)
-        # A mixture has one edit's zones: only those may go in that have the same.
-        alike = np.array([[a.zones == b.zones for b in edits.values()] for a in edits.values()])
+        # A mixture has one edit's zones: only those may go in that have about the same.
+        shares = np.array([zone_shares(edit.zones).numpy() for edit in edits.values()])
+        alike = np.abs(shares[:, None] - shares[None]).max(2) <= ALIKE
         slopes = mixing_weights(before, change, weight, alike)
         bends = bending_weights(before, bent, free, alike)
         found = mixed(edits, slopes, bends)

@@ -24,7 +24,7 @@ def colour_of(pixels):
     return None if colour > 45 else dict.fromkeys(MEASURED, 0.0) | {"smile": colour / 10, "age": colour}
 
 
-def grain_of(pictures):
+def grain_of(pictures, zones):
     """How far the grain of walls is from the usual."""
     return np.abs(pictures[:, 0, 0, 0].astype(float) - pictures[:, 1, 0, 0] - 10) / 4
 
@@ -75,6 +75,7 @@ def test_ranges_end_where_faces_are_lost_or_torn():
     probe = walls()
     assert probe.honest_range(along([1.0, 0, 0, 0])) == (-3, 3)
     assert probe.honest_range(along([1.8, 0, 0, 0])) == (-3, 2)
+    assert probe.honest_range(along([1.8, 0, 0, 0]), most=1.7) == (-1.5, 1.5)
     assert probe.honest_range(along([0, 2.0, 0, 0])) == (-2, 2)
     assert probe.honest_range(along([0, 100.0, 0, 0])) == (-0.5, 0.5)  # not even there, but somewhere it ends
     assert probe.honest_range(along([1.8, 0, 0, 0], unit="years", unit_size=1.0)) == (-3, 2)
