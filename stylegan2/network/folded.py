@@ -20,8 +20,10 @@ _BASE = 4  # px a side, at least, that shares are kept at; else half the resolut
 
 def _spread(values: Tensor, maps: Maps, side: int) -> Tensor:
     """Numbers of channels, one for the whole picture [N, C] or one a zone [N, Z, C], as factors of it."""
-    if values.ndim == 2 or not maps:
-        return values.reshape(len(values), -1, values.shape[-1])[:, -1, :, None, None]
+    if values.ndim == 2:
+        return values[:, :, None, None]
+    if not maps:
+        return values[:, -1, :, None, None]
     base = _base(side)
     placed = (values.transpose(1, 2) @ maps[side].to(values)).reshape(-1, values.shape[-1], base, base)
     if base == side:

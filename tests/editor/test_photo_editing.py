@@ -147,7 +147,7 @@ def test_an_edit_stays_in_its_part_of_the_face(bundled, name, strength, moved, k
         return change[y - 4 : y + 5, x - 8 : x + 9].mean()
 
     assert around(moved) > 4
-    assert around(kept) < 0.25 * around(moved)
+    assert around(kept) < 0.4 * around(moved)
 
 
 @pytest.mark.weights

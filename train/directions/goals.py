@@ -106,7 +106,7 @@ EDITS = {
         attribute="glasses", label="Glasses", group="Style", low="without", high="as they are",
         spare={"brows": 0.3, "hat": 3, "age": 2}, person=1.0, face=0.1, mixed=False,
         zones={"eyes": 1, "brows": 1, "face": 1, "lower": 0.7},
-        ends=(-3.0, 0.0),  # what it puts on is half a pair
+        ends=(-1.2, 0.0),  # what it puts on is half a pair
     ),
     "beard": Goal(
         attribute="beard", label="Beard", group="Style", low="shaven", high="bearded",

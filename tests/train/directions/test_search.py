@@ -90,7 +90,16 @@ def settings(tmp_path, monkeypatch):
     write_bundle(tmp_path, generator=tiny_generator())
     save_attributes(AttributeNetwork(), tmp_path / "attributes.safetensors")
     common = {"bundle": str(tmp_path), "out": str(tmp_path / "found"), "work": str(tmp_path / "work")}
-    few = {"count": 60, "check": 2, "lessons": 2, "steps": 2, "batch": 2, "faces": 4, "edited": 2}
+    few = {
+        "count": 60,
+        "rounds": 2,
+        "check": 2,
+        "lessons": 2,
+        "steps": 2,
+        "batch": 2,
+        "faces": 4,
+        "edited": 2,
+    }
     weights = {"attribute_weights": str(tmp_path / "attributes.safetensors")}
     return {**common, **few, **weights, "edits": ["smile", "age"], "device": "cpu"}
 

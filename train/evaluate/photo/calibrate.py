@@ -35,7 +35,9 @@ from train.evaluate.photo.edits import FindOutline, invented_styles, measured_ed
 from train.evaluate.retention import open_instruments, own_attribute
 from train.evaluate.subject import Subject
 
-LEAST, MOST = 0.7, 2.5  # gains beyond which an edit is not what it was
+# Gains beyond which an edit is not what it was, or photos come apart by eye: sooner where an edit moves hair and
+# background too.
+LEAST, MOST, MOST_AROUND = 0.7, 1.6, 1.2
 BATCH = 16  # faces read at once
 Gains = dict[str, dict[str, float]]  # edit -> space
 
@@ -147,7 +149,8 @@ def find_gains(
     opened = [(p, session) for p, session in zip(photos.numpy(), found, strict=True) if session is not None]
     gains: Gains = {name: {} for name in edits}
     for space in subject.model.spaces:
-        here = {name: edit.photo_gains.get(space, 1.0) for name, edit in edits.items()}
+        most = {name: most_gain(edit) for name, edit in edits.items()}
+        here = {name: min(edit.photo_gains.get(space, 1.0), most[name]) for name, edit in edits.items()}
         tried: dict[str, list[tuple[float, float]]] = {name: [] for name in here}
         for number in range(rounds):
             bank = DirectionBank(
@@ -162,7 +165,7 @@ def find_gains(
             report(f"{space}, round {number + 1}: kept {shown}")
             for name, pairs in tried.items():
                 pairs.append((here[name], kept[name]))
-            here = {name: corrected(here[name], kept[name]) for name in kept}
+            here = {name: corrected(here[name], kept[name], most[name]) for name in kept}
         for name, pairs in tried.items():
             gains[name][space] = round(settled(pairs), 2)
     return gains
@@ -189,11 +192,16 @@ def settled(tried: Sequence[tuple[float, float]]) -> float:
     return min(known or tried, key=lambda pair: missed(pair[1]))[0]
 
 
-def corrected(gain: float, kept: float) -> float:
+def corrected(gain: float, kept: float, most: float = MOST) -> float:
     """The next gain to try, after one at which so much of the change was kept."""
     if not math.isfinite(kept) or kept <= 0:
         return gain
-    return min(max(gain / kept, LEAST), MOST)
+    return min(max(gain / kept, LEAST), most)
+
+
+def most_gain(edit: EditDirection) -> float:
+    """The largest gain that an edit may have."""
+    return MOST if edit.zones and not edit.zones.get("around") else MOST_AROUND
 
 
 def write_gains(manifest: Path, gains: Mapping[str, Mapping[str, float]]) -> None:

@@ -15,6 +15,7 @@ from train.errors import DatasetError
 from train.evaluate.photo.calibrate import (
     LEAST,
     MOST,
+    MOST_AROUND,
     CalibrateConfig,
     corrected,
     find_gains,
@@ -39,6 +40,7 @@ def test_what_is_kept_too_little_is_moved_farther():
     assert corrected(1.0, 0.8) == pytest.approx(1.25)
     assert corrected(1.25, 1.25) == pytest.approx(1.0)
     assert corrected(1.0, 0.1) == MOST
+    assert corrected(1.0, 0.1, MOST_AROUND) == MOST_AROUND
     assert corrected(1.0, 9.0) == LEAST
     assert corrected(1.3, float("nan")) == corrected(1.3, -0.2) == 1.3
 
