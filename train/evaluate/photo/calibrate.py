@@ -35,7 +35,7 @@ from train.evaluate.photo.edits import FindOutline, invented_styles, measured_ed
 from train.evaluate.retention import open_instruments, own_attribute
 from train.evaluate.subject import Subject
 
-# Gains beyond which an edit is not what it was, or photos come apart by eye: sooner where an edit moves hair and
+# Gains beyond which an edit is not what it was, or photos come apart by eye: sooner where it moves hair and
 # background too.
 LEAST, MOST, MOST_AROUND = 0.7, 1.6, 1.2
 BATCH = 16  # faces read at once
@@ -205,7 +205,9 @@ def most_gain(edit: EditDirection) -> float:
 
 
 def write_gains(manifest: Path, gains: Mapping[str, Mapping[str, float]]) -> None:
-    """Put gains into a manifest of directions; all else in it stays.
+    """Put gains into a manifest of directions, and end ranges sooner by the largest; all else in it stays.
+
+    So a photo is led no farther along an edit's way than invented faces hold together.
 
     Raises:
         CheckpointError: The manifest is missing or damaged.
@@ -213,7 +215,10 @@ def write_gains(manifest: Path, gains: Mapping[str, Mapping[str, float]]) -> Non
     """
     listing: dict[str, Any] = dict(read_listing(manifest))
     for name, by_space in gains.items():
-        listing["directions"][name]["photo_gains"] = dict(by_space)
+        entry = listing["directions"][name]
+        longer = _largest(entry.get("photo_gains", {})) / _largest(by_space)
+        entry["range"] = [round(end * longer, 2) for end in entry["range"]]
+        entry["photo_gains"] = dict(by_space)
     partial_file = manifest.with_suffix(".partial")
     try:
         text = yaml.safe_dump(listing, sort_keys=False, width=120)
@@ -221,6 +226,10 @@ def write_gains(manifest: Path, gains: Mapping[str, Mapping[str, float]]) -> Non
         partial_file.replace(manifest)
     except OSError as error:
         raise ConfigError(f"folder: {manifest} cannot be written ({error})") from error
+
+
+def _largest(gains: Mapping[str, float]) -> float:
+    return max([1.0, *gains.values()])
 
 
 # Strength of one edit -> a row of pictures.

@@ -92,12 +92,17 @@ def test_only_photos_that_training_left_out_are_read(tmp_path):
         read_photos(CalibrateConfig(**settings, validation_fraction=1e-9))
 
 
-def test_the_manifest_keeps_all_else(tmp_path):
+def test_the_manifest_keeps_all_else_and_ranges_end_where_photos_reach_what_faces_may(tmp_path):
     file = tmp_path / "manifest.yaml"
-    listing = {"file": "d", "directions": {"smile": {"sigma": 2.0}, "age": {"sigma": 1.0}}}
+    listing = {"file": "d", "directions": {"smile": {"range": [-2.5, 1.25]}, "age": {"sigma": 1.0}}}
     file.write_text(yaml.safe_dump(listing))
     write_gains(file, {"smile": {"f": 1.25}})
-    listing["directions"]["smile"]["photo_gains"] = {"f": 1.25}
+    entry = listing["directions"]["smile"]
+    low, high = entry["range"]
+    entry.update(photo_gains={"f": 1.25}, range=[low / 1.25, high / 1.25])
+    assert yaml.safe_load(file.read_text()) == listing
+    write_gains(file, {"smile": {"w": 0.9, "f": 1.0}})  # and back
+    entry.update(photo_gains={"w": 0.9, "f": 1.0}, range=[low, high])
     assert yaml.safe_load(file.read_text()) == listing
 
 
