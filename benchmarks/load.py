@@ -26,7 +26,7 @@ from benchmarks.machine import describe
 
 PHOTO = Path(__file__).resolve().parent.parent / "editor" / "ui" / "assets" / "astronaut.jpg"
 TIMEOUT = 300.0  # seconds for one answer under load
-STRENGTHS = [{}, {"smile": 1.5}, {"smile": -1.0, "age": 10.0}, {"age": -15.0}]
+STRENGTHS = [{}, {"smile": 1.0}, {"smile": -1.0, "age": 10.0}, {"age": -15.0}]
 BEFORE_REST = 3  # visits that warm up what is made once
 ROUNDS_TO_REST = 75.0  # seconds, a round of the server's own tidying
 

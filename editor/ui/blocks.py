@@ -19,7 +19,7 @@ from editor.ui.own_widgets import build_own_edits
 from editor.ui.page import API_NAME, Page, PhotoInput
 from editor.ui.serving.api import EditAPI, spoken
 from editor.ui.stage import ASSETS, build_stage
-from editor.ui.words import slider_words
+from editor.ui.words import slider_ends, slider_step, slider_words
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
 
@@ -54,12 +54,12 @@ def _build_text(value: str, elem_id: str) -> gr.HTML:
 
 
 def _slider(direction: EditDirection, value: float = 0.0) -> gr.Slider:
-    low, high = direction.range
+    low, high = slider_ends(direction)
     return gr.Slider(
         low,
         high,
         value=value,
-        step=1 if direction.unit else 0.05,
+        step=slider_step(direction),
         label=f"{direction.label}, {direction.unit}" if direction.unit else direction.label,
         info=slider_words(direction),
         buttons=["reset"],

@@ -1,4 +1,6 @@
-"""What sliders say of themselves."""
+"""What sliders say of themselves, and where they stop."""
+
+import math
 
 from inversion.directions.linear import EditDirection
 
@@ -28,6 +30,18 @@ WORDS = {
     "hair_colour": "dark hair",
     "teeth": "teeth",
 }
+
+
+def slider_step(direction: EditDirection) -> float:
+    """How far one key press moves a slider."""
+    return 1 if direction.unit else 0.05
+
+
+def slider_ends(direction: EditDirection) -> tuple[float, float]:
+    """The ends of an edit's slider: whole steps from 0, which browsers count from the lower end."""
+    step = slider_step(direction)
+    low, high = (math.trunc(round(end / step, 6)) for end in direction.range)
+    return round(low * step, 2), round(high * step, 2)
 
 
 def slider_words(direction: EditDirection) -> str:

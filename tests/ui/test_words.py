@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import torch
 
-from editor.ui.words import side_effects, slider_words
+from editor.ui.words import side_effects, slider_ends, slider_words
 from inversion.directions.linear import EditDirection
 
 
@@ -29,3 +31,9 @@ def test_a_slider_says_its_ends_and_its_largest_side_effects():
 def test_a_slider_that_nobody_measured_says_its_ends_alone():
     assert slider_words(edit({})) == "serious ↔ smiling"
     assert slider_words(edit({"age": 3.0}, attribute=None)) == "serious ↔ smiling"
+
+
+def test_a_slider_stops_at_whole_steps_from_its_rest():
+    assert slider_ends(replace(edit({}), range=(-1.38, 1.1))) == (-1.35, 1.1)
+    assert slider_ends(replace(edit({}), range=(-0.75, 0.0))) == (-0.75, 0)
+    assert slider_ends(replace(edit({}), range=(-10.5, 14.0), unit="degrees", unit_size=7.0)) == (-10, 14)
