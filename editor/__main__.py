@@ -1,4 +1,4 @@
-"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1.5 --out OUT.jpg`."""
+"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1 --out OUT.jpg`."""
 
 import argparse
 import json
@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_edits(texts: Sequence[str]) -> dict[str, float]:
-    """["smile=1.5"] -> {"smile": 1.5}.
+    """["smile=1"] -> {"smile": 1.0}.
 
     Raises:
         StrengthError: Not of the form NAME=NUMBER.
@@ -107,9 +107,9 @@ def parse_edits(texts: Sequence[str]) -> dict[str, float]:
         try:
             edits[name.strip()] = float(number)
         except ValueError:
-            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1.5") from None
+            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1") from None
         if not separator:
-            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1.5")
+            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1")
     return edits
 
 

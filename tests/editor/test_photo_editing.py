@@ -133,7 +133,7 @@ def bundled():
 @pytest.mark.weights
 @pytest.mark.parametrize(
     ("name", "strength", "moved", "kept"),
-    [("smile", 1.0, "mouth", "brows"), ("eyes", -1.0, "eyes", "mouth"), ("lips", 1.5, "mouth", "eyes")],
+    [("smile", 1.0, "mouth", "brows"), ("eyes", -0.75, "eyes", "mouth"), ("lips", 1.25, "mouth", "eyes")],
 )
 def test_an_edit_stays_in_its_part_of_the_face(bundled, name, strength, moved, kept):
     editor, photo, session = bundled

@@ -105,12 +105,18 @@ def test_the_facade_refuses_a_wrong_size(inverter):
         inverter.invert(torch.zeros(1, 16, 16, 3, dtype=torch.uint8))
 
 
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory):
+    """Converted once, for all tests."""
+    return tmp_path_factory.mktemp("graphs")
+
+
 @pytest.fixture(params=["torch", "openvino", "openvino without a second look"])
-def full(request, tiny_generator, tiny_encoder, tmp_path):
+def full(request, tiny_generator, tiny_encoder, graphs):
     """Inverter and feature renderer with refiners, and the same networks as a plain chain."""
     engine, *without = request.param.split(maxsplit=1)
     refiners = tiny_refiners(tiny_encoder, second_look=not without)
-    options = {"device": "cpu", "engine": engine, "cache": tmp_path}
+    options = {"device": "cpu", "engine": engine, "cache": graphs}
     features = FeatureRenderer(tiny_generator, refiners, **options)
     inverter = Inverter(tiny_generator, tiny_encoder, refiners=refiners, **options)
     assert inverter.engine.name.lower().startswith(engine)

@@ -204,7 +204,9 @@ def test_the_bundled_directions_change_their_own_attribute_most():
     expected = {
         "eyes": "eyes_open",
         "gender": "masculine",
+        "grin": "teeth",
         "mouth": "mouth_open",
+        "width": "face_width",
         "turn": "yaw",
         "nod": "pitch",
     }
