@@ -78,12 +78,21 @@ class ZoneTextures:
             texture = texture_of(texture_statistics(self._network, self._faces, where))
             self._known[key] = where, texture
         where, texture = self._known[key]
-        return texture.distances(texture_statistics(self._network, pixels, where)) / texture.limit
+        return tear_of(self._network, texture, pixels, where)
 
 
-def tear_of(network: AttributeNetwork, texture: Texture, pixels: NDArray[np.uint8]) -> Array:
-    """Distance of pictures [N, R, R, 3] from a model's faces, over what is usual among these [N]."""
-    return texture.distances(texture_statistics(network, pixels)) / texture.limit
+def tear_of(
+    network: AttributeNetwork, texture: Texture, pixels: NDArray[np.uint8], where: Tensor | None = None
+) -> Array:
+    """Distance of pictures [N, R, R, 3] from a model's faces, over what is usual among these [N].
+
+    Args:
+        network: The attribute network.
+        texture: Of the model's faces, by statistics with the same `where`.
+        pixels: The pictures.
+        where: See `texture_statistics`.
+    """
+    return texture.distances(texture_statistics(network, pixels, where)) / texture.limit
 
 
 def texture_of(statistics: Array) -> Texture:

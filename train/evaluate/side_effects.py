@@ -63,6 +63,10 @@ class Watcher:
         return Seen(attributes=attributes, worn=worn, who=who, corners=_corners(pixels))
 
 
+def _own_attributes(directions: DirectionBank) -> dict[str, str]:
+    return {name: own for name, edit in directions.items() if (own := own_attribute(edit)) is not None}
+
+
 def measure_side_effects(
     directions: DirectionBank,
     faces: Iterable[Edited],
@@ -87,7 +91,7 @@ def measure_side_effects(
         something appears or vanishes, `others` mean change of every other attribute in standard deviations
         of the unedited faces.
     """
-    edits = {name: own for name, edit in directions.items() if (own := own_attribute(edit)) is not None}
+    edits = _own_attributes(directions)
     path = {name: [{name: directions[name].unit_size * s} for s in STRENGTHS] for name in edits}
     plain, moved, spread = _watched(faces, watcher, lambda number: path, count)
     return {name: _told(own, plain, moved[name], spread) for name, own in edits.items()}
@@ -113,7 +117,7 @@ def measure_combinations(
         {"smile+age": end, ..., "expressions": end}, ends as `measure_side_effects` has them; `others` are all
         attributes but the edits' own.
     """
-    edits = {name: own for name, edit in directions.items() if (own := own_attribute(edit)) is not None}
+    edits = _own_attributes(directions)
     sets: dict[str, tuple[str, ...]] = {"+".join(pair): pair for pair in combinations(edits, 2)}
     together = tuple(name for name in edits if directions[name].group == EXPRESSION)
     if len(together) > 1:

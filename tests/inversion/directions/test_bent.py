@@ -28,6 +28,16 @@ def bent(**changes):
     return EditDirection(**{**fields, **changes})
 
 
+def refuse_entry(folder, key, wrong):
+    """Write `wrong` into the manifest of a folder of directions; it must not be read any more."""
+    file = folder / "manifest.yaml"
+    manifest = yaml.safe_load(file.read_text())
+    manifest["directions"]["age"][key] = wrong
+    file.write_text(yaml.safe_dump(manifest))
+    with pytest.raises(CheckpointError, match="damaged or incomplete"):
+        load_directions(folder, SHA, 4, 3)
+
+
 def test_the_square_of_the_strength_turns_the_way():
     edit, ws = bent(), torch.randn(2, 3, 4)
     for strength in (-15, 0.5, 12):
@@ -70,12 +80,7 @@ def test_a_pace_leads_farther_or_less_far_along_the_same_way():
 def test_a_damaged_pace_is_refused(tmp_path, pace):
     save_directions(tmp_path, [bent(pace=PACE)], SHA, made_by="a test")
     assert load_directions(tmp_path, SHA, 4, 3)["age"].pace == PACE
-    file = tmp_path / "manifest.yaml"
-    manifest = yaml.safe_load(file.read_text())
-    manifest["directions"]["age"]["pace"] = pace
-    file.write_text(yaml.safe_dump(manifest))
-    with pytest.raises(CheckpointError, match="damaged or incomplete"):
-        load_directions(tmp_path, SHA, 4, 3)
+    refuse_entry(tmp_path, "pace", pace)
 
 
 def test_protocols_count_in_its_unit():
