@@ -68,16 +68,19 @@ class ZoneTextures:
 
     def __init__(self, network: AttributeNetwork, faces: NDArray[np.uint8], maps: Tensor) -> None:
         self._network, self._faces, self._maps = network, faces, maps
-        self._known: dict[tuple[tuple[str, float], ...], tuple[Tensor | None, Texture]] = {}
+        self._known: dict[tuple[float, ...], tuple[Tensor, Texture]] = {}
+
+    def usual(self, shares: Tensor) -> tuple[Tensor, Texture]:
+        """Where an edit acts [S, S], of which each zone takes a share [Z], and the faces' texture there."""
+        key = tuple(shares.tolist())
+        if key not in self._known:
+            where = torch.einsum("z,zhw->hw", shares.cpu(), self._maps)
+            self._known[key] = where, texture_of(texture_statistics(self._network, self._faces, where))
+        return self._known[key]
 
     def tear(self, pixels: NDArray[np.uint8], zones: Mapping[str, float]) -> Array:
         """Distance of pictures [N, R, R, 3] from the faces, over what is usual among these [N]."""
-        key = tuple(sorted(zones.items()))
-        if key not in self._known:
-            where = torch.einsum("z,zhw->hw", zone_shares(zones), self._maps) if zones else None
-            texture = texture_of(texture_statistics(self._network, self._faces, where))
-            self._known[key] = where, texture
-        where, texture = self._known[key]
+        where, texture = self.usual(zone_shares(zones))
         return tear_of(self._network, texture, pixels, where)
 
 

@@ -60,17 +60,20 @@ class Goal:
 EDITS = {
     "smile": Goal(
         attribute="smile", label="Smile", group="Expression", low="serious", high="smiling",
-        spare={"happy": 0, "teeth": 2, "pitch": 3, "contrast": 4, "brows": 2}, face=0.1,
+        spare={"happy": 0, "teeth": 2, "pitch": 3, "contrast": 4, "brows": 2, "beard": 3},
+        person=5.0, face=0.1,
         zones={"mouth": 1, "lower": 1, "face": 0.4, "eyes": 0.3},
     ),
     "grin": Goal(
         attribute="teeth", label="Grin", group="Expression", low="lips closed", high="teeth",
-        along={"smile": 0.7}, spare={"happy": 0, "eyes_open": 2, "pitch": 2, "lips": 1.5}, face=0.1,
+        along={"smile": 0.7}, spare={"happy": 0, "eyes_open": 2, "pitch": 2, "lips": 1.5, "beard": 3},
+        person=5.0, face=0.1,
         zones={"mouth": 1, "lower": 1, "face": 0.3},
     ),
     "mouth": Goal(
         attribute="mouth_open", label="Mouth", group="Expression", low="closed", high="open",
-        aliases=("mouth_open",), spare={"teeth": 0.4, "happy": 1, "lips": 2, "face_width": 2}, face=0.1,
+        aliases=("mouth_open",), spare={"teeth": 0.4, "happy": 1, "lips": 2, "face_width": 2, "beard": 2},
+        person=5.0, face=0.1,
         zones={"mouth": 1, "lower": 1},
     ),
     "eyes": Goal(
@@ -87,15 +90,15 @@ EDITS = {
     ),
     "age": Goal(
         attribute="age", label="Age", group="Person", low="younger", high="older", unit="years", unit_size=10,
-        spare={"masculine": 4, "glasses": 2, "smile": 2, "contrast": 1, "hair_colour": 0.2, "weight": 0.5,
+        spare={"masculine": 8, "glasses": 2, "smile": 2, "contrast": 1, "hair_colour": 0.2, "weight": 0.5,
                "lips": 1.5, "long_hair": 0.5, "brows": 0.5, "eyes_open": 0.5, "hair": 0.5},
         person=1.5, hair=0.3, face=0.1, zones={**WHOLE_FACE, "around": 0.5},
     ),
     "gender": Goal(
         attribute="masculine", label="Gender", group="Person", low="feminine", high="masculine",
         spare={"long_hair": 0.1, "hair": 0.1, "beard": 0.1, "lips": 0.1, "brows": 0.2, "earrings": 0.3,
-               "face_width": 0.5, "weight": 0.7, "contrast": 0.7, "age": 3, "hat": 2, "glasses": 2},
-        person=1.0, hair=0.1, reach=1.7, mixed=False, zones={**WHOLE_FACE, "around": 0.6},
+               "face_width": 0.5, "weight": 0.7, "contrast": 0.7, "age": 5, "hat": 2, "glasses": 2},
+        person=2.0, hair=0.1, reach=1.7, mixed=False, zones={**WHOLE_FACE, "around": 0.6},
     ),
     "width": Goal(
         attribute="face_width", label="Face width", group="Person", low="narrow", high="wide",
@@ -129,7 +132,7 @@ EDITS = {
     "turn": Goal(
         attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right",
         aliases=("yaw",), unit="degrees", unit_size=10,
-        spare={"gaze": 0.1, "light": 0.5, "lips": 4}, person=2.5, hair=0.1, behind=0.5, body=0.2,
+        spare={"gaze": 0.1, "light": 2, "lips": 6, "contrast": 2}, person=6.0, hair=0.1, behind=0.5, body=0.2,
     ),
     "nod": Goal(
         attribute="pitch", label="Nod", group="Pose and light", low="down", high="up", unit="degrees",
@@ -138,11 +141,11 @@ EDITS = {
     ),
     "light": Goal(
         attribute="light", label="Light", group="Pose and light", low="from the left", high="from the right",
-        aliases=("lighting",), person=2.0, hair=0.1, behind=0.5, body=0.2,
+        aliases=("lighting",), person=5.0, hair=0.1, behind=0.5, body=0.2,
     ),
     "contrast": Goal(
         attribute="contrast", label="Shade", group="Pose and light", low="soft light", high="hard light",
-        person=2.0, hair=0.3, behind=0.5, body=0.5,
+        person=5.0, hair=0.3, behind=0.5, body=0.5,
     ),
 }  # fmt: skip
 

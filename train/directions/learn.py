@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from editor.face.warp import resized
 from editor.measure.attribute_network import AttributeNetwork
-from editor.measure.texture import moments
+from editor.measure.texture import ZoneTextures, moments
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.parts.parser import FaceParser
-from inversion.directions.rated import Texture
+from inversion.directions.zones import zone_shares
 from stylegan2 import Generator
 from stylegan2.image import to_uint8
 from stylegan2.network.folded import FoldedSynthesis
@@ -101,7 +101,8 @@ class EditLessons:
         surrogate: Tells measures.
         identity: Says who a face is; None leaves that out.
         faces: To learn on.
-        torn: How far pictures are from what the model's faces look like, over what is usual [N].
+        torn: How far pictures are, in zones of which an edit takes shares [Z], or None for all of the face,
+            from what the model's faces look like there, over what is usual [N].
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class EditLessons:
         surrogate: Surrogate,
         identity: IdentityEmbedder | None,
         faces: Faces,
-        torn: Callable[[Tensor], Tensor],
+        torn: Callable[[Tensor, Tensor | None], Tensor],
     ) -> None:
         self._synthesis, self._surrogate, self._identity = synthesis, surrogate, identity
         self.faces, self._torn = faces, torn
@@ -143,7 +144,7 @@ class EditLessons:
             "own": OWN * F.smooth_l1_loss(missing, torch.zeros_like(missing), beta=1.0),
             "aside": aside.mean(),
             "mean": MEAN * alike,
-            "torn": TORN * F.relu(self._torn(img) - CALM).square().mean(),
+            "torn": TORN * F.relu(self._torn(img, wanted.zones) - CALM).square().mean(),
             "pixels": pixels.mean(),
             "prior": PRIOR * (way.slope.square().sum(1).mean() + way.bend.square().sum(1).mean()),
         }
@@ -159,14 +160,20 @@ def whitened(w: Array) -> Tensor:
     return torch.from_numpy(scale[:, None] * basis).float()
 
 
-def torn_by(network: AttributeNetwork, texture: Texture) -> Callable[[Tensor], Tensor]:
-    """What tells how far the texture of img [N, 3, R, R] is from that of a model's faces, with gradient."""
+def torn_by(network: AttributeNetwork, textures: ZoneTextures) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """What tells how far img [N, 3, R, R] is from a model's faces as `textures` does, with gradient.
+
+    Args:
+        network: That of `textures`, on the device of the pictures.
+        textures: What faces look like in zones.
+    """
     device = next(network.parameters()).device
     network.eval().requires_grad_(False)
-    mean, whitener = (torch.from_numpy(x).float().to(device) for x in (texture.mean, texture.whitener))
 
-    def torn(img: Tensor) -> Tensor:
-        apart: Tensor = ((moments(network, seen(img)) - mean) @ whitener).norm(dim=1)
+    def torn(img: Tensor, zones: Tensor | None) -> Tensor:
+        where, texture = textures.usual(zone_shares({}) if zones is None else zones)
+        mean, whitener = (torch.from_numpy(x).float().to(device) for x in (texture.mean, texture.whitener))
+        apart: Tensor = ((moments(network, seen(img), where.to(device)) - mean) @ whitener).norm(dim=1)
         return apart / texture.limit
 
     return torn

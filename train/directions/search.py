@@ -21,7 +21,7 @@ from editor.parts.parser import FaceParser
 from editor.photo.colour import Pixels
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, load_directions
 from inversion.directions.linear import EditDirection, apply_direction
-from inversion.directions.rated import Measures, Texture, save_measures
+from inversion.directions.rated import Measures, save_measures
 from inversion.directions.writing import save_directions
 from inversion.directions.zones import zone_maps, zone_shares
 from stylegan2 import Generator
@@ -110,13 +110,13 @@ class Search:
             w, pixels, table = self._work.pool(lambda: self._measured(look))
             spread = table.std(0)
             frame, starts = self._frame(w, table)
-            texture = texture_of(texture_statistics(self._network, pixels))
+            textures = ZoneTextures(self._network, pixels[:TEXTURED], self._zones)
             for number in range(1, config.rounds + 1):
                 taught = partial(self._surrogate, number, pixels, table)
-                ways = self._learn(number, taught, frame, starts, spread, texture)
+                ways = self._learn(number, taught, frame, starts, spread, textures)
                 if number < config.rounds:
                     self._work.edited(number, partial(self._edited, number, ways, look))
-            return self._check(look, ways, (table.mean(0), spread), starts.cpu(), texture, pixels)
+            return self._check(look, ways, (table.mean(0), spread), starts.cpu(), textures, pixels)
 
     def _measured(self, look: MeasureFace) -> tuple[Array, np.ndarray, Array]:
         """Latents [N, w_dim], pictures [N, R, R, 3] and measures [N, K] of faces."""
@@ -170,7 +170,7 @@ class Search:
         frame: Tensor,
         starts: Tensor,
         spread: Array,
-        texture: Texture,
+        textures: ZoneTextures,
     ) -> dict[str, LearnedWay]:
         config = self._config
         lessons: EditLessons | None = None  # take their time, and a search that goes on may need none
@@ -181,7 +181,7 @@ class Search:
             way = ways[name] = LearnedWay(frame, start, self._generator.num_ws).to(self._device)
             if self._work.load_way(number, name, way):
                 continue
-            lessons = lessons or self._lessons(taught(), texture)
+            lessons = lessons or self._lessons(taught(), textures)
             if number == 1 or not self._work.load_way(number - 1, name, way):
                 lessons.fit_length(way, asked)
             last: dict[str, float] = {}
@@ -192,7 +192,7 @@ class Search:
             self._report(f"round {number}, {name}: {words}")
         return ways
 
-    def _lessons(self, surrogate: Surrogate, texture: Texture) -> EditLessons:
+    def _lessons(self, surrogate: Surrogate, textures: ZoneTextures) -> EditLessons:
         config, generator = self._config, self._generator
         synthesis = folded_synthesis(generator, self._zones, self._device)
         latents = generator.sample_w(config.faces, seed=config.seed + 1, truncation_psi=PSI)
@@ -201,7 +201,7 @@ class Search:
         parser.engine.wait()
         ws = generator.broadcast(latents)
         faces = lesson_faces(synthesis, surrogate, self._identity, parser, ws)
-        torn = torn_by(deepcopy(self._network).to(self._device), texture)
+        torn = torn_by(deepcopy(self._network).to(self._device), textures)
         return EditLessons(synthesis, surrogate, self._identity, faces, torn)
 
     def _edited(
@@ -229,12 +229,11 @@ class Search:
         ways: Mapping[str, LearnedWay],
         scale: tuple[Array, Array],
         starts: Tensor,
-        texture: Texture,
+        textures: ZoneTextures,
         pixels: np.ndarray,
     ) -> list[EditDirection]:
         config, generator = self._config, self._generator
         latents = generator.sample_w(config.check, seed=config.seed + 2, truncation_psi=PSI)
-        textures = ZoneTextures(self._network, pixels[:TEXTURED], self._zones)
         probe = Probe(self._renderer, look, generator.broadcast(latents).cpu(), scale[1], textures.tear)
         learned = {name: edit_of(name, self._goals[name], way) for name, way in ways.items()}
         entries: dict[str, EditDirection] = {}
@@ -260,6 +259,7 @@ class Search:
                 column = MEASURED.index(edit.attribute)
                 deviation = float(scale[1][column]) if edit.unit else 1.0
                 steps[column] = deviation * edit.sigma * edit.direction
+        texture = texture_of(texture_statistics(self._network, pixels))  # own edits act all over the face
         measures = Measures(names=MEASURED, mean=scale[0], spread=scale[1], steps=steps, texture=texture)
         save_measures(folder, measures, sha256)
         return edits

@@ -5,8 +5,10 @@ from torch import nn
 
 from editor.measure.attribute_network import AttributeNetwork
 from editor.measure.attributes import MEASURED
-from editor.measure.texture import tear_of, texture_of, texture_statistics
+from editor.measure.texture import ZoneTextures
 from inversion.directions.linear import apply_direction
+from inversion.directions.zones import zone_maps, zone_shares
+from stylegan2.bundle.folder import CropConfig
 from stylegan2.errors import ConfigError
 from stylegan2.image import from_uint8
 from tests.helpers.training import tiny_generator
@@ -48,7 +50,7 @@ def lessons():
         measures = Quarters()(img)
     parts = torch.zeros(img[:, 0].shape, dtype=torch.int64)
     faces = Faces(ws=ws, img=img, measures=measures, who=None, parts=parts)
-    return EditLessons(synthesis, Quarters(), None, faces, lambda img: img.flatten(1).mean(1))
+    return EditLessons(synthesis, Quarters(), None, faces, lambda img, zones: img.flatten(1).mean(1))
 
 
 def asked(lessons, zones=None):
@@ -93,12 +95,15 @@ def test_an_edit_of_a_zone_is_learned_in_it(lessons):
 def test_torn_is_what_the_probe_sees_with_gradient():
     network = AttributeNetwork().eval()
     pixels = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), np.uint8)
-    texture = texture_of(texture_statistics(network, pixels[:20]))
+    textures = ZoneTextures(network, pixels[:20], zone_maps(CropConfig()))
     img = from_uint8(torch.from_numpy(pixels[20:])).requires_grad_(True)
-    found = torn_by(network, texture)(img)
-    assert found.detach().numpy() == pytest.approx(tear_of(network, texture, pixels[20:]), rel=1e-3)
-    found.sum().backward()
-    assert img.grad.abs().max() > 0
+    torn = torn_by(network, textures)
+    for zones in ({}, {"mouth": 1.0, "lower": 0.5}):
+        found = torn(img, zone_shares(zones) if zones else None)
+        assert found.detach().numpy() == pytest.approx(textures.tear(pixels[20:], zones), rel=1e-3)
+    img.grad = None
+    torn(img, zone_shares({"mouth": 1.0})).sum().backward()
+    assert img.grad[:, :, :16].abs().max() < 1e-3 * img.grad.abs().max()  # the hair is none of its business
 
 
 def test_learning_is_the_same_for_the_same_seed(lessons):
