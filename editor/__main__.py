@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from editor.face.photo import describe_face, face_line
+from editor.face.photo import FacePhoto, describe_face, face_line
 from editor.measure.detail import crop_psnr
 from editor.model.source import resolve_model
 from editor.photo.export import save_png
 from editor.photo.writing.credentials import Credentials
 from editor.photo.writing.saving import SUFFIXES
-from editor.photo_editing import crop_of, save
-from editor.photo_session import PhotoSession
+from editor.photo_editing import crop_of, save, start
+from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor, open_editor
+from editor.recipe import load_recipe, repeat
 from editor.session import EditSession
 from inversion.directions.errors import StrengthError
 from inversion.optimise.search import Progress
@@ -54,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="the face that each --set after it is for; the largest, without")  # fmt: skip
     parser.add_argument("--set", action=_OfFace, metavar="NAME=STRENGTH",
                         help="an edit, in its unit; may be repeated")  # fmt: skip
+    parser.add_argument("--edit", metavar="EDIT.json",
+                        help="do what an edit says that the app saved")  # fmt: skip
     parser.add_argument("--faces", action="store_true",
                         help="print every face with its number and box, and edit nothing")  # fmt: skip
     parser.add_argument(
@@ -126,14 +129,9 @@ def show_progress(progress: Progress) -> bool:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what the flags say; returns what happened."""
+    _check(args)
+    recipe = load_recipe(args.edit) if args.edit else None
     by_face = {face: parse_edits(texts) for face, texts in args.edits.items()} or {args.face: {}}
-    if not (args.faces or args.out or args.crop or args.reconstruction):
-        raise ConfigError("--out: missing; name what to write, or ask for --faces")
-    if args.out and Path(args.out).suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--out: {args.out}; must end in one of {', '.join(SUFFIXES)}")
-    for name, file in (("--crop", args.crop), ("--reconstruction", args.reconstruction)):
-        if file and Path(file).suffix.lower() != ".png":
-            raise ConfigError(f"{name}: {file}; must end in .png")
     sign = _credentials(args)
     # A single picture is drawn before another engine would be ready.
     engine = "torch" if args.engine == "auto" else args.engine
@@ -142,19 +140,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for wanted in by_face.values():
         editor.directions.check(wanted)
     with editor.detector:
-        photo = editor.open_photo(args.photo)
+        # As large as the app looks at, where the edit comes from there: what is found is then the same.
+        photo = editor.open_photo(args.photo, most_pixels=VIEW_PIXELS if recipe else None)
     listed = [describe_face(face) for face in photo.faces]
     if args.faces:
         return {"faces": listed}
-    edits = {photo.first if face is None else face: wanted for face, wanted in by_face.items()}
-    chosen = photo.first if args.face is None else args.face
-    sessions = {
-        face: _edited(editor, editor.invert(photo, face), wanted, args) for face, wanted in edits.items()
-    }
-    opened = PhotoSession(photo=photo, sessions=sessions, chosen=chosen)
+    if recipe:
+        opened = repeat(editor, start(editor, photo, photo.first), recipe, show_progress)
+    else:
+        opened = _opened(editor, photo, by_face, args)
+    session = opened.session
     if args.out:
         save(editor, opened, args.out, sign=sign)
-    session = opened.session
     if args.crop:
         save_png(args.crop, crop_of(editor, photo, session), session.strengths)
     reconstruction = editor.reconstruct(session)
@@ -164,7 +161,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "out": args.out,
         "faces": listed,
-        "face": chosen,
+        "face": opened.chosen,
         "space": session.space,
         "strengths": dict(session.strengths),
         "psnr": round(crop_psnr(session.crop, reconstruction), 2),
@@ -174,6 +171,35 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "engine": editor.engine_name(session),
         "notes": list(session.notes),
     }
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse flags that go against each other."""
+    if not (args.faces or args.out or args.crop or args.reconstruction):
+        raise ConfigError("--out: missing; name what to write, or ask for --faces")
+    if args.out and Path(args.out).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--out: {args.out}; must end in one of {', '.join(SUFFIXES)}")
+    for name, file in (("--crop", args.crop), ("--reconstruction", args.reconstruction)):
+        if file and Path(file).suffix.lower() != ".png":
+            raise ConfigError(f"{name}: {file}; must end in .png")
+    if args.edit and (args.edits or args.space or args.steps):
+        raise ConfigError("--edit: says what to do by itself; leave out --face, --set, --space and --steps")
+
+
+def _opened(
+    editor: Editor,
+    photo: FacePhoto,
+    by_face: Mapping[int | None, Mapping[str, float]],
+    args: argparse.Namespace,
+) -> PhotoSession:
+    """The photo with the edits that flags name."""
+    edits = {photo.first if face is None else face: wanted for face, wanted in by_face.items()}
+    sessions = {
+        face: _edited(editor, editor.invert(photo, face), wanted, args) for face, wanted in edits.items()
+    }
+    return PhotoSession(
+        photo=photo, sessions=sessions, chosen=photo.first if args.face is None else args.face
+    )
 
 
 def _edited(

@@ -29,5 +29,9 @@ class FaceError(ImageInputError):
     """A picture is fine but shows no face that can be used."""
 
 
+class RecipeError(StyleGANError, ValueError):
+    """A saved edit cannot be read, or does not fit the model or the photo."""
+
+
 class ModelSourceError(StyleGANError, OSError):
     """A model that was asked for by path or by name cannot be had."""

@@ -10,6 +10,8 @@ from editor.face.warp import Matrix
 from editor.photo.colour import Pixels
 from editor.session import EditSession
 
+VIEW_PIXELS = 1_000_000  # of a photo's view, which the page shows and edits are painted on while sliders move
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSession:

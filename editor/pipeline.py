@@ -225,7 +225,8 @@ class Editor:
         inversion = self.inverter.optimise(crop, session.inversion, steps, progress=progress)
         times = {**session.milliseconds, "optimise": (time.perf_counter() - start) * 1e3}
         ground = replace(session.ground, drawn=DrawnMemo())  # the unedited face is drawn otherwise now
-        return replace(session, inversion=inversion, ground=ground, milliseconds=times)
+        given = (*session.optimised, steps)
+        return replace(session, inversion=inversion, ground=ground, milliseconds=times, optimised=given)
 
     def edit(self, session: EditSession, strengths: Mapping[str, float]) -> EditSession:
         """Replace the session's edits.

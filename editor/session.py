@@ -18,6 +18,7 @@ class EditSession:
     crop: NDArray[np.uint8]  # cropped face [R, R, 3]
     ground: Ground  # what edits of the photo start from
     inversion: Inversion
+    optimised: tuple[int, ...] = ()  # steps in each space that every optimisation so far was given
     face: int = 1  # number in its photo, see `FacePhoto`
     invented: bool = False  # by the generator, so that the latents are the true ones
     space: Space = "w+"  # which of the latents are drawn and edited

@@ -16,8 +16,9 @@ from editor.ui.handlers import Handlers
 from editor.ui.model_picker import ModelPicker, OpenModel
 from editor.ui.own_panel import OwnEditPanel
 from editor.ui.own_widgets import build_own_edits
-from editor.ui.page import API_NAME, Page, PhotoInput
+from editor.ui.page import API_NAME, Page, PhotoButton
 from editor.ui.serving.api import EditAPI, spoken
+from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage
 from editor.ui.words import slider_ends, slider_step, slider_words
 from inversion.directions.linear import EditDirection
@@ -30,17 +31,34 @@ KEEP_FILES = (300, 86_400)
 STEPS = 30
 
 
-def _build_photo() -> PhotoInput:
-    return PhotoInput(
-        sources=["upload", "webcam", "clipboard"],
-        type="filepath",
-        label="Your photo",
-        height=240,
-        elem_id="photo",
-        # Gradio mirrors the photo along with the preview; the style sheet mirrors the preview alone.
-        webcam_options=gr.WebcamOptions(mirror=False),
-        buttons=[],
+# Options of events: such as keep the machine busy; optimisations; and such as pass the queue, so that one who
+# waits there can be stopped.
+_HEAVY = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+_LONG = {
+    "concurrency_limit": 1,
+    "concurrency_id": "optimise",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+# The visit that this page had before it was loaded again, see `flow.js`.
+_BACK = """() => {
+  try { return JSON.parse(sessionStorage.getItem("face-editor-visit")).token; } catch { return ""; }
+}"""
+_AT_ONCE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def _build_photo() -> PhotoButton:
+    """The button that takes photos, and beside it the other ways by which they come to it."""
+    with gr.Group(elem_id="photo"):
+        photo = PhotoButton("Open a photo", variant="primary", size="sm", elem_id="open-photo", min_width=120)
+    gr.HTML(
+        html_template=(ASSETS / "source.html").read_text(encoding="utf-8"),
+        css_template=(ASSETS / "source.css").read_text(encoding="utf-8"),
+        js_on_load=(ASSETS / "source.js").read_text(encoding="utf-8"),
+        most=MAX_BYTES,
+        elem_id="source",
     )
+    return photo
 
 
 def _build_text(value: str, elem_id: str) -> gr.HTML:
@@ -129,6 +147,8 @@ def _build_optimisation() -> tuple[gr.Slider, gr.Button, gr.Button]:
         with gr.Row(elem_id="optimisation"):
             optimise = gr.Button("Optimise", elem_id="optimise", size="sm", variant="primary", min_width=80)
             stop = gr.Button("Stop", elem_id="stop", size="sm", interactive=False, min_width=80)
+        about = '<button type="button" data-help="optimise">what is this?</button>'
+        gr.HTML(about, elem_id="about-steps")
     return steps, optimise, stop
 
 
@@ -167,67 +187,78 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge
     with Page(
         title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
     ) as demo:
-        token = gr.State(None)
-        model = gr.State(0) if open_model else None
-        gr.Markdown("# Live face editor\nDrop in a photo; its face becomes editable.", elem_id="title")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=250) as left:
-                photo = _build_photo()
-            with gr.Column(scale=14, min_width=320):
-                status = _build_text("Loading the model.", "status")
-                stage = build_stage(handlers.frames)
-            with gr.Column(scale=7, min_width=320, elem_id="edits"):
-                _rebuilt(lambda: _build_edits(handlers.editor), model)
-                build_own_edits(OwnEditPanel(handlers, judge), token, model, status, _slider, _wire_own)
-                steps, optimise, stop = _build_optimisation()
-        footer = gr.Markdown(_footer(editor), elem_id="footer")
-
-        shown = [stage, status]
-        heavy: dict[str, Any] = {
-            "concurrency_limit": 1,
-            "concurrency_id": "model",
-            "show_progress_on": status,
-            "api_visibility": "private",
-        }
-        optimisation: dict[str, Any] = {
-            "inputs": [token, steps],
-            "outputs": [*shown, stop],
-            "concurrency_limit": 1,
-            "concurrency_id": "optimise",
-            "show_progress": "hidden",
-            "api_visibility": "private",
-        }
-
-        first_fit = {**optimisation, "inputs": token}
-        # Past the queue, so that one who waits there can be stopped.
-        expected: dict[str, Any] = {
-            "inputs": token,
-            "outputs": [status, stop],
-            "queue": False,
-            "show_progress": "hidden",
-            "api_visibility": "private",
-        }
-
-        def build_example_strip() -> None:
-            examples = build_examples(handlers.examples)
-            chosen = examples.select(handlers.open_example, token, shown, **heavy)
-            chosen.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
-
-        with left:
-            _rebuilt(build_example_strip, model)
-            if open_model is not None and model is not None:
-                picker = ModelPicker(handlers, open_model, _footer)
-                changed = _build_picker(picker, token, [model, footer, *shown], heavy)
-                demo.load(picker.told, None, changed, api_visibility="private")
-        demo.load(handlers.enter, None, [token, *shown], **heavy)
-        # Pasting clears the picture first: by default the photo is dropped while that is being answered.
-        arrived = photo.input(handlers.open_photo, [photo, token], shown, trigger_mode="always_last", **heavy)
-        arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
-        optimise.click(handlers.expect_optimisation, **expected).then(handlers.optimise, **optimisation)
-        stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
-        demo.unload(handlers.leave)
+        _wire(demo, _build_page(handlers, open_model is not None, judge), handlers, open_model)
         _offer_api(demo, api)
     return Built(demo, handlers, api)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Widgets:
+    token: gr.State
+    made: gr.State  # how many edits of its own the visit has made
+    model: gr.State | None  # changes with the model; None where that stays
+    top: gr.Row
+    photo: PhotoButton
+    status: gr.HTML
+    stage: gr.HTML
+    steps: gr.Slider
+    optimise: gr.Button
+    stop: gr.Button
+    below: gr.Column
+    footer: gr.Markdown
+
+
+def _build_page(handlers: Handlers, choosable: bool, judge: Judge | None) -> _Widgets:
+    """What stays as it is; examples and the choice of a model are put to it by `_wire`."""
+    token, made, model = gr.State(None), gr.State(0), gr.State(0) if choosable else None
+    with gr.Row(elem_id="top", equal_height=False) as top:
+        gr.Markdown("# Live face editor", elem_id="title")
+        photo = _build_photo()
+    with gr.Row(elem_id="work", equal_height=False):
+        with gr.Column(scale=1, min_width=320, elem_id="centre"):
+            status = _build_text("Loading the model.", "status")
+            stage = build_stage(handlers.frames)
+        with gr.Column(min_width=320, elem_id="edits"):
+            _rebuilt(lambda: _build_edits(handlers.editor), model)
+            build_own_edits(OwnEditPanel(handlers, judge), token, made, model, status, _slider, _wire_own)
+            steps, optimise, stop = _build_optimisation()
+    with gr.Column(elem_id="below") as below:
+        footer = gr.Markdown(_footer(handlers.editor), elem_id="footer")
+    return _Widgets(
+        token=token, made=made, model=model, top=top, photo=photo, status=status, stage=stage,
+        steps=steps, optimise=optimise, stop=stop, below=below, footer=footer,
+    )  # fmt: skip
+
+
+def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenModel | None) -> None:
+    """Connect what is on the page with what it does."""
+    token, shown = page.token, [page.stage, page.status]
+    heavy: dict[str, Any] = {**_HEAVY, "show_progress_on": page.status}
+    first_fit: dict[str, Any] = {**_LONG, "inputs": token, "outputs": [*shown, page.stop]}
+    optimisation = {**first_fit, "inputs": [token, page.steps]}
+    expected: dict[str, Any] = {**_AT_ONCE, "inputs": token, "outputs": [page.status, page.stop]}
+
+    def build_example_strip() -> None:
+        examples = build_examples(handlers.examples)
+        chosen = examples.select(handlers.open_example, token, shown, **heavy)
+        chosen.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
+
+    with page.top:
+        _rebuilt(build_example_strip, page.model)
+    if open_model is not None and page.model is not None:
+        picker = ModelPicker(handlers, open_model, _footer)
+        with page.below:
+            changed = _build_picker(picker, token, [page.model, page.footer, *shown], heavy)
+        demo.load(picker.told, None, changed, api_visibility="private")
+    back = gr.Textbox(visible="hidden")
+    demo.load(handlers.enter, back, [token, *shown, page.made], js=_BACK, **heavy)
+    # One that comes while another is being opened is not dropped.
+    newest = {**heavy, "trigger_mode": "always_last"}
+    arrived = page.photo.upload(handlers.open_photo, [page.photo, token], shown, **newest)
+    arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
+    page.optimise.click(handlers.expect_optimisation, **expected).then(handlers.optimise, **optimisation)
+    page.stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
+    demo.unload(handlers.leave)
 
 
 def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:

@@ -47,7 +47,7 @@ def build_examples(examples: Sequence[Example]) -> gr.HTML:
     """The component; its `select` event tells the index of the face that was clicked."""
     buttons = "".join(_button(index, example) for index, example in enumerate(examples))
     return gr.HTML(
-        html_template=f'<p>Or start from one of these</p><div class="faces">{buttons}</div>',
+        html_template=f'<div class="faces" role="group" aria-label="Faces to start from">{buttons}</div>',
         css_template=(ASSETS / "examples.css").read_text(encoding="utf-8"),
         js_on_load=(ASSETS / "examples.js").read_text(encoding="utf-8"),
         elem_id="examples",

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from editor.photo.writing.saving import Kind
 from editor.photo_editing import choose_face, encode, patch
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
+from editor.recipe import as_command, as_python, read_recipe, recipe_of, repeat
 from editor.session import EditSession
 from editor.ui.messages import (
     MODEL_CHANGED,
@@ -91,18 +93,45 @@ class Frames:
 
     def choose(self, question: object) -> Answer:
         """Another face: `draw`'s question and its "face" -> {"value", "note"} or {"error", "over"}."""
-        asked = question if isinstance(question, dict) else {}
+        face = question.get("face", 0) if isinstance(question, dict) else 0
+        return self._changed(question, lambda editor, opened: choose_face(editor, opened, face))
+
+    def describe(self, question: object) -> Answer:
+        """The edits as a file and in words: `draw`'s question -> {"file", "name", "command", "python"}."""
+        try:
+            _, editor, opened, session = self._asked(question)
+            recipe = recipe_of(editor, opened.updated(session))
+        except StyleGANError as error:
+            return _refusal(error)
+        source = None if opened.photo is None else opened.photo.source
+        photo = source.name if isinstance(source, Path) else "photo.jpg"
+        file, out = f"{Path(photo).stem}-edit.json", f"{Path(photo).stem}-edited.jpg"
+        return {
+            "file": recipe.to_json(),
+            "name": file,
+            "command": as_command(recipe, photo, out, file),
+            "python": as_python(photo, out, file),
+        }
+
+    def repeat(self, question: object) -> Answer:
+        """Do what a saved edit says: `draw`'s question and its "file" -> as `choose`."""
+        file = question.get("file") if isinstance(question, dict) else None
+        text = file if isinstance(file, str) else ""
+        return self._changed(question, lambda editor, opened: repeat(editor, opened, read_recipe(text)))
+
+    def _changed(self, question: object, change: Callable[[Editor, PhotoSession], PhotoSession]) -> Answer:
+        """Another state of the photo, made from that which the question is about."""
         try:
             with self._light.passing():
                 visit, editor, opened, session = self._asked(question)
-                chosen = choose_face(editor, opened.updated(session), asked.get("face", 0))
-            value = self._show(visit, editor, chosen, opened)
+                after = change(editor, opened.updated(session))
+            value = self._show(visit, editor, after, opened)
         except StyleGANError as error:
             return _refusal(error)
         if value is None:
             changed = editor is not self._editor()
             return _refusal(StyleGANError(MODEL_CHANGED) if changed else OvertakenError(OVERTAKEN))
-        return {"value": value, "note": TO_BE_FITTED if editor.awaits_fit(chosen.session) else ""}
+        return {"value": value, "note": TO_BE_FITTED if editor.awaits_fit(after.session) else ""}
 
     def _asked(self, question: object) -> tuple[Visit, Editor, PhotoSession, EditSession]:
         """Whose question it is, and the session that it is about, with the edits that it names."""

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from editor.photo_editing import start
-from editor.photo_session import PhotoSession, session_of_crop
+from editor.photo_session import VIEW_PIXELS, PhotoSession, session_of_crop
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
@@ -25,12 +25,12 @@ from editor.ui.messages import (
 )
 from editor.ui.serving.gate import BusyError, Gate, GivenUpError
 from editor.ui.stage import SPACE_LABELS, SpaceView, face_value
-from editor.ui.store import Visit, VisitStore
+from editor.ui.store import GRACE, Visit, VisitStore
 from inversion.optimise.search import Progress
 from stylegan2.errors import StyleGANError
 
 InUse = tuple[Editor, list[Example], int]  # editor, its examples, how often the model was changed
-VIEW_PIXELS = 1_000_000  # of a photo's view, which the page shows and edits are painted on while sliders move
+RETURN = 2.0  # seconds in which the word that a page was left has come
 Updates = tuple[Any, Any]  # stage, status line: plain text, which the page never reads as HTML
 
 
@@ -43,7 +43,7 @@ class Handlers:
     """
 
     def __init__(self, editor: Editor, examples: list[Example]) -> None:
-        self.store = VisitStore()
+        self.store = VisitStore(grace=GRACE)
         self.light, self.long = Gate(), Gate()  # inversions and drawings, and optimisations: see `Gate`
         # Read and replaced as one, so that nobody sees half of a change of model.
         self._in_use = (editor, examples, 0)
@@ -66,11 +66,33 @@ class Handlers:
         """How often the model was changed."""
         return self._in_use[2]
 
-    def enter(self, request: gr.Request) -> tuple[str, Any, Any]:
-        """A page was opened: token, stage and status line, with the first invented face on show."""
-        visit = self.store.open(request.session_hash)
-        hint = "Upload a photo, take one, or move the sliders on this invented face."
-        return visit.token, *self.show_first(visit, hint)
+    def enter(self, request: gr.Request, back: str | None = None) -> tuple[str, Any, Any, int]:
+        """A page was opened: token, stage, status line, and how many edits of its own it has made.
+
+        Args:
+            request: Of the page.
+            back: Token of the visit that the page had before it was loaded again. Without one, or where that
+                is over, the first invented face is on show.
+        """
+        page = request.session_hash
+        visit = self._back(back, page) if back else None
+        work = None if visit is None else self.store.work(visit)
+        made_by = self._in_use
+        if visit is not None and work is not None and work[0] is made_by[0]:
+            words = "The photo and its edits are as they were before the page was loaded again."
+            return visit.token, *self._show(visit, made_by, work[1], words, work[1]), visit.made
+        visit = self.store.open(page)
+        hint = "Open a photo, or move the sliders on this invented face."
+        return visit.token, *self.show_first(visit, hint), visit.made
+
+    def _back(self, token: str, page: str | None) -> Visit | None:
+        """The visit that a page had; the word that the page was left may come after that of its return."""
+        end = time.monotonic() + RETURN
+        while (visit := self.store.resume(token, page)) is None and self.store.find(token) is not None:
+            if time.monotonic() > end:
+                return None
+            time.sleep(RETURN / 20)
+        return visit
 
     def show_first(self, visit: Visit, status: str) -> Updates:
         """Stage and status line with the first invented face on show."""
@@ -97,7 +119,7 @@ class Handlers:
         """A photo arrived (or was cleared): find the face, crop, invert."""
         visit = self.store.find(token)
         if path is None:
-            return gr.skip(), "Upload a photo with a face. The last result stays until then."
+            return gr.skip(), "No photo came. The last result stays."
         if visit is None:
             Path(path).unlink(missing_ok=True)
             return gr.skip(), VISIT_OVER

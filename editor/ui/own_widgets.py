@@ -29,6 +29,7 @@ _EVENT: dict[str, Any] = {
 def build_own_edits(
     panel: OwnEditPanel,
     token: gr.State,
+    made: gr.State,
     model: gr.State | None,
     status: gr.HTML,
     slider: Slider,
@@ -39,12 +40,12 @@ def build_own_edits(
     Args:
         panel: Does the work.
         token: Of the visit.
+        made: How many edits it has made.
         model: Changes with the model; None where that stays.
         status: The status line.
         slider: Builds a slider that stands at a strength.
         wire: Connects sliders with the picture.
     """
-    made = gr.State(0)
 
     def build_sliders(_made: int, token: str | None, *_model: int) -> None:
         edits, strengths = panel.edits(token)

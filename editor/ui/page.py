@@ -1,4 +1,4 @@
-"""The app's own kinds of Gradio's page and image input."""
+"""The app's own kinds of Gradio's page and upload button."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ class Page(gr.Blocks):
         raise gr.Error(f"got {len(inputs)} values, expected {len(block_fn.inputs)}", print_exception=False)
 
 
-class PhotoInput(gr.Image):
-    """An image input that hands over the uploaded file untouched.
+class PhotoButton(gr.UploadButton):
+    """An upload button that hands over the file as it came.
 
-    Gradio's own decodes it first, with no limit on size and with messages that name nothing.
+    Gradio's own leaves an empty file behind for each.
     """
 
     is_template = True

@@ -20,7 +20,7 @@ ASSETS = Path(__file__).parent / "assets"
 JPEG_QUALITY = 95  # of frames; what is saved is PNG
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
 
-SCRIPTS = ("view.js", "aligned.js", "stage.js")  # one after the other, as one script
+SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js")
 
 
 class Frames(Protocol):
@@ -34,6 +34,12 @@ class Frames(Protocol):
 
     def choose(self, question: object) -> dict[str, Any]:
         """Another face."""
+
+    def describe(self, question: object) -> dict[str, Any]:
+        """The edits as a file and in words."""
+
+    def repeat(self, question: object) -> dict[str, Any]:
+        """What a saved edit says."""
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -144,13 +150,19 @@ def build_stage(frames: Frames) -> gr.HTML:
     def choose_face(question: dict[str, Any]) -> dict[str, Any]:
         return frames.choose(question)
 
+    def describe_edit(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.describe(question)
+
+    def repeat_edit(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.repeat(question)
+
     scripts = [(ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
     return gr.HTML(
         value="",
         html_template=(ASSETS / "stage.html").read_text(encoding="utf-8"),
         css_template=(ASSETS / "stage.css").read_text(encoding="utf-8"),
         js_on_load="\n".join(scripts),
-        server_functions=[draw_frame, save_photo, choose_face],
+        server_functions=[draw_frame, save_photo, choose_face, describe_edit, repeat_edit],
         blank=BLANK,
         elem_id="stage",
     )

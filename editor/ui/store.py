@@ -16,6 +16,7 @@ from inversion.directions.bank import DirectionBank
 
 MAX_VISITS = 64  # a visit holds some megabytes: a view of its photo, and about two of every face
 MAX_AGE = 3600.0  # seconds without a sign of life
+GRACE = 8.0  # seconds in which a page that was closed may come back: it was only loaded again
 
 
 @dataclass(kw_only=True)
@@ -35,6 +36,7 @@ class Visit:
     rated: list[RatedFace] = field(default_factory=list)  # faces that it is shown to judge
     rounds: int = 0  # of such faces
     seen: float = 0.0  # clock reading of the last access
+    left: float | None = None  # and of when its page was closed
 
 
 class VisitStore:
@@ -45,10 +47,16 @@ class VisitStore:
     Args:
         clock: Seconds from any start.
         capacity: Visits kept at most.
+        grace: Seconds that visits outlive their page.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, capacity: int = MAX_VISITS) -> None:
-        self._clock, self._capacity = clock, capacity
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        capacity: int = MAX_VISITS,
+        grace: float = 0.0,
+    ) -> None:
+        self._clock, self._capacity, self._grace = clock, capacity, grace
         self._visits: OrderedDict[str, Visit] = OrderedDict()
         self._lock = threading.Lock()
         self._generation = self._version = 0
@@ -61,6 +69,20 @@ class VisitStore:
             for old in self._surplus():
                 self._forget(old)
         return visit
+
+    def resume(self, token: object, page: str | None) -> Visit | None:
+        """The visit of a page that was closed a moment ago and is open again, now called `page`.
+
+        Returns:
+            None where there is no such visit, or its page is open still: this one is a copy of that.
+        """
+        with self._lock:
+            visit = self._visits.get(token) if isinstance(token, str) else None
+            if visit is None or visit.left is None:
+                return None
+            visit.page, visit.left, visit.seen = page, None, self._clock()
+            self._visits.move_to_end(visit.token)
+            return visit
 
     def find(self, token: object) -> Visit | None:
         """The visit with this token, or None if it is over or never was."""
@@ -130,11 +152,26 @@ class VisitStore:
             return set().union(*(visit.uploads for visit in self._visits.values()))
 
     def close_page(self, page: str | None) -> None:
-        """End the visits of a page: their latents go, their uploads are deleted from the disk."""
+        """End the visits of a page, after the grace: latents go, uploads are deleted from the disk."""
         with self._lock:
-            for visit in [visit for visit in self._visits.values() if page and visit.page == page]:
-                del self._visits[visit.token]
-                self._forget(visit)
+            for visit in self._visits.values():
+                if page and visit.page == page:
+                    visit.left = self._clock()
+        if self._grace:
+            timer = threading.Timer(self._grace, self.sweep)
+            timer.daemon = True
+            timer.start()
+        else:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """End the visits whose page was closed longer ago than the grace."""
+        with self._lock:
+            end = self._clock() - self._grace
+            for visit in [each for each in self._visits.values() if each.left is not None]:
+                if visit.left is not None and visit.left <= end:
+                    del self._visits[visit.token]
+                    self._forget(visit)
 
     def forget_sessions(self) -> int:
         """Take the face from every visit, and cancel what is being optimised: the model is changed.

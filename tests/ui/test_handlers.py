@@ -17,6 +17,7 @@ from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, VISIT_OVER
 from editor.ui.serving.api import EditAPI
+from tests.helpers.browser_visitor import wait_until
 from tests.helpers.pictures import two_faces
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # gr.Warning outside of a running app
@@ -34,7 +35,7 @@ def token(handlers):
 
 
 def enter(handlers, page="page"):
-    return handlers.enter(SimpleNamespace(session_hash=page))
+    return handlers.enter(SimpleNamespace(session_hash=page))[:3]
 
 
 def click(index):
@@ -64,7 +65,31 @@ def test_entering_shows_an_invented_face(handlers):
     assert np.abs(pixels_of(face["crop"]).astype(int) - handlers.examples[1].picture).mean() < 8  # JPEG
     assert [view["space"] for view in face["spaces"]] == ["w", "w+"]
     assert all(pixels_of(view["src"]).shape == (32, 32, 3) for view in face["spaces"])
-    assert "Upload" in status
+    assert "Open a photo" in status
+
+
+def test_a_page_that_is_loaded_again_has_its_visit_back(handlers, token, tmp_path):
+    handlers.open_photo(copied(tmp_path / "a" / "photo.jpg"), token)
+    before = handlers.store.find(token).opened
+    page = SimpleNamespace(session_hash="page")
+    handlers.leave(page)
+    again, stage, status, made = handlers.enter(SimpleNamespace(session_hash="loaded again"), token)
+    assert again == token
+    assert json.loads(stage)["token"] == token
+    assert "as they were" in status
+    assert made == 0
+    assert handlers.store.find(token).opened is before
+    handlers.leave(page)  # the word of the page's end came once more, late
+    assert handlers.store.find(token).left is None
+
+
+def test_a_copy_of_an_open_page_has_a_visit_of_its_own(handlers, token, monkeypatch):
+    monkeypatch.setattr("editor.ui.handlers.RETURN", 0.1)
+    other, stage, *_ = handlers.enter(SimpleNamespace(session_hash="a copy"), token)
+    assert other != token
+    assert json.loads(stage)["token"] == other
+    unknown, *_ = handlers.enter(SimpleNamespace(session_hash="later"), "a token of another start")
+    assert unknown not in (other, token)
 
 
 def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
@@ -164,7 +189,7 @@ def test_a_bad_photo_gives_a_message_and_keeps_the_last_good_result(handlers, to
     assert draw(handlers, token, smile=1)["src"] == frame
 
 
-def test_clearing_the_photo_keeps_the_last_result(handlers, token):
+def test_an_upload_without_a_file_keeps_the_last_result(handlers, token):
     before = handlers.store.find(token).opened.session
     stage, status = handlers.open_photo(None, token)
     assert stage == SKIP
@@ -370,7 +395,10 @@ def test_two_visitors_never_see_each_other(handlers, tmp_path):
     assert draw(handlers, one, smile=1)["src"] != untouched
 
 
-def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_path):
+def test_leaving_deletes_the_uploads_and_ends_the_visit(tiny_editor, tmp_path, monkeypatch):
+    monkeypatch.setattr("editor.ui.handlers.GRACE", 0.2)
+    handlers = Handlers(tiny_editor, make_examples(tiny_editor))
+    token = enter(handlers)[0]
     (tmp_path / "bad.png").write_bytes(b"no picture")
     files = [copied(tmp_path / "photo.jpg"), str(tmp_path / "bad.png")]
     for file in files:
@@ -378,7 +406,8 @@ def test_leaving_deletes_the_uploads_and_ends_the_visit(handlers, token, tmp_pat
     handlers.leave(SimpleNamespace(session_hash="another page"))
     assert draw(handlers, token, smile=1)["src"]
     handlers.leave(SimpleNamespace(session_hash="page"))
-    assert not any(tmp_path.glob("*.*"))
+    assert any(tmp_path.glob("*.*"))  # a page that is loaded again is left, too
+    wait_until(lambda: not any(tmp_path.glob("*.*")))
     assert draw(handlers, token) == {"error": VISIT_OVER, "over": True, "overtaken": False}
     assert handlers.open_example(token, click(0)) == (SKIP, VISIT_OVER)
     assert handlers.open_photo(copied(tmp_path / "late.jpg"), token) == (SKIP, VISIT_OVER)

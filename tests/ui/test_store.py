@@ -82,6 +82,31 @@ def test_a_closed_page_takes_its_visit_and_its_files_along(tmp_path):
     assert store.find(other.token) is other
 
 
+def test_a_closed_page_may_come_back_for_a_while_and_then_is_gone(clock, tmp_path):
+    store = VisitStore(clock, grace=8)
+    back, gone = store.open("one"), store.open("two")
+    file = upload(store, gone, tmp_path / "a")
+    assert store.resume(back.token, "a copy") is None  # it is open still
+    for page in ("one", "two"):
+        store.close_page(page)
+    clock.now = 7
+    store.sweep()
+    assert store.resume(back.token, "one again") is back
+    assert file.exists()
+    clock.now = 9
+    store.sweep()
+    assert store.resume(gone.token, "two again") is None
+    assert not file.exists()
+    assert gone.stop.is_set()
+    assert store.find(back.token) is back
+    store.close_page("one")  # what it was called before
+    assert back.left is None
+    store.close_page("one again")
+    clock.now = 18
+    store.sweep()
+    assert len(store) == 0
+
+
 def test_closing_an_unknown_page_or_a_lost_file_is_no_error(tmp_path):
     store = VisitStore()
     visit = store.open("page")

@@ -133,6 +133,7 @@ EDITS = {
         attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right",
         aliases=("yaw",), unit="degrees", unit_size=10,
         spare={"gaze": 0.1, "light": 2, "lips": 6, "contrast": 2}, person=6.0, hair=0.1, behind=0.5, body=0.2,
+        ends=(-1.5, 1.5),  # farther, blotches come with the profile
     ),
     "nod": Goal(
         attribute="pitch", label="Nod", group="Pose and light", low="down", high="up", unit="degrees",

@@ -25,6 +25,7 @@ function announce(text) {
   const line = document.querySelector("#status p");
   if (line) line.textContent = "⚠ " + text;
 }
+pump.announce = announce;
 
 async function reachable() {
   try { return (await fetch(location.href, { method: "HEAD", cache: "no-store" })).ok; } catch { return false; }
@@ -68,6 +69,7 @@ async function run() {
       if (reply.over) { beginAnew(reply.error); continue; }
       if (reply.error) { complain(reply.error); continue; }
       await paint(reply);
+      flow.changed();
       pump.frames += 1;
       pump.latency = performance.now() - changed;
       say(`picture ${pump.latency.toFixed(0)} ms, of which drawing ${reply.milliseconds.toFixed(0)} ms · ${reply.engine}`);
@@ -91,6 +93,27 @@ pump.set = (name, value) => {
   run();
 };
 
+// A number that is typed beyond the ends becomes the end, before anything else sees it.
+document.addEventListener("input", ({ target }) => {
+  if (target.type !== "number" || !target.closest(".edit-slider") || target.value === "") return;
+  const within = Math.min(Number(target.max), Math.max(Number(target.min), Number(target.value)));
+  if (within !== Number(target.value)) target.value = within;
+}, true);
+
+// Set sliders from the page's own doings, and go on in a space.
+pump.apply = (strengths, space = pump.space) => {
+  pump.strengths = { ...pump.strengths, ...strengths };
+  showStrengths();
+  const choice = element.querySelector(`input[name="space"][value="${space}"]`);
+  if (choice) choice.checked = true;
+  pump.changed = performance.now();
+  pump.dirty = true;
+  pump.space = space;
+  run();
+};
+// Gradio's sliders take their values from `sliderValues`.
+const showStrengths = () => document.querySelectorAll(".apply-strengths").forEach((button) => button.click());
+
 // Edit in one space; what the sliders say is drawn by `run`.
 function enter(name) {
   pump.space = name;
@@ -109,14 +132,19 @@ async function choose(number) {
   if (reply.overtaken) return;
   if (reply.over) { beginAnew(reply.error); return; }
   if (reply.error) { complain(reply.error); return; }
-  const face = JSON.parse(reply.value);
-  if (face.version <= pump.version) return;
-  pump.strengths = face.strengths;
-  document.querySelectorAll(".apply-strengths").forEach((button) => button.click()); // Gradio's sliders take their values from `sliderValues`
-  await load(reply.value);
+  if (!(await pump.take(reply.value))) return;
   if (reply.note) announce(reply.note);
   find("faces").children[number - 1]?.focus();
 }
+// A state that brings its own edits along; whether it is newer than what is on show.
+pump.take = async (value) => {
+  const face = JSON.parse(value);
+  if (face.version <= pump.version) return false;
+  pump.strengths = face.strengths;
+  showStrengths();
+  await load(value);
+  return true;
+};
 pump.sliderValues = (names) => names.map((name) => pump.strengths[name] ?? 0);
 
 function offer(views, chosen) {
@@ -146,6 +174,7 @@ async function load(value = props.value) {
   if (!value) return;
   const face = JSON.parse(value);
   if (face.version <= pump.version) return; // a newer one came while this was on its way
+  const first = pump.token === null;
   pump.token = face.token;
   pump.version = face.version;
   pump.face = face.face;
@@ -157,6 +186,7 @@ async function load(value = props.value) {
     pump.wanted = null;
     pump.generation = face.generation;
   }
+  if (first) flow.resumed(face.token);
   const current = () => face.version === pump.version;
   if (!(await view.open(face, current)) || !(await aligned.open(face, current))) return;
   view.boxes(face.faces, face.face, choose);
@@ -171,7 +201,9 @@ async function load(value = props.value) {
   find("stage").dataset.ready = "true";
   document.dispatchEvent(new Event("face-loaded"));
   say(face.timing);
+  flow.opened(face.photo);
   enter(kept);
+  noteState();
 }
 
 element.addEventListener("change", (event) => {
@@ -189,9 +221,7 @@ element.addEventListener("click", async (event) => {
   if (reply.overtaken) { say("Something newer is on show: save again."); return; }
   if (reply.error) { complain(reply.error); return; }
   // Browsers bound the length of data: addresses of links.
-  const file = URL.createObjectURL(await (await fetch(reply.src)).blob());
-  Object.assign(document.createElement("a"), { href: file, download: reply.name }).click();
-  setTimeout(() => URL.revokeObjectURL(file), PATIENCE);
+  download(URL.createObjectURL(await (await fetch(reply.src)).blob()), reply.name);
   say(`Saved as ${reply.name}.`);
 });
 watch("value", () => load());

@@ -6,17 +6,36 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
 from editor.ui.serving.doors import middleware, routes
+from editor.ui.serving.front import ICON, FrontPage, front_routes
 from editor.ui.serving.uploads import MAX_BYTES, upload_route
 from editor.ui.serving.workplace import give_memory_back
 from editor.ui.stage import ASSETS
 from editor.ui.store import MAX_VISITS
 
+# Gradio's own subdued text and accent are too pale to be read by everyone (WCAG AA).
+THEME = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]).set(
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_title_text_color="*primary_700",
+    block_label_text_color="*primary_700",
+    input_placeholder_color="*neutral_500",
+    color_accent="*primary_600",
+    slider_color="*primary_600",
+    slider_color_dark="*primary_500",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill_dark="*primary_600",
+)
 LAUNCH_OPTIONS: dict[str, Any] = {
-    "theme": gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]),
+    "theme": THEME,
+    "favicon_path": ICON,
     "css": Path(ASSETS / "app.css").read_text(encoding="utf-8"),
     "max_file_size": MAX_BYTES,
     "share": False,
@@ -73,7 +92,10 @@ def launch(
     Raises:
         OSError: It cannot listen there.
     """
-    doors = {"middleware": middleware(allowed_hosts), "routes": [*routes(built.api), upload_route()]}
+    doors = {
+        "middleware": [*middleware(allowed_hosts), Middleware(FrontPage)],
+        "routes": [*routes(built.api), upload_route(), *front_routes()],
+    }
     built.demo.launch(
         server_name=host,
         server_port=port,

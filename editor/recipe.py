@@ -1,0 +1,207 @@
+"""Recipe: the edits of a photo as a small text, from which they can be done again."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from editor.errors import RecipeError
+from editor.face.search import MAX_FACES
+from editor.photo_editing import choose_face
+from editor.photo_session import VIEW_PIXELS, PhotoSession
+from editor.pipeline import Editor
+from editor.session import EditSession
+from inversion.optimise.inversion import MAX_STEPS
+from inversion.optimise.search import Tell
+
+FORMAT, VERSION = "face edit", 1
+MAX_RECIPE = 100_000  # characters
+_MOST_EDITS, _MOST_RUNS = 200, 20  # of a face
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceEdit:
+    """What is done to one face."""
+
+    strengths: Mapping[str, float]  # direction -> strength, in its unit
+    space: str
+    # Steps in each space of every optimisation before; one that was stopped is repeated to its end.
+    steps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The edits of a photo's faces, and the model that they were made with."""
+
+    model: str  # sha256 of the generator's file
+    faces: Mapping[int, FaceEdit]  # by their number in the photo
+    chosen: int = 1  # of them, the one that was edited last
+
+    def to_json(self) -> str:
+        """As it is saved."""
+        faces = {
+            str(number): {"space": each.space, "steps": list(each.steps), "strengths": dict(each.strengths)}
+            for number, each in sorted(self.faces.items())
+        }
+        told = {"format": FORMAT, "version": VERSION, "model": self.model}
+        return json.dumps({**told, "chosen": self.chosen, "faces": faces}, indent=2) + "\n"
+
+
+def recipe_of(editor: Editor, opened: PhotoSession) -> Recipe:
+    """The edits that a photo has; its chosen face is named also where it has none."""
+    faces = {
+        number: FaceEdit(
+            strengths={name: value for name, value in session.strengths.items() if value},
+            space=session.space,
+            steps=session.optimised,
+        )
+        for number, session in opened.sessions.items()
+        if session.edited or number == opened.chosen
+    }
+    return Recipe(model=editor.sha256, faces=faces, chosen=opened.chosen)
+
+
+def read_recipe(text: str) -> Recipe:
+    """A recipe from its JSON.
+
+    Raises:
+        RecipeError: It is none, or of a later version.
+    """
+    if len(text) > MAX_RECIPE:
+        raise RecipeError(f"edit: {len(text):,} characters; at most {MAX_RECIPE:,} are read")
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RecipeError("edit: no JSON; must be a file that the app saved as an edit") from None
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise RecipeError(f'edit: its format is not "{FORMAT}"; must be a file that the app saved as an edit')
+    if told.get("version") != VERSION:
+        raise RecipeError(f"edit: its version is not {VERSION}, the one that is known")
+    faces, model, chosen = (told.get(name) for name in ("faces", "model", "chosen"))
+    if not isinstance(model, str) or not isinstance(faces, dict) or not 1 <= len(faces) <= MAX_FACES:
+        raise RecipeError(f"edit: must name a model, and edits of 1 to {MAX_FACES} faces")
+    read = {_number(key): _face_edit(key, value) for key, value in faces.items()}
+    if chosen not in read:
+        raise RecipeError("edit: the chosen face is none of those that it edits")
+    return Recipe(model=model, faces=read, chosen=int(chosen))
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """A recipe from its file; raises as `read_recipe`, also where it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"edit: {path} cannot be read ({error})") from error
+    return read_recipe(text)
+
+
+def repeat(
+    editor: Editor, opened: PhotoSession, recipe: Recipe, progress: Tell | None = None
+) -> PhotoSession:
+    """Do to a photo what the recipe says, and nothing else.
+
+    Args:
+        editor: Of the model that the recipe was made with.
+        opened: The photo; its sessions are gone on with where the recipe's steps allow.
+        recipe: The edits.
+        progress: See `Editor.optimise`.
+
+    Raises:
+        RecipeError: It was made with another model.
+        FaceError: The photo has no such face, or one that cannot be edited.
+        DirectionError: An edit or a space that there is none of.
+        StrengthError: A strength beyond its range.
+    """
+    if recipe.model != editor.sha256:
+        raise RecipeError("edit: it was made with another model; open that one first")
+    sessions = {number: replace(each, strengths={}) for number, each in opened.sessions.items()}
+    for number, wanted in recipe.faces.items():
+        session = _at(editor, opened, number, wanted.steps, progress)
+        session = editor.enter(replace(session, own=opened.session.own), wanted.space)
+        sessions[number] = editor.edit(session, wanted.strengths)
+    done = replace(opened, sessions=sessions, chosen=recipe.chosen, base=None)
+    return done if done.photo is None else choose_face(editor, done, recipe.chosen)
+
+
+def _at(
+    editor: Editor, opened: PhotoSession, number: int, steps: tuple[int, ...], progress: Tell | None
+) -> EditSession:
+    """A face's session after these optimisations of the encoder's answer."""
+    session = opened.sessions.get(number)
+    if session is not None and session.optimised == steps:
+        return session
+    if opened.photo is None:
+        raise RecipeError(f"edit: face {number} was optimised otherwise; this picture has no such state")
+    session = editor.invert(opened.photo, number)
+    for each in steps:
+        session = editor.optimise(session, each, progress)
+    return session
+
+
+def as_command(recipe: Recipe, photo: str, out: str, file: str) -> str:
+    """What to type in a shell to do the same.
+
+    Args:
+        recipe: The edits.
+        photo: Name of the photo's file.
+        out: Name of the file to write.
+        file: Name of the recipe's file, for what flags do not say.
+    """
+    words = ["python", "-m", "editor", photo]
+    ways = {(each.space, each.steps) for each in recipe.faces.values()}
+    if len(ways) > 1 or any(len(steps) > 1 for _, steps in ways):
+        return shlex.join([*words, "--edit", file, "--out", out])
+    ((space, steps),) = ways
+    last = (recipe.chosen, recipe.faces[recipe.chosen])
+    for number, each in [*((n, e) for n, e in recipe.faces.items() if n != recipe.chosen), last]:
+        words += ["--face", str(number)]
+        for name, value in each.strengths.items():
+            words += ["--set", f"{name}={value:g}"]
+    words += ["--space", space, *(["--steps", str(steps[0])] if steps else []), "--out", out]
+    return shlex.join(words)
+
+
+def as_python(photo: str, out: str, file: str) -> str:
+    """What to run in Python to do the same; arguments as `as_command`."""
+    return f"""from editor.photo_editing import save, start
+from editor.pipeline import open_editor
+from editor.recipe import load_recipe, repeat
+
+editor = open_editor()
+photo = editor.open_photo({photo!r}, most_pixels={VIEW_PIXELS})  # as large as the app looks at
+opened = repeat(editor, start(editor, photo, photo.first), load_recipe({file!r}))
+save(editor, opened, {out!r})
+editor.detector.close()
+"""
+
+
+def _number(key: object) -> int:
+    if isinstance(key, str) and key.isdecimal() and len(key) < 4 and int(key) >= 1:
+        return int(key)
+    raise RecipeError("edit: a face's number must be whole, from 1")
+
+
+def _face_edit(number: str, told: object) -> FaceEdit:
+    told = told if isinstance(told, dict) else {}
+    strengths, space, steps = told.get("strengths"), told.get("space"), told.get("steps", [])
+    values: Mapping[str, Any] = strengths if isinstance(strengths, dict) else {"": None}
+    if len(values) > _MOST_EDITS or not all(map(_is_number, values.values())):
+        raise RecipeError(f"edit: the strengths of face {number} must be numbers by name")
+    if space not in ("w", "w+", "f"):
+        raise RecipeError(f"edit: the space of face {number} must be w, w+ or f")
+    if not isinstance(steps, list) or len(steps) > _MOST_RUNS or not all(map(_is_steps, steps)):
+        words = f"at most {_MOST_RUNS} whole numbers from 1 to {MAX_STEPS}"
+        raise RecipeError(f"edit: the steps of face {number} must be {words}")
+    numbers = {name: float(value) for name, value in values.items()}
+    return FaceEdit(strengths=numbers, space=space, steps=tuple(steps))
+
+
+def _is_steps(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int) and 1 <= value <= MAX_STEPS
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
