@@ -1,4 +1,4 @@
-"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1 --out OUT.jpg`."""
+"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1 --out OUT.jpg`; many: `editor.batch`."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from editor.batch.__main__ import main as batch_main
 from editor.face.photo import FacePhoto, describe_face, face_line
 from editor.measure.detail import crop_psnr
 from editor.model.source import resolve_model
@@ -16,9 +17,8 @@ from editor.photo.writing.saving import SUFFIXES
 from editor.photo_editing import crop_of, save, start
 from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor, open_editor
-from editor.recipe import load_recipe, repeat
+from editor.recipe import load_recipe, parse_edits, repeat
 from editor.session import EditSession
-from inversion.directions.errors import StrengthError
 from inversion.optimise.search import Progress
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.engines.engine import DEVICES, ENGINES
@@ -47,7 +47,9 @@ class _OfFace(argparse.Action):
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = argparse.ArgumentParser(
-        "python -m editor", description="Edit faces of a photo, and save the photo with the edits in it."
+        "python -m editor",
+        description="Edit faces of a photo, and save the photo with the edits in it. Many photos: "
+        "`python -m editor batch --help`.",
     )
     parser.set_defaults(edits={})
     parser.add_argument("photo", help="any common image file")
@@ -96,24 +98,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine", choices=ENGINES, default="auto")
     parser.add_argument("--json", action="store_true", help="print what happened as one line of JSON")
     return parser
-
-
-def parse_edits(texts: Sequence[str]) -> dict[str, float]:
-    """["smile=1"] -> {"smile": 1.0}.
-
-    Raises:
-        StrengthError: Not of the form NAME=NUMBER.
-    """
-    edits = {}
-    for text in texts:
-        name, separator, number = text.partition("=")
-        try:
-            edits[name.strip()] = float(number)
-        except ValueError:
-            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1") from None
-        if not separator:
-            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1")
-    return edits
 
 
 def show_progress(progress: Progress) -> bool:
@@ -220,6 +204,9 @@ def _credentials(args: argparse.Namespace) -> Credentials | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 2 where the photo, a flag or the weights are at fault."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["batch"]:
+        return batch_main(argv[1:])
     args = build_parser().parse_args(argv)
     try:
         report = run(args)

@@ -33,5 +33,9 @@ class RecipeError(StyleGANError, ValueError):
     """A saved edit cannot be read, or does not fit the model or the photo."""
 
 
+class BatchError(StyleGANError, OSError):
+    """Photos of a batch, or the folder of its results, cannot be had."""
+
+
 class ModelSourceError(StyleGANError, OSError):
     """A model that was asked for by path or by name cannot be had."""

@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from editor.photo_editing import choose_face
 from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import Editor
 from editor.session import EditSession
+from inversion.directions.errors import StrengthError
 from inversion.optimise.inversion import MAX_STEPS
 from inversion.optimise.search import Tell
 
@@ -176,6 +177,24 @@ opened = repeat(editor, start(editor, photo, photo.first), load_recipe({file!r})
 save(editor, opened, {out!r})
 editor.detector.close()
 """
+
+
+def parse_edits(texts: Sequence[str]) -> dict[str, float]:
+    """["smile=1"] -> {"smile": 1.0}.
+
+    Raises:
+        StrengthError: Not of the form NAME=NUMBER.
+    """
+    edits = {}
+    for text in texts:
+        name, separator, number = text.partition("=")
+        try:
+            edits[name.strip()] = float(number)
+        except ValueError:
+            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1") from None
+        if not separator:
+            raise StrengthError(f"--set {text!r}: must be NAME=NUMBER, for example smile=1")
+    return edits
 
 
 def _number(key: object) -> int:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from editor.__main__ import main, parse_edits
+from editor.__main__ import main
+from editor.recipe import parse_edits
 from inversion.directions.errors import StrengthError
 from tests.helpers.pictures import two_faces
 
