@@ -177,6 +177,17 @@ def test_the_editor_command_runs(tmp_path, astronaut, monkeypatch):
 
 
 @pytest.mark.weights
+def test_the_batch_command_runs(tmp_path, monkeypatch, astronaut):
+    (line,) = [c for c in commands("README.md") if "-m editor batch" in c]
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(astronaut).save(tmp_path / "photos" / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert editor_main(shlex.split(line)[3:]) == 0
+    assert Image.open(tmp_path / "edited" / "photo.jpg").size == (512, 512)
+    assert len(list((tmp_path / "latents").glob("*.safetensors"))) == 1
+
+
+@pytest.mark.weights
 def test_the_http_command_sends_what_the_app_understands(tmp_path):
     (line,) = [c for c in commands("README.md") if "curl" in c]
     address = re.search(r"http://[\w.]+:7860(/\S+)", line)

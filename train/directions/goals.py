@@ -74,6 +74,7 @@ EDITS = {
         attribute="mouth_open", label="Mouth", group="Expression", low="closed", high="open",
         aliases=("mouth_open",), spare={"teeth": 0.4, "happy": 1, "lips": 2, "face_width": 2, "beard": 2},
         person=5.0, face=0.1,
+        ends=(-1.25, 3.0),  # farther closed, an upper lip becomes a moustache
         zones={"mouth": 1, "lower": 1},
     ),
     "eyes": Goal(
@@ -133,7 +134,7 @@ EDITS = {
         attribute="yaw", label="Turn", group="Pose and light", low="to the left", high="to the right",
         aliases=("yaw",), unit="degrees", unit_size=10,
         spare={"gaze": 0.1, "light": 2, "lips": 6, "contrast": 2}, person=6.0, hair=0.1, behind=0.5, body=0.2,
-        ends=(-1.5, 1.5),  # farther, blotches come with the profile
+        ends=(-1.2, 1.2),  # farther, blotches come with the profile
     ),
     "nod": Goal(
         attribute="pitch", label="Nod", group="Pose and light", low="down", high="up", unit="degrees",
