@@ -100,7 +100,12 @@ def load_recipe(path: str | Path) -> Recipe:
 
 
 def repeat(
-    editor: Editor, opened: PhotoSession, recipe: Recipe, progress: Tell | None = None
+    editor: Editor,
+    opened: PhotoSession,
+    recipe: Recipe,
+    progress: Tell | None = None,
+    *,
+    optimise: bool = True,
 ) -> PhotoSession:
     """Do to a photo what the recipe says, and nothing else.
 
@@ -109,9 +114,10 @@ def repeat(
         opened: The photo; its sessions are gone on with where the recipe's steps allow.
         recipe: The edits.
         progress: See `Editor.optimise`.
+        optimise: Whether the recipe's optimisations may be run, which take minutes.
 
     Raises:
-        RecipeError: It was made with another model.
+        RecipeError: It was made with another model, or has optimisations that may not be run.
         FaceError: The photo has no such face, or one that cannot be edited.
         DirectionError: An edit or a space that there is none of.
         StrengthError: A strength beyond its range.
@@ -120,6 +126,12 @@ def repeat(
         raise RecipeError("edit: it was made with another model; open that one first")
     sessions = {number: replace(each, strengths={}) for number, each in opened.sessions.items()}
     for number, wanted in recipe.faces.items():
+        if wanted.steps and not optimise and not _is_at(opened.sessions.get(number), wanted.steps):
+            given = ", then ".join(map(str, wanted.steps))
+            raise RecipeError(
+                f"edit: face {number} was optimised ({given} steps) before; do that first, or use "
+                "`python -m editor --edit`"
+            )
         session = _at(editor, opened, number, wanted.steps, progress)
         session = editor.enter(replace(session, own=opened.session.own), wanted.space)
         sessions[number] = editor.edit(session, wanted.strengths)
@@ -132,7 +144,7 @@ def _at(
 ) -> EditSession:
     """A face's session after these optimisations of the encoder's answer."""
     session = opened.sessions.get(number)
-    if session is not None and session.optimised == steps:
+    if session is not None and _is_at(session, steps):
         return session
     if opened.photo is None:
         raise RecipeError(f"edit: face {number} was optimised otherwise; this picture has no such state")
@@ -140,6 +152,10 @@ def _at(
     for each in steps:
         session = editor.optimise(session, each, progress)
     return session
+
+
+def _is_at(session: EditSession | None, steps: tuple[int, ...]) -> bool:
+    return session is not None and session.optimised == steps
 
 
 def as_command(recipe: Recipe, photo: str, out: str, file: str) -> str:

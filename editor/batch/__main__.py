@@ -56,7 +56,11 @@ def run(args: argparse.Namespace) -> Done:
     """Do what the flags say."""
     if args.out is None and args.latents is None:
         raise ConfigError("--out: missing; name a folder for the edited photos, or one for --latents")
-    part, items = share(), find_items(args.photos)
+    photos = Path(args.photos).resolve()
+    for name, folder in (("--out", args.out), ("--latents", args.latents)):
+        if folder is not None and folder.resolve().is_relative_to(photos):
+            raise ConfigError(f"{name}: {folder} lies among the photos; name a folder beside them")
+    part, items = share(), find_items(photos)
     work = BatchWork(
         strengths=parse_edits(args.set),
         every_face=args.every_face,

@@ -44,6 +44,9 @@ _LONG = {
 _BACK = """() => {
   try { return JSON.parse(sessionStorage.getItem("face-editor-visit")).token; } catch { return ""; }
 }"""
+# Number the page's choices of a face, so that the last one wins, however long a photo takes to be sent.
+_PHOTO = "(photo, token) => [photo, token, String(window.facePump.photoAction)]"
+_EXAMPLE = "(token) => [token, String(++window.facePump.actions)]"
 _AT_ONCE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -237,10 +240,11 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenM
     first_fit: dict[str, Any] = {**_LONG, "inputs": token, "outputs": [*shown, page.stop]}
     optimisation = {**first_fit, "inputs": [token, page.steps]}
     expected: dict[str, Any] = {**_AT_ONCE, "inputs": token, "outputs": [page.status, page.stop]}
+    action = gr.Textbox(visible="hidden")  # see `_PHOTO`
 
     def build_example_strip() -> None:
         examples = build_examples(handlers.examples)
-        chosen = examples.select(handlers.open_example, token, shown, **heavy)
+        chosen = examples.select(handlers.open_example, [token, action], shown, js=_EXAMPLE, **heavy)
         chosen.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
 
     with page.top:
@@ -254,7 +258,8 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenM
     demo.load(handlers.enter, back, [token, *shown, page.made], js=_BACK, **heavy)
     # One that comes while another is being opened is not dropped.
     newest = {**heavy, "trigger_mode": "always_last"}
-    arrived = page.photo.upload(handlers.open_photo, [page.photo, token], shown, **newest)
+    chosen = [page.photo, token, action]
+    arrived = page.photo.upload(handlers.open_photo, chosen, shown, js=_PHOTO, **newest)
     arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
     page.optimise.click(handlers.expect_optimisation, **expected).then(handlers.optimise, **optimisation)
     page.stop.click(handlers.stop, token, None, queue=False, api_visibility="private")

@@ -117,7 +117,9 @@ class Frames:
         """Do what a saved edit says: `draw`'s question and its "file" -> as `choose`."""
         file = question.get("file") if isinstance(question, dict) else None
         text = file if isinstance(file, str) else ""
-        return self._changed(question, lambda editor, opened: repeat(editor, opened, read_recipe(text)))
+        return self._changed(
+            question, lambda editor, opened: repeat(editor, opened, read_recipe(text), optimise=False)
+        )
 
     def _changed(self, question: object, change: Callable[[Editor, PhotoSession], PhotoSession]) -> Answer:
         """Another state of the photo, made from that which the question is about."""

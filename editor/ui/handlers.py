@@ -115,22 +115,33 @@ class Handlers:
         """A page was closed or reloaded: forget its visit."""
         self.store.close_page(request.session_hash)
 
-    def open_photo(self, path: str | None, token: str | None) -> Updates:
-        """A photo arrived (or was cleared): find the face, crop, invert."""
+    def open_photo(self, path: str | None, token: str | None, action: str | None = None) -> Updates:
+        """A photo arrived: find the face, crop, invert.
+
+        Args:
+            path: Of its file.
+            token: Of the visit.
+            action: Number of the page's choice: one that was overtaken while it was sent is dropped.
+        """
         visit = self.store.find(token)
         if path is None:
             return gr.skip(), "No photo came. The last result stays."
         if visit is None:
             Path(path).unlink(missing_ok=True)
             return gr.skip(), VISIT_OVER
+        if not self.store.acts(visit, _number(action)):
+            Path(path).unlink(missing_ok=True)
+            return gr.skip(), gr.skip()
         self.store.add_upload(visit, Path(path))
         return self._open(visit, path)
 
-    def open_example(self, token: str | None, chosen: gr.SelectData) -> Updates:
-        """An example was clicked."""
+    def open_example(self, token: str | None, chosen: gr.SelectData, action: str | None = None) -> Updates:
+        """An example was clicked; arguments as `open_photo`."""
         visit = self.store.find(token)
         if visit is None:
             return gr.skip(), VISIT_OVER
+        if not self.store.acts(visit, _number(action)):
+            return gr.skip(), gr.skip()
         editor, examples, _ = made_by = self._in_use
         if chosen.index not in range(len(examples)):
             return gr.skip(), f"There is no such example; there are {len(examples)}."
@@ -293,6 +304,10 @@ class Handlers:
         visit = self.store.find(token)
         if visit is not None:
             visit.stop.set()
+
+
+def _number(action: str | None) -> int | None:
+    return int(action) if action and action.isdecimal() and len(action) < 10 else None
 
 
 def _invented(editor: Editor, example: Example) -> EditSession:

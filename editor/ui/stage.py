@@ -18,6 +18,7 @@ from editor.photo_session import PhotoSession
 
 ASSETS = Path(__file__).parent / "assets"
 JPEG_QUALITY = 95  # of frames; what is saved is PNG
+DRAWN = "This face was drawn by a generative model."  # said by pictures that a browser may save
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
 
 SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js")
@@ -47,11 +48,18 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
-    """Pixels [H, W, 3] uint8 RGB as a JPEG data address, in a fraction of a millisecond."""
+def jpeg_uri(pixels: NDArray[np.uint8], note: str = "") -> str:
+    """Pixels [H, W, 3] uint8 RGB as a JPEG data address, in a fraction of a millisecond.
+
+    Args:
+        pixels: The picture.
+        note: What the file says of itself, as its comment.
+    """
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
-    return data_uri(data.tobytes(), "jpeg")
+    start, rest, comment = data[:2].tobytes(), data[2:].tobytes(), note.encode()
+    said = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment if note else b""
+    return data_uri(start + said + rest, "jpeg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +103,7 @@ def face_value(
         {
             "space": view.space,
             "label": SPACE_LABELS[view.space],
-            "src": jpeg_uri(view.pixels),
+            "src": jpeg_uri(view.pixels, DRAWN),
             "psnr": f"{crop_psnr(crop, view.pixels):.1f} dB",
             "likeness": "" if view.likeness is None else f"identity {view.likeness:.2f}",
             "milliseconds": f"{view.milliseconds:.0f} ms{' with inversion' * view.with_inversion}",

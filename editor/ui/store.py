@@ -37,6 +37,7 @@ class Visit:
     rounds: int = 0  # of such faces
     seen: float = 0.0  # clock reading of the last access
     left: float | None = None  # and of when its page was closed
+    action: int = 0  # number of the page's newest choice of a face
 
 
 class VisitStore:
@@ -132,6 +133,19 @@ class VisitStore:
             self._version += 1
             visit.editor, visit.opened, visit.version = editor, opened, self._version
             return visit.version
+
+    def acts(self, visit: Visit, action: int | None) -> bool:
+        """Whether a choice of a face is the page's newest, as far as is known: an upload takes its time.
+
+        Args:
+            visit: Whose.
+            action: Its number, which rises with every choice; None where nobody counts.
+        """
+        with self._lock:
+            if action is not None and action < visit.action:
+                return False
+            visit.action = max(visit.action, action or 0)
+            return True
 
     def expect_work(self, visit: Visit) -> threading.Event:
         """A fresh signal by which the next optimisation of a visit is cancelled, from before it begins."""

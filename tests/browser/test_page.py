@@ -1,5 +1,6 @@
 """The page for everyone: small screens, fingers, keys, help; and edits that come and go."""
 
+import base64
 import io
 import json
 
@@ -290,6 +291,41 @@ def test_a_reload_brings_the_photo_and_its_edits_back(visit):
     wait_until(lambda: visitor.canvas() == picture)
     wait_until(lambda: visitor.range().input_value() == f"{smile:g}")
     assert page.locator("#stage .space input").first.is_checked()
+
+
+def test_an_example_that_is_clicked_while_a_photo_is_sent_wins(visit):
+    visitor = visit()
+    page = visitor.page
+    page.evaluate(
+        """() => {
+          const ask = window.fetch;
+          window.fetch = async (address, ...rest) => {
+            if (!String(address).includes("gradio_api/upload")) return ask(address, ...rest);
+            await new Promise((done) => setTimeout(done, 2500));
+            const reply = await ask(address, ...rest);
+            window.photoWasSent = true;
+            return reply;
+          };
+        }"""
+    )
+    visitor.upload(ASTRONAUT)
+    page.locator("#examples button").nth(3).click()
+    visitor.status("Invented face 3")
+    assert not page.evaluate("window.photoWasSent")
+    version = page.evaluate("facePump.version")
+    page.wait_for_function("window.photoWasSent")
+    page.wait_for_timeout(2000)
+    assert page.evaluate("facePump.version") == version
+    assert "Invented face 3" in page.locator("#status p").text_content()
+
+
+def test_what_the_browser_would_save_without_a_mark_is_not_offered(visit):
+    visitor = visit()
+    page = visitor.page
+    page.locator("#stage .view").click(button="right")
+    visitor.status("says that it was edited")
+    source = page.locator("#stage .space img").first.get_attribute("src")
+    assert b"drawn by a generative model" in base64.b64decode(source.partition(",")[2])[:200]
 
 
 def test_help_is_one_key_away_and_explains_the_terms(visit):

@@ -237,3 +237,11 @@ def test_the_command_edits_a_folder(photos, tmp_path, capsys):
     assert (tmp_path / "out" / "more" / "pair.png").is_file()
     assert main([str(photos)]) == 2
     assert "--out: missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [".", "more", "../photos/new"])
+def test_results_are_not_put_among_the_photos(photos, place, capsys):
+    before = files(photos)
+    assert main([str(photos), "--set", "smile=1", "--out", str(photos / place)]) == 2
+    assert "name a folder beside them" in capsys.readouterr().err
+    assert files(photos) == before

@@ -65,6 +65,9 @@ def test_steps_of_optimisation_are_part_of_it(tiny_editor, astronaut):
         tiny_editor.edit_photo(opened.photo, improved.sessions.values()),
     )
     assert repeat(tiny_editor, improved, recipe).session.inversion is improved.session.inversion
+    with pytest.raises(RecipeError, match=r"face 1 was optimised \(2 steps\)"):
+        repeat(tiny_editor, opened, recipe, optimise=False)
+    assert repeat(tiny_editor, improved, recipe, optimise=False).session.edited
 
 
 def test_an_invented_face_has_edits_too_but_no_other_states(tiny_editor):

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -413,6 +414,48 @@ def test_leaving_deletes_the_uploads_and_ends_the_visit(tiny_editor, tmp_path, m
     assert handlers.open_photo(copied(tmp_path / "late.jpg"), token) == (SKIP, VISIT_OVER)
     assert not (tmp_path / "late.jpg").exists()
     assert ASTRONAUT.exists()  # an example is no upload
+
+
+def test_the_last_choice_wins_however_long_a_photo_takes_to_be_sent(handlers, token, tmp_path):
+    handlers.open_example(token, click(2), "7")
+    shown = handlers.store.find(token).opened
+    file = copied(tmp_path / "a" / "photo.jpg")
+    assert handlers.open_photo(file, token, "6") == (SKIP, SKIP)
+    assert handlers.store.find(token).opened is shown
+    assert not Path(file).exists()
+    assert handlers.open_example(token, click(1), "5") == (SKIP, SKIP)
+    handlers.open_photo(copied(tmp_path / "b" / "photo.jpg"), token, "8")
+    assert handlers.store.find(token).opened is not shown
+    handlers.open_example(token, click(1), "none")  # nobody counted
+    assert handlers.store.find(token).opened.photo is None
+
+
+def test_an_edit_is_described_and_repeated(handlers, token, tmp_path):
+    file = copied(tmp_path / "hidden" / "me.jpg")
+    handlers.open_photo(file, token)
+    question = {"token": token, "strengths": {"smile": 1.5}, "space": "w"}
+    told = handlers.frames.describe(question)
+    assert told["name"] == "me-edit.json"
+    assert told["command"] == (
+        "python -m editor me.jpg --face 1 --set smile=1.5 --space w --out me-edited.jpg"
+    )
+    assert "hidden" not in json.dumps(told)  # no path of the server
+    shown = handlers.frames.draw(question)["src"]
+    reply = handlers.frames.repeat({"token": token, "strengths": {}, "file": told["file"]})
+    assert json.loads(reply["value"])["strengths"] == {"smile": 1.5}
+    session = handlers.store.find(token).opened.session
+    assert (session.space, dict(session.strengths)) == ("w", {"smile": 1.5})
+    assert handlers.frames.draw({"token": token, "strengths": {"smile": 1.5}})["src"] == shown
+    for bad in (None, 7, "", "{}", told["file"].replace('"smile": 1.5', '"smile": 99')):
+        reply = handlers.frames.repeat({"token": token, "strengths": {}, "file": bad})
+        assert reply["error"]
+        assert "value" not in reply
+    assert handlers.store.find(token).opened.session is session
+    slow = json.loads(told["file"])
+    slow["faces"]["1"]["steps"] = [2000] * 20
+    reply = handlers.frames.repeat({"token": token, "strengths": {}, "file": json.dumps(slow)})
+    assert "was optimised" in reply["error"]  # nobody keeps the others waiting by a file
+    assert handlers.frames.describe({"token": "another"})["over"]
 
 
 def test_many_visitors_draw_at_once_and_each_gets_their_own(handlers, tmp_path):

@@ -21,7 +21,11 @@ function hand(file) {
 
 // Chosen by the button itself: what is too large never gets on its way.
 document.addEventListener("change", (event) => {
-  if (event.target !== receiver() || ![...event.target.files].some(refused)) return;
+  if (event.target !== receiver()) return;
+  if (![...event.target.files].some(refused)) {
+    window.facePump.photoAction = ++window.facePump.actions;
+    return;
+  }
   event.stopImmediatePropagation();
   event.target.value = "";
 }, true);

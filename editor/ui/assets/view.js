@@ -100,6 +100,13 @@ view.boxes = (faces, chosen, choose) => {
   }
 };
 
+// Browsers save a canvas without a word of what it is; the saved photo says that it was edited.
+element.addEventListener("contextmenu", (event) => {
+  if (!event.target.closest("canvas")) return;
+  event.preventDefault();
+  window.facePump.announce("Use “save photo”: its file is of the photo's own size, and says that it was edited.");
+});
+
 pane.addEventListener("wheel", (event) => {
   event.preventDefault();
   const box = pane.getBoundingClientRect();

@@ -53,7 +53,7 @@ class FrontPage:
             if message.get("more_body"):
                 return
             headers = MutableHeaders(scope=start)
-            if headers.get("content-type", "").startswith("text/html"):
+            if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
                 body = self._ours(body)
                 headers["content-length"] = str(len(body))
             await send(start)
