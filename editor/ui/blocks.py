@@ -328,6 +328,7 @@ def _footer(editor: Editor) -> str:
     return (
         f"What an edit changes is drawn by a generative model of {editor.resolution} px; "
         "saved photos say so in their metadata. "
-        "Photos stay on this server's disk only while the page is open, and nothing is sent elsewhere. "
+        "Photos stay on this server's disk only while the page is open, and some seconds longer; "
+        "nothing is sent elsewhere. "
         "Edit only faces of people who agree. " + note
     )
