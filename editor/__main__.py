@@ -14,11 +14,10 @@ from editor.model.source import resolve_model
 from editor.photo.export import save_png
 from editor.photo.writing.credentials import Credentials
 from editor.photo.writing.saving import SUFFIXES
-from editor.photo_editing import crop_of, save, start
+from editor.photo_editing import crop_of, edited_session, save, start
 from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor, open_editor
 from editor.recipe import load_recipe, parse_edits, repeat
-from editor.session import EditSession
 from inversion.optimise.search import Progress
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.engines.engine import DEVICES, ENGINES
@@ -179,21 +178,19 @@ def _opened(
     """The photo with the edits that flags name."""
     edits = {photo.first if face is None else face: wanted for face, wanted in by_face.items()}
     sessions = {
-        face: _edited(editor, editor.invert(photo, face), wanted, args) for face, wanted in edits.items()
+        face: edited_session(
+            editor,
+            editor.invert(photo, face),
+            wanted,
+            space=args.space,
+            steps=args.steps,
+            progress=show_progress,
+        )
+        for face, wanted in edits.items()
     }
     return PhotoSession(
         photo=photo, sessions=sessions, chosen=photo.first if args.face is None else args.face
     )
-
-
-def _edited(
-    editor: Editor, session: EditSession, edits: Mapping[str, float], args: argparse.Namespace
-) -> EditSession:
-    session = editor.edit(session, edits)
-    if args.space:
-        session = editor.enter(session, args.space)
-    steps = args.steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
-    return editor.optimise(session, steps, show_progress) if steps else session
 
 
 def _credentials(args: argparse.Namespace) -> Credentials | None:

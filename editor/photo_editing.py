@@ -15,14 +15,46 @@ from editor.photo.original import PhotoFile, open_photo
 from editor.photo.writing.credentials import Credentials
 from editor.photo.writing.saving import Kind, encode_photo, kind_of, save_photo
 from editor.photo_session import PhotoSession
-from editor.pipeline import Editor
+from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.transfer.paint import Patch
+from inversion.optimise.search import Tell
 
 
 def start(editor: Editor, photo: FacePhoto, face: int = 1) -> PhotoSession:
     """Begin to edit a photo with one of its faces; raises as `Editor.invert`."""
     return PhotoSession(photo=photo, sessions={face: editor.invert(photo, face)}, chosen=face)
+
+
+def edited_session(
+    editor: Editor,
+    session: EditSession,
+    strengths: Mapping[str, float],
+    *,
+    space: str | None = None,
+    steps: int = 0,
+    progress: Tell | None = None,
+) -> EditSession:
+    """A face with edits, as it is asked for once and for all: by the shell, and of many photos.
+
+    Args:
+        editor: Whose session it is.
+        session: As it was inverted.
+        strengths: Direction -> strength, in its unit.
+        space: To edit in; None for the session's own.
+        steps: Of optimisation, in each space; 0 takes the encoder's answer, where there is an encoder.
+        progress: See `Editor.optimise`.
+
+    Raises:
+        DirectionError: An edit or a space that there is none of.
+        StrengthError: A strength beyond its range.
+        ConfigError: `steps` is out of range.
+    """
+    session = editor.edit(session, strengths)
+    if space:
+        session = editor.enter(session, space)
+    steps = steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
+    return editor.optimise(session, steps, progress) if steps else session
 
 
 def choose_face(editor: Editor, opened: PhotoSession, face: int) -> PhotoSession:

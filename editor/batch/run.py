@@ -9,11 +9,9 @@ from editor.batch.journal import Journal, write_whole
 from editor.batch.latents import FACES, LatentShards
 from editor.batch.sources import Item
 from editor.errors import BatchError
-from editor.face.photo import FacePhoto
-from editor.photo_editing import encode
+from editor.photo_editing import edited_session, encode
 from editor.photo_session import PhotoSession
-from editor.pipeline import OPTIMISATION_STEPS, Editor
-from editor.session import EditSession
+from editor.pipeline import Editor
 from stylegan2.errors import StyleGANError
 
 Report = Callable[[str], object]
@@ -119,7 +117,12 @@ def _edited(editor: Editor, item: Item, work: BatchWork, shards: LatentShards | 
     photo = editor.open_photo(item.read())
     usable = [face.number for face in photo.faces if face.cropped is not None]
     numbers = usable if work.every_face else [photo.first]
-    sessions = {number: _session(editor, photo, number, work) for number in numbers}
+    sessions = {
+        number: edited_session(
+            editor, editor.invert(photo, number), work.strengths, space=work.space, steps=work.steps
+        )
+        for number in numbers
+    }
     entry: dict[str, Any] = {"faces": numbers}
     if work.out is not None:
         opened = PhotoSession(photo=photo, sessions=sessions, chosen=numbers[0])
@@ -133,11 +136,3 @@ def _edited(editor: Editor, item: Item, work: BatchWork, shards: LatentShards | 
     if shards is not None:
         shards.add(item.name, list(sessions.values()))
     return entry
-
-
-def _session(editor: Editor, photo: FacePhoto, number: int, work: BatchWork) -> EditSession:
-    session = editor.edit(editor.invert(photo, number), work.strengths)
-    if work.space is not None:
-        session = editor.enter(session, work.space)
-    steps = work.steps or (OPTIMISATION_STEPS if editor.awaits_fit(session) else 0)
-    return editor.optimise(session, steps) if steps else session

@@ -167,9 +167,7 @@ def test_the_whole_photo_is_saved_under_its_name(visit):
     visitor = visit()
     visitor.upload(ASTRONAUT)
     visitor.status("Found")
-    visitor.range().focus()
-    visitor.page.keyboard.press("End")
-    visitor.settle(float(visitor.range().get_attribute("max")))
+    visitor.to_end()
     with visitor.page.expect_download() as download:
         visitor.page.locator("#stage .save").click()
     assert download.value.suggested_filename == "astronaut-edited.jpg"
@@ -203,9 +201,7 @@ def test_faces_are_chosen_by_their_boxes_and_keep_their_edits(visit, pair):
     visitor.page.wait_for_function("facePump.face === 2 && !facePump.busy")
     visitor.page.wait_for_function("document.querySelector('#slider-smile input[type=range]').value === '0'")
     assert visitor.shown() is None
-    visitor.range("age").focus()
-    visitor.page.keyboard.press("End")
-    visitor.settle(float(visitor.range("age").get_attribute("max")), "age")
+    visitor.to_end("age")
     assert visitor.shown() != first
     faces.nth(0).focus()  # by Tab and Enter
     visitor.page.keyboard.press("Enter")
@@ -305,9 +301,7 @@ def test_the_photo_zooms_moves_and_shows_the_original_while_held(visit):
     visitor = visit()
     visitor.upload(ASTRONAUT)
     visitor.status("Found")
-    visitor.range().focus()
-    visitor.page.keyboard.press("End")
-    visitor.settle(float(visitor.range().get_attribute("max")))
+    visitor.to_end()
     view = visitor.page.locator("#stage .view")
     width = "() => document.querySelector('#stage canvas.edited').getBoundingClientRect().width"
     before = visitor.page.evaluate(width)
@@ -349,9 +343,7 @@ def test_any_two_aligned_pictures_are_compared(visit):
         shown.add(visitor.canvas("before"))
     assert len(shown) == 4
     plain = visitor.canvas("after")
-    visitor.range().focus()
-    visitor.page.keyboard.press("End")
-    visitor.settle(float(visitor.range().get_attribute("max")))
+    visitor.to_end()
     assert visitor.canvas("after") != plain
 
 

@@ -96,6 +96,14 @@ class Visitor:
     def range(self, name="smile"):
         return self.page.locator(f"#slider-{name} input[type=range]")
 
+    def to_end(self, name="smile", *, low=False):
+        """Move a slider to an end by key, wait for the picture, and return the strength."""
+        self.range(name).focus()
+        self.page.keyboard.press("Home" if low else "End")
+        strength = float(self.range(name).get_attribute("min" if low else "max"))
+        self.settle(strength, name)
+        return strength
+
     def settle(self, strength, name="smile"):
         """Wait until the picture shows this strength, and return its source."""
         self.page.wait_for_function(

@@ -12,9 +12,14 @@ function drawAligned(name) {
     if (image) context.drawImage(image, 0, 0, target.width, target.height);
     return;
   }
+  cutOut(target);
+}
+
+// The chosen face as it is on the photo's canvas, upright, over all of another canvas.
+function cutOut(target) {
   if (!view.toView) return;
+  const context = target.getContext("2d"), matrix = new DOMMatrix(view.toView).inverse();
   context.clearRect(0, 0, target.width, target.height);
-  const matrix = new DOMMatrix(view.toView).inverse();
   context.setTransform(new DOMMatrix().scale(target.width, target.height).multiply(matrix));
   context.drawImage(canvas, 0, 0);
 }

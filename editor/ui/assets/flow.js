@@ -8,16 +8,9 @@ const same = (a, b) => [...new Set([...Object.keys(a), ...Object.keys(b)])].ever
 const history = () => flow.states.get(pump.face) ?? { entries: [], at: -1 };
 
 function thumbnail() {
-  if (!view.toView) return "";
   const small = Object.assign(document.createElement("canvas"), { width: 88, height: 88 });
-  small.getContext("2d").drawImage(canvas, ...cropOnCanvas(), 0, 0, 88, 88);
+  cutOut(small);
   return small.toDataURL("image/jpeg", 0.85);
-}
-
-// The chosen face's crop as an upright box of the canvas; near enough for a picture of 44 px.
-function cropOnCanvas() {
-  const [a, b, c, d, e, f] = view.toView, side = Math.hypot(a, b);
-  return [e + (a + c) / 2 - side / 2, f + (b + d) / 2 - side / 2, side, side];
 }
 
 function noteState() {

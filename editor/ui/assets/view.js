@@ -130,11 +130,10 @@ pane.addEventListener("pointermove", (event) => {
 });
 for (const end of ["pointerup", "pointercancel"]) pane.addEventListener(end, () => { press = null; view.hold(false); });
 const STEP = 60; // px that an arrow key moves
+// All other keys work wherever the focus is, see keys.js.
 const keys = {
-  "+": () => view.zoomBy(1.25), "=": () => view.zoomBy(1.25), "-": () => view.zoomBy(0.8), "0": view.all,
   ArrowLeft: () => { view.x += STEP; place(); }, ArrowRight: () => { view.x -= STEP; place(); },
   ArrowUp: () => { view.y += STEP; place(); }, ArrowDown: () => { view.y -= STEP; place(); },
-  o: () => view.hold(true), f: view.face,
 };
 pane.addEventListener("keydown", (event) => {
   const act = event.ctrlKey || event.metaKey || event.altKey ? null : keys[event.key];
@@ -142,7 +141,6 @@ pane.addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
-pane.addEventListener("keyup", (event) => { if (event.key === "o") view.hold(false); });
 pane.addEventListener("focusout", () => view.hold(false));
 find("zoom-in").addEventListener("click", () => view.zoomBy(1.5));
 find("zoom-out").addEventListener("click", () => view.zoomBy(1 / 1.5));
