@@ -13,10 +13,10 @@ from editor.own.maker import Judge
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
-from editor.ui.model_picker import ModelPicker, OpenModel
-from editor.ui.own_panel import OwnEditPanel
-from editor.ui.own_widgets import build_own_edits
 from editor.ui.page import API_NAME, Page, PhotoButton
+from editor.ui.panels.model_picker import ModelPicker, OpenModel
+from editor.ui.panels.own_panel import OwnEditPanel
+from editor.ui.panels.own_widgets import build_own_edits
 from editor.ui.serving.api import EditAPI, spoken
 from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage

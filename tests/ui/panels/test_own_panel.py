@@ -8,7 +8,7 @@ import pytest
 from editor.own import maker
 from editor.ui.examples import make_examples
 from editor.ui.handlers import Handlers
-from editor.ui.own_panel import FINDS, MOST, OwnEditPanel
+from editor.ui.panels.own_panel import FINDS, MOST, OwnEditPanel
 from inversion.directions.sharing import read_shared_edit, shared_edit
 from tests.helpers.measured import colours
 from tests.ui.test_handlers import SKIP, draw, enter

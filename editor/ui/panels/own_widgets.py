@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from editor.ui.own_panel import FINDS, NO_CLIP, OwnEditPanel
+from editor.ui.panels.own_panel import FINDS, NO_CLIP, OwnEditPanel
 from editor.ui.stage import ASSETS
 from inversion.directions.linear import EditDirection
 

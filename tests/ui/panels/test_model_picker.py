@@ -11,7 +11,7 @@ from editor.ui.blocks import build_demo
 from editor.ui.examples import make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.messages import MODEL_CHANGED, VISIT_OVER
-from editor.ui.model_picker import ModelPicker
+from editor.ui.panels.model_picker import ModelPicker
 from stylegan2.errors import CheckpointError
 
 
