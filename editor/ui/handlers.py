@@ -24,6 +24,7 @@ from editor.ui.messages import (
     problem,
 )
 from editor.ui.serving.gate import BusyError, Gate, GivenUpError
+from editor.ui.serving.live import LiveRoom
 from editor.ui.stage import SPACE_LABELS, SpaceView, face_value
 from editor.ui.store import GRACE, Visit, VisitStore
 from inversion.optimise.search import Progress
@@ -47,6 +48,7 @@ class Handlers:
         self.light, self.long = Gate(), Gate()  # inversions and drawings, and optimisations: see `Gate`
         # Read and replaced as one, so that nobody sees half of a change of model.
         self._in_use = (editor, examples, 0)
+        self.live = LiveRoom(self.store, lambda: self.editor)
         self.frames = Frames(
             self.store, self.light, self._chosen, lambda: self.editor, lambda: self.generation
         )
@@ -108,6 +110,7 @@ class Handlers:
         """
         examples = make_examples(editor)
         generation = self.store.forget_sessions()
+        self.live.close()
         self._in_use = (editor, examples, generation)
         return generation
 

@@ -21,7 +21,7 @@ JPEG_QUALITY = 95  # of frames; what is saved is PNG
 DRAWN = "This face was drawn by a generative model."  # said by pictures that a browser may save
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
 
-SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js")
+SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js", "live.js")
 
 
 class Frames(Protocol):

@@ -1,6 +1,6 @@
 // The live picture. One request is under way at most; while it is, only the newest slider values are remembered
 // ("newest wins"), so that a drag never builds a queue however slow the renderer is.
-const pump = { token: null, face: null, crop: null, shown: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0, actions: 0, photoAction: 0 };
+const pump = { token: null, face: null, crop: null, shown: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0, actions: 0, photoAction: 0, live: null, liveFrames: 0 };
 window.facePump = pump;
 const PATIENCE = 20000; // ms until the page says that it waits in vain, and between two reloads
 const RETRY = 2000; // ms between two looks at whether the server is back
@@ -58,7 +58,7 @@ const ask = async (question, more = {}) => {
 };
 
 async function run() {
-  if (pump.busy || !pump.dirty || !pump.token) return;
+  if (pump.busy || !pump.dirty || !pump.token || pump.live) return;
   pump.busy = true;
   while (pump.dirty) {
     pump.dirty = false;
