@@ -13,7 +13,7 @@ from editor.photo_session import VIEW_PIXELS, PhotoSession, session_of_crop
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
-from editor.ui.examples import Example, make_examples
+from editor.ui.examples import Example, invented, make_examples
 from editor.ui.frames import Frames
 from editor.ui.messages import (
     MODEL_CHANGED,
@@ -100,7 +100,7 @@ class Handlers:
         """Stage and status line with the first invented face on show."""
         editor, examples, _ = made_by = self._in_use
         first = next(example for example in examples if example.photo is None)
-        return self._show(visit, made_by, session_of_crop(_invented(editor, first)), status)
+        return self._show(visit, made_by, session_of_crop(invented(editor, first)), status)
 
     def adopt(self, editor: Editor) -> int:
         """Work with another model from now on; every visit loses its face, which means nothing there.
@@ -152,7 +152,7 @@ class Handlers:
         if example.photo is not None:
             return self._open(visit, str(example.photo))
         verb = "Inverted" if editor.has_encoder else "Drawn"
-        opened = session_of_crop(_invented(editor, example))
+        opened = session_of_crop(invented(editor, example))
         return self._show(visit, made_by, opened, f"{verb}: {example.label}.")
 
     def _open(self, visit: Visit, path: str) -> Updates:
@@ -311,10 +311,3 @@ class Handlers:
 
 def _number(action: str | None) -> int | None:
     return int(action) if action and action.isdecimal() and len(action) < 10 else None
-
-
-def _invented(editor: Editor, example: Example) -> EditSession:
-    """An invented face, as the encoder sees it; as it was drawn where there is no encoder."""
-    if editor.has_encoder:
-        return editor.invert_crop(example.picture)
-    return editor.sample(example.seed)

@@ -39,7 +39,7 @@ document.addEventListener("change", (event) => {
 const carried = (transfer) => [...(transfer?.files ?? [])];
 let inside = 0; // elements that a drag has entered and not left
 const curtain = (shown) => { find("curtain").hidden = !shown; };
-const takesFiles = (event) => event.dataTransfer?.types.includes("Files") && !event.target.closest?.("[data-own-drop], #own-file");
+const takesFiles = (event) => event.dataTransfer?.types.includes("Files") && !event.target.closest?.("[data-own-drop], #own-file, #own-photo");
 document.addEventListener("dragenter", (event) => { if (takesFiles(event)) { inside += 1; curtain(true); } });
 document.addEventListener("dragleave", () => { inside = Math.max(0, inside - 1); if (!inside) curtain(false); });
 document.addEventListener("dragover", (event) => { if (takesFiles(event)) event.preventDefault(); });
