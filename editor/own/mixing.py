@@ -13,7 +13,7 @@ from inversion.directions.linear import EditDirection
 SCALES: Mapping[str, tuple[int, int | None]] = {
     "Pose and shape": (0, 16),
     "Features": (16, 64),
-    "Colours and skin": (64, None),
+    "Colours": (64, None),
     "Everything": (0, None),
 }
 

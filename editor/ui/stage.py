@@ -39,6 +39,9 @@ class Frames(Protocol):
     def describe(self, question: object) -> dict[str, Any]:
         """The edits as a file and in words."""
 
+    def rebase(self, question: object) -> dict[str, Any]:
+        """The edited picture as the photo to go on from."""
+
     def repeat(self, question: object) -> dict[str, Any]:
         """What a saved edit says."""
 
@@ -161,6 +164,9 @@ def build_stage(frames: Frames) -> gr.HTML:
     def describe_edit(question: dict[str, Any]) -> dict[str, Any]:
         return frames.describe(question)
 
+    def rebase_photo(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.rebase(question)
+
     def repeat_edit(question: dict[str, Any]) -> dict[str, Any]:
         return frames.repeat(question)
 
@@ -170,7 +176,7 @@ def build_stage(frames: Frames) -> gr.HTML:
         html_template=(ASSETS / "stage.html").read_text(encoding="utf-8"),
         css_template=(ASSETS / "stage.css").read_text(encoding="utf-8"),
         js_on_load="\n".join(scripts),
-        server_functions=[draw_frame, save_photo, choose_face, describe_edit, repeat_edit],
+        server_functions=[draw_frame, save_photo, choose_face, describe_edit, rebase_photo, repeat_edit],
         blank=BLANK,
         elem_id="stage",
     )

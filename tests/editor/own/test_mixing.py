@@ -77,11 +77,11 @@ def test_what_is_not_there_is_refused(tiny_editor):
     with pytest.raises(DirectionError, match="must be one of"):
         layers_of(tiny_editor, "Hair")
     with pytest.raises(DirectionError, match="draws nothing of"):
-        layers_of(tiny_editor, "Colours and skin")
+        layers_of(tiny_editor, "Colours")
     for layers in ((3, 3), (-1, 2), (0, 9)):
         with pytest.raises(DirectionError, match="must lie within 0 to 8"):
             mixed_edit(tiny_editor, other, layers, "x")
     edit = mixed_edit(tiny_editor, other, (0, 8), "x")
     with pytest.raises(StrengthError, match=r"outside \[0, 1\]"):
         DirectionBank({"own-mix": edit}).apply(other.inversion.ws, {"own-mix": 1.5})
-    assert set(SCALES) == {"Pose and shape", "Features", "Colours and skin", "Everything"}
+    assert set(SCALES) == {"Pose and shape", "Features", "Colours", "Everything"}
