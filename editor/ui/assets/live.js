@@ -97,7 +97,7 @@ function count(taken) {
   if (live.ends.length > LOOK_BACK) { live.ends.shift(); live.times.shift(); }
   pump.liveFrames += 1;
   const each = (now - live.ends[0]) / Math.max(1, live.ends.length - 1);
-  Object.assign(pump.live, { each, delay: median(live.times), behind: live.behind, rate: live.rate, took: live.took });
+  Object.assign(pump.live, { each, last: now - taken, delay: median(live.times), behind: live.behind, rate: live.rate, took: live.took });
   if (pump.liveFrames % 6 || live.ends.length < LOOK_BACK) return;
   const edits = live.rate ? ` · ${live.rate} edits/s, ${live.behind} ms behind` : "";
   find("rate").textContent = live.found ? `${(1000 / each).toFixed(0)} pictures/s · ${pump.live.delay.toFixed(0)} ms${edits}` : "No face is seen.";
