@@ -11,7 +11,7 @@ from PIL import Image
 
 from editor.errors import FaceError
 from editor.face.landmarks import FaceDetector
-from editor.face.photo import FacePhoto, open_faces
+from editor.face.photo import FacePhoto, PhotoFace, cut_faces, open_faces
 from editor.measure.fit import Fit, FitGauge
 from editor.measure.identity import IdentityMeter
 from editor.model.card import ModelCard, describe_model
@@ -133,6 +133,16 @@ class Editor:
             large=PARSED_SIDE,
             most_pixels=most_pixels,
         )
+
+    def find_faces(self, photo: PhotoSource) -> tuple[PhotoFace, ...]:
+        """Every face of a photo, the largest first, also those that cannot be used; as `open_photo`.
+
+        Raises:
+            ImageInputError: As `open_photo`.
+            FaceError: There is no face.
+        """
+        pixels = open_photo(photo).pixels
+        return cut_faces(pixels, self.detector, self.crop_config, self.resolution, large=PARSED_SIDE)
 
     def invert(self, photo: PhotoSource | FacePhoto, face: int = 1) -> EditSession:
         """Invert one face of a photo with the encoder.

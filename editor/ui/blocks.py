@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from itertools import groupby
 from typing import Any, cast
 
@@ -13,11 +13,11 @@ from editor.own.maker import Judge
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
-from editor.ui.page import API_NAME, Page, PhotoButton
+from editor.ui.page import Page, PhotoButton
 from editor.ui.panels.model_picker import ModelPicker, OpenModel
 from editor.ui.panels.own_panel import OwnEditPanel
 from editor.ui.panels.own_widgets import build_own_edits
-from editor.ui.serving.api import EditAPI, spoken
+from editor.ui.serving.api import Endpoint, ProgramAPI, spoken
 from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage
 from editor.ui.words import slider_ends, slider_step, slider_words
@@ -173,7 +173,7 @@ class Built:
 
     demo: gr.Blocks
     handlers: Handlers
-    api: EditAPI
+    api: ProgramAPI
 
 
 def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge | None = None) -> Built:
@@ -186,7 +186,7 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge
         judge: Tells how well faces fit a sentence; None where nobody named CLIP's encoders.
     """
     handlers = Handlers(editor, make_examples(editor))
-    api = EditAPI(lambda: handlers.editor, handlers.light, handlers.long)
+    api = ProgramAPI(lambda: handlers.editor, handlers.light, handlers.long)
     with Page(
         title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
     ) as demo:
@@ -266,32 +266,31 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenM
     demo.unload(handlers.leave)
 
 
-def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:
-    """`edit` for Gradio's clients, told with what each argument is."""
+def _offer_api(demo: gr.Blocks, api: ProgramAPI) -> None:
+    """What programs may ask for, for Gradio's clients, told with what each argument is."""
+    for endpoint in api.endpoints():
+        offered = gr.api(  # type: ignore[attr-defined]
+            _for_clients(endpoint),
+            api_name=endpoint.name,
+            api_description=endpoint.about,
+            concurrency_id="programs",
+        )
+        inputs = demo.fns[offered["id"]].inputs
+        for block, words in zip(inputs, endpoint.words, strict=True):
+            # The only place where Gradio takes words for an argument that no component stands for.
+            told = cast("gr.components.Component", block).api_info()
+            vars(block)["api_info"] = partial(dict, told, additional_description=words)
 
-    def edit(
-        photo: str,
-        strengths: dict[str, Any],
-        space: str | None = None,
-        steps: int = 0,
-        face: int | None = None,
-    ) -> dict[str, Any]:
+
+def _for_clients(endpoint: Endpoint) -> Callable[..., dict[str, Any]]:
+    @wraps(endpoint.call)  # Gradio reads its signature
+    def call(*data: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
-            return api.edit(photo, strengths, space, steps or 0, face)
+            return endpoint.answer(data)
         except StyleGANError as error:
             raise gr.Error(spoken(error), print_exception=False) from None
 
-    offered = gr.api(  # type: ignore[attr-defined]
-        edit,
-        api_name=API_NAME,
-        api_description="Edit faces of a photo; pictures come back as data: addresses.",
-        concurrency_id="model",
-    )
-    inputs = demo.fns[offered["id"]].inputs
-    for block, words in zip(inputs, api.words(), strict=True):
-        # The only place where Gradio takes words for an argument that no component stands for.
-        told = cast("gr.components.Component", block).api_info()
-        vars(block)["api_info"] = partial(dict, told, additional_description=words)
+    return call
 
 
 def _build_picker(

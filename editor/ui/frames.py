@@ -21,7 +21,7 @@ from editor.ui.messages import (
     OvertakenError,
     VisitOverError,
 )
-from editor.ui.serving.api import check_space, check_strengths
+from editor.ui.serving.asked import check_space, check_strengths
 from editor.ui.serving.gate import Gate
 from editor.ui.stage import data_uri, jpeg_uri
 from editor.ui.store import Visit, VisitStore

@@ -17,7 +17,7 @@ from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, VISIT_OVER
-from editor.ui.serving.api import EditAPI
+from editor.ui.serving.api import ProgramAPI
 from tests.helpers.browser_visitor import wait_until
 from tests.helpers.pictures import two_faces
 
@@ -592,7 +592,7 @@ def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path
     assert status.startswith("Optimised after 40 steps in all: ")
     assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
     photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
-    api = EditAPI(lambda: lone_editor, handlers.light, handlers.long)
+    api = ProgramAPI(lambda: lone_editor, handlers.light, handlers.long)
     assert set(api.edit(photo, {"component-1": 1.0}, steps=3)) == {
         "photo",
         "edited",

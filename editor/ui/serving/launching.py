@@ -10,8 +10,9 @@ from starlette.middleware import Middleware
 
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
-from editor.ui.serving.doors import middleware, routes
+from editor.ui.serving.doors import middleware
 from editor.ui.serving.front import ICON, FrontPage, front_routes
+from editor.ui.serving.program_doors import routes
 from editor.ui.serving.uploads import MAX_BYTES, upload_route
 from editor.ui.serving.workplace import give_memory_back
 from editor.ui.stage import ASSETS
