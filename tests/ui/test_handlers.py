@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import app
 from editor.measure.fit import Fit
 from editor.photo.reading import load_photo
 from editor.ui.blocks import build_demo
@@ -553,11 +555,23 @@ def test_the_app_has_a_slider_for_each_direction_with_its_range(tiny_editor):
     assert sliders == {"Smile": (-3.0, 2.0, 0), "Age": (-3.0, 2.0, 0)}
 
 
-def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_editor):
+def test_only_the_documented_functions_are_offered_to_programs_and_told(tiny_editor):
     offered = build_demo(tiny_editor).demo.get_api_info()["named_endpoints"]
-    assert set(offered) == {"/edit"}
+    names = {
+        name: [each["parameter_name"] for each in about["parameters"]] for name, about in offered.items()
+    }
+    assert names == {
+        "/edit": ["photo", "strengths", "space", "steps", "face"],
+        "/faces": ["photo"],
+        "/metrics": ["photo", "face", "space"],
+        "/batch": ["photos", "strengths", "space", "steps"],
+    }
+    documented = (Path(app.__file__).parent / "docs" / "app.md").read_text(encoding="utf-8")
+    for name, arguments in names.items():
+        row = re.search(rf"^\| `{name[1:]}` \| ([^|]*) \|", documented, re.M)
+        assert row is not None
+        assert row[1].replace("[", "").replace("]", "").split(", ") == arguments
     told = {each["parameter_name"]: each for each in offered["/edit"]["parameters"]}
-    assert list(told) == ["photo", "strengths", "space", "steps", "face"]
     words = {name: each["python_type"]["description"] for name, each in told.items()}
     assert "base64" in words["photo"]
     assert "smile -3 to 2, age -3 to 2" in words["strengths"]
