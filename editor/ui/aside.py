@@ -1,5 +1,6 @@
 """Long work in a thread of its own, told about while it lasts."""
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable
@@ -43,5 +44,7 @@ def run_aside(
         finally:
             told.put(outcome)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    # In the caller's context: Gradio tells by it whose event this is.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
     return told
