@@ -16,6 +16,7 @@ from editor.ui.serving.addresses import is_local
 
 if TYPE_CHECKING:
     from editor.face.landmarks import FaceDetector
+    from editor.model.shelf import ModelShelf
     from editor.own.sentence import SentenceJudge
     from editor.pipeline import Editor
     from editor.ui.serving.workplace import Workplace
@@ -127,6 +128,15 @@ def _judge(folder: str | None) -> "SentenceJudge | None":
     return SentenceJudge(folder)
 
 
+def _shelf(name: str, source: str) -> "ModelShelf":
+    """Models that are known by name, the one in use among them."""
+    from editor.model.shelf import ModelShelf
+
+    shelf = ModelShelf()
+    shelf.note(name, source)
+    return shelf
+
+
 def _opener(args: argparse.Namespace) -> "Callable[..., Editor]":
     """What opens the model at a path as the flags say; with a face detector, where there is one already."""
     from editor.pipeline import open_editor
@@ -185,7 +195,12 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
             return another
 
         # Whoever may choose may also read files of this machine: for people on it, not for visitors.
-        built = build_demo(editor, open_model if offers_picker(args, host) else None, _judge(args.clip))
+        built = build_demo(
+            editor,
+            open_model if offers_picker(args, host) else None,
+            _judge(args.clip),
+            _shelf(editor.card.name, args.model or BUNDLED),
+        )
         served = launch(
             built,
             host=host,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import gradio as gr
 
+from editor.model.shelf import ModelShelf
 from editor.own.maker import Judge
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
@@ -176,7 +177,12 @@ class Built:
     api: ProgramAPI
 
 
-def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge | None = None) -> Built:
+def build_demo(
+    editor: Editor,
+    open_model: OpenModel | None = None,
+    judge: Judge | None = None,
+    shelf: ModelShelf | None = None,
+) -> Built:
     """The app around `editor`; `editor.ui.serving.launching.launch` serves it.
 
     Args:
@@ -184,13 +190,15 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge
         open_model: Lets those who look at the page choose another model, for all of them; None does not.
             It opens what they name, also files of this machine.
         judge: Tells how well faces fit a sentence; None where nobody named CLIP's encoders.
+        shelf: Models that are known by name, where another may be chosen; None for the user's own.
     """
     handlers = Handlers(editor, make_examples(editor))
     api = ProgramAPI(lambda: handlers.editor, handlers.light, handlers.long)
     with Page(
         title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
     ) as demo:
-        _wire(demo, _build_page(handlers, open_model is not None, judge), handlers, open_model)
+        picker = open_model and ModelPicker(handlers, open_model, _footer, shelf or ModelShelf())
+        _wire(demo, _build_page(handlers, open_model is not None, judge), handlers, picker)
         _offer_api(demo, api)
     return Built(demo, handlers, api)
 
@@ -233,7 +241,7 @@ def _build_page(handlers: Handlers, choosable: bool, judge: Judge | None) -> _Wi
     )  # fmt: skip
 
 
-def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenModel | None) -> None:
+def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, picker: ModelPicker | None) -> None:
     """Connect what is on the page with what it does."""
     token, shown = page.token, [page.stage, page.status]
     heavy: dict[str, Any] = {**_HEAVY, "show_progress_on": page.status}
@@ -249,8 +257,7 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenM
 
     with page.top:
         _rebuilt(build_example_strip, page.model)
-    if open_model is not None and page.model is not None:
-        picker = ModelPicker(handlers, open_model, _footer)
+    if picker is not None and page.model is not None:
         with page.below:
             changed = _build_picker(picker, token, [page.model, page.footer, *shown], heavy)
         demo.load(picker.told, None, changed, api_visibility="private")
@@ -305,21 +312,28 @@ def _build_picker(
         heavy: Options of events that keep the machine busy.
 
     Returns:
-        What tells of the model: its card and the footer.
+        What tells of models: the card of the one in use, the list, and the footer.
     """
     with gr.Accordion("Model", open=False, elem_id="model"):
         card = _build_text("", "model-card")
+        known = gr.Dropdown(
+            [],
+            label="Models here",
+            info="bundled, opened before, or found by their names beside the app",
+            elem_id="known-models",
+        )
         name = gr.Textbox(
             label="Another model",
-            info="bundled, a file or folder of this computer, or owner/name of Hugging Face",
+            info="a name, a file or folder of this computer, or owner/name of Hugging Face",
             max_lines=1,
             elem_id="model-name",
         )
         button = gr.Button("Open model", elem_id="open-model", size="sm")
+    known.input(None, known, name, js="(source) => source", api_visibility="private")
     generation, footer, *shown = changed
     for event in (button.click, name.submit):
-        event(picker.choose, [name, token], [generation, card, footer, *shown], **heavy)
-    return [card, footer]
+        event(picker.choose, [name, token], [generation, card, known, footer, *shown], **heavy)
+    return [card, known, footer]
 
 
 def _footer(editor: Editor) -> str:
