@@ -212,7 +212,7 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        workplaces[-1].keep_tidy(built.handlers.store.files, served.forget_closed_pages)
+        workplaces[-1].keep_tidy(built.handlers.store.files, served.tidy)
         print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
         editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
         # The handlers have it, and give it up where another model is chosen.

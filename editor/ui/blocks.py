@@ -21,6 +21,7 @@ from editor.ui.panels.own_widgets import build_own_edits
 from editor.ui.serving.api import Endpoint, ProgramAPI, spoken
 from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage
+from editor.ui.turns import in_turn
 from editor.ui.words import slider_ends, slider_step, slider_words
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
@@ -32,11 +33,11 @@ KEEP_FILES = (300, 86_400)
 STEPS = 30
 
 
-# Options of events: such as keep the machine busy; optimisations; and such as pass the queue, so that one who
-# waits there can be stopped.
-_HEAVY = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+# Options of events: such as keep the machine busy, which take turns of our own, see `in_turn`; optimisations,
+# each of which waits for its turn in a thread; and such as pass the queue, so that who waits can be stopped.
+_HEAVY = {"concurrency_limit": None, "api_visibility": "private"}
 _LONG = {
-    "concurrency_limit": 1,
+    "concurrency_limit": 12,
     "concurrency_id": "optimise",
     "show_progress": "hidden",
     "api_visibility": "private",
@@ -250,9 +251,13 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, picker: ModelPick
     expected: dict[str, Any] = {**_AT_ONCE, "inputs": token, "outputs": [page.status, page.stop]}
     action = gr.Textbox(visible="hidden")  # see `_PHOTO`
 
+    def say(text: str) -> tuple[Any, Any]:
+        return gr.skip(), text
+
     def build_example_strip() -> None:
         examples = build_examples(handlers.examples)
-        chosen = examples.select(handlers.open_example, [token, action], shown, js=_EXAMPLE, **heavy)
+        open_example = in_turn(handlers.turns, handlers.open_example, say)
+        chosen = examples.select(open_example, [token, action], shown, js=_EXAMPLE, **heavy)
         chosen.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
 
     with page.top:
@@ -262,11 +267,13 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, picker: ModelPick
             changed = _build_picker(picker, token, [page.model, page.footer, *shown], heavy)
         demo.load(picker.told, None, changed, api_visibility="private")
     back = gr.Textbox(visible="hidden")
-    demo.load(handlers.enter, back, [token, *shown, page.made], js=_BACK, **heavy)
+    enter = in_turn(handlers.turns, handlers.enter, lambda text: (gr.skip(), *say(text), gr.skip()))
+    demo.load(enter, back, [token, *shown, page.made], js=_BACK, **heavy)
     # One that comes while another is being opened is not dropped.
     newest = {**heavy, "trigger_mode": "always_last"}
     chosen = [page.photo, token, action]
-    arrived = page.photo.upload(handlers.open_photo, chosen, shown, js=_PHOTO, **newest)
+    open_photo = in_turn(handlers.turns, handlers.open_photo, say)
+    arrived = page.photo.upload(open_photo, chosen, shown, js=_PHOTO, **newest)
     arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
     page.optimise.click(handlers.expect_optimisation, **expected).then(handlers.optimise, **optimisation)
     page.stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
@@ -331,8 +338,9 @@ def _build_picker(
         button = gr.Button("Open model", elem_id="open-model", size="sm")
     known.input(None, known, name, js="(source) => source", api_visibility="private")
     generation, footer, *shown = changed
+    one_at_a_time = {**heavy, "concurrency_limit": 1, "concurrency_id": "choice of a model"}
     for event in (button.click, name.submit):
-        event(picker.choose, [name, token], [generation, card, known, footer, *shown], **heavy)
+        event(picker.choose, [name, token], [generation, card, known, footer, *shown], **one_at_a_time)
     return [card, known, footer]
 
 

@@ -20,12 +20,13 @@ from editor.ui.messages import (
     NO_FACE_YET,
     STOPPED_EARLY,
     VISIT_OVER,
+    before_you,
     gains_of,
     problem,
 )
 from editor.ui.serving.gate import BusyError, Gate, GivenUpError
 from editor.ui.stage import SPACE_LABELS, SpaceView, face_value
-from editor.ui.store import GRACE, Visit, VisitStore
+from editor.ui.store import GRACE, MAX_VISITS, Visit, VisitStore
 from inversion.optimise.search import Progress
 from stylegan2.errors import StyleGANError
 
@@ -44,6 +45,7 @@ class Handlers:
 
     def __init__(self, editor: Editor, examples: list[Example]) -> None:
         self.store = VisitStore(grace=GRACE)
+        self.turns = Gate(MAX_VISITS)  # of pages that open a photo: each has a turn, and is told its place
         self.light, self.long = Gate(), Gate()  # inversions and drawings, and optimisations: see `Gate`
         # Read and replaced as one, so that nobody sees half of a change of model.
         self._in_use = (editor, examples, 0)
@@ -269,19 +271,18 @@ class Handlers:
             yield gr.skip(), STOPPED_EARLY, ended
             return
 
-        def search(tell: Callable[[Progress], None]) -> EditSession:
+        def search(tell: Callable[[Progress | int], None]) -> EditSession:
             def report(progress: Progress) -> bool:
                 tell(progress)
                 return not stop.is_set()
 
-            with self.long.passing(stop.is_set):
+            with self.long.passing(stop.is_set, tell):
                 return editor.optimise(opened.session, int(steps), report)
 
         told = run_aside("optimisation", search)
         while not isinstance(news := told.get(), Outcome):
             if visit.opened is opened:  # no other photo came meanwhile
-                where = f"Optimising {SPACE_LABELS[news.space]}"
-                status = f"{where}: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
+                status = before_you(news) if isinstance(news, int) else _words(news)
                 yield gr.skip(), status, gr.update(interactive=True)
         yield *self._optimised(visit, made_by, opened, news), ended
 
@@ -304,6 +305,11 @@ class Handlers:
         visit = self.store.find(token)
         if visit is not None:
             visit.stop.set()
+
+
+def _words(progress: Progress) -> str:
+    where = f"Optimising {SPACE_LABELS[progress.space]}"
+    return f"{where}: step {progress.step} of {progress.steps}, {progress.psnr:.1f} dB"
 
 
 def _number(action: str | None) -> int | None:

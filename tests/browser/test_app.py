@@ -512,6 +512,29 @@ def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(vis
     assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
 
 
+def test_those_who_come_at_once_are_told_their_places_and_each_gets_an_answer(visit):
+    note = """() => {
+      const line = document.querySelector("#status p");
+      window.said = [];
+      new MutationObserver(() => window.said.push(line.textContent)).observe(line, { childList: true });
+    }"""
+    visitors = [visit() for _ in range(5)]
+    for visitor in visitors:
+        visitor.page.evaluate(note)
+    for visitor in visitors:
+        visitor.upload(ASTRONAUT)
+    for visitor in visitors:
+        visitor.status("Found, cropped and inverted")
+    said = [visitor.page.evaluate("window.said") for visitor in visitors]
+    places = [int(text.split()[1]) for texts in said for text in texts if "before you" in text]
+    assert places
+    assert set(places) <= {1, 2, 3, 4}
+    for texts in said:
+        mine = [int(text.split()[1]) for text in texts if "before you" in text]
+        assert mine == sorted(mine, reverse=True)
+        assert texts[-1] == "Found, cropped and inverted the face."
+
+
 def test_models_are_chosen_by_key_from_a_list_or_by_the_names_of_their_cards(visit, tmp_path):
     channels = {4: 16, 8: 16, 16: 16, 32: 8}
     config = GeneratorConfig(img_resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channels=channels)

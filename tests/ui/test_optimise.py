@@ -103,7 +103,8 @@ def test_an_optimisation_can_be_stopped_while_another_holds_the_gate(handlers, t
         updates = optimise(handlers, token, 300)
         timer = threading.Timer(0.5, handlers.stop, [token])
         timer.start()
-        ((_, status, _),) = updates
+        (_, waiting, button), (_, status, _) = updates
+        assert (waiting, button["interactive"]) == ("Waiting: 1 before you ...", True)
     assert status == STOPPED_EARLY
 
 

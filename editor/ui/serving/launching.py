@@ -53,11 +53,13 @@ class Served:
     demo: gr.Blocks
     handlers: Handlers
 
-    def forget_closed_pages(self) -> None:
-        """Drop what Gradio remembers of closed pages: it keeps their functions and components for good.
+    def tidy(self) -> None:
+        """End visits that grew old, and drop what Gradio remembers of closed pages.
 
-        What is of a visit, `Handlers.leave` has forgotten already.
+        Gradio keeps their functions and components for good. What is of a visit, `Handlers.leave` has
+        forgotten already.
         """
+        self.handlers.store.sweep()
         known = self.demo.app.state_holder.session_data
         closed = [page for page, state in list(known.items()) if state.is_closed]
         for page in closed:
