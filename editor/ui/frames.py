@@ -22,9 +22,9 @@ from editor.ui.messages import (
     OvertakenError,
     VisitOverError,
 )
-from editor.ui.serving.api import check_space, check_strengths
+from editor.ui.serving.asked import check_space, check_strengths
 from editor.ui.serving.gate import Gate
-from editor.ui.stage import data_uri, jpeg_uri
+from editor.ui.stage import SpaceView, data_uri, inspected, jpeg_uri
 from editor.ui.store import Visit, VisitStore
 from stylegan2.errors import StyleGANError
 
@@ -81,6 +81,25 @@ class Frames:
             "milliseconds": milliseconds,
             "engine": editor.engine_name(session),
         }
+
+    def inspect(self, question: object) -> Answer:
+        """What the model makes of the chosen face, unedited: asked for after the photo is on show.
+
+        Args:
+            question: As for `draw`.
+
+        Returns:
+            {"spaces", "fit", "reason"}, see `inspected`; {"error", "over", "overtaken"} likewise.
+        """
+        try:
+            _, editor, opened, _ = self._asked(question)
+            session = opened.session
+            with self._light.passing():
+                views = [_view(editor, session, space) for space in editor.spaces(session)]
+                fit = editor.fit(session)
+        except StyleGANError as error:
+            return _refusal(error)
+        return inspected(session.crop, views, fit)
 
     def save(self, question: object) -> Answer:
         """The photo at its own size with all edits: `draw`'s question -> {"src", "name"} or {"error"}."""
@@ -163,6 +182,20 @@ class Frames:
         session = replace(session, own=visit.own)
         have = editor.directions.joined(session.own)
         return visit, editor, opened, editor.edit(session, check_strengths(have, asked.get("strengths")))
+
+
+def _view(editor: Editor, session: EditSession, space: str) -> SpaceView:
+    start = time.perf_counter()
+    pixels = editor.reconstruct(editor.enter(session, space))
+    milliseconds = (time.perf_counter() - start) * 1e3
+    drawn_before = space == "f" and session.inversion.drawn is not None
+    return SpaceView(
+        space=space,
+        pixels=pixels,
+        milliseconds=session.milliseconds["invert"] if drawn_before else milliseconds,
+        with_inversion=drawn_before,
+        likeness=editor.likeness(session, pixels),
+    )
 
 
 def _refusal(error: StyleGANError) -> Answer:

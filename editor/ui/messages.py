@@ -18,6 +18,11 @@ class NothingEditedError(StyleGANError):
     """There is no picture that could become a new base, or there were too many."""
 
 
+def before_you(ahead: int) -> str:
+    """What somebody is told who waits behind so many others; 0 ends the wait."""
+    return f"Waiting: {ahead} before you ..." if ahead else "It is your turn ..."
+
+
 class OvertakenError(StyleGANError):
     """A question was about a state that the visit has left: its answer would be about another one."""
 

@@ -18,7 +18,7 @@ from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
 from editor.ui.examples import invented
 from editor.ui.handlers import Handlers
-from editor.ui.messages import VISIT_OVER, problem
+from editor.ui.messages import VISIT_OVER, before_you, problem
 from editor.ui.stage import jpeg_uri
 from editor.ui.words import side_effects
 from inversion.directions.bank import DirectionBank
@@ -223,7 +223,7 @@ class OwnEditPanel:
         """What long work tells, and last its result, or its problem in words."""
 
         def turn(tell: Tell) -> Any:  # noqa: ANN401
-            with self._handlers.long.passing():
+            with self._handlers.long.passing(tell=lambda ahead: tell(before_you(ahead).rstrip(" ."))):
                 return work(tell)
 
         told = run_aside("making of the edit", turn)

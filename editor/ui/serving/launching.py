@@ -10,9 +10,10 @@ from starlette.middleware import Middleware
 
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
-from editor.ui.serving.doors import middleware, routes
+from editor.ui.serving.doors import middleware
 from editor.ui.serving.front import ICON, FrontPage, front_routes
 from editor.ui.serving.live import live_route
+from editor.ui.serving.program_doors import routes
 from editor.ui.serving.uploads import MAX_BYTES, upload_route
 from editor.ui.serving.workplace import give_memory_back
 from editor.ui.stage import ASSETS
@@ -53,13 +54,15 @@ class Served:
     demo: gr.Blocks
     handlers: Handlers
 
-    def forget_closed_pages(self) -> None:
-        """Drop what Gradio remembers of closed pages: it keeps their functions and components for good.
+    def tidy(self) -> None:
+        """End visits that grew old and cameras that fell silent, and let go of closed pages.
 
-        What is of a visit, `Handlers.leave` has forgotten already.
+        Gradio keeps their functions and components for good. What is of a visit, `Handlers.leave` has
+        forgotten already.
         """
-        known = self.demo.app.state_holder.session_data
+        self.handlers.store.sweep()
         self.handlers.live.sweep()
+        known = self.demo.app.state_holder.session_data
         closed = [page for page, state in list(known.items()) if state.is_closed]
         for page in closed:
             known.pop(page, None)

@@ -13,15 +13,17 @@ import numpy as np
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from editor.errors import ImageInputError, LiveError
 from editor.motion.live import LiveEdit, LiveFrame, Wish
 from editor.photo.colour import Pixels
 from editor.pipeline import Editor
-from editor.ui.serving.api import check_strengths, spoken
-from editor.ui.serving.doors import BUSY, TOO_LARGE, UNPROCESSABLE
+from editor.ui.serving.api import spoken
+from editor.ui.serving.asked import check_strengths
+from editor.ui.serving.doors import TOO_LARGE, refusal
+from editor.ui.serving.program_doors import BUSY, UNPROCESSABLE
 from editor.ui.store import Visit, VisitStore
 from stylegan2.errors import StyleGANError
 
@@ -154,7 +156,7 @@ def live_route(room: LiveRoom) -> Route:
     async def answer(request: Request) -> Response:
         data = await request.body()
         if len(data) > MAX_FRAME:
-            return _refused(TOO_LARGE, f"frame: larger than {MAX_FRAME:,} bytes")
+            return refusal(TOO_LARGE, f"frame: larger than {MAX_FRAME:,} bytes")
         token = request.query_params.get("visit")
         if not data:
             await run_in_threadpool(room.stop, token)
@@ -162,11 +164,11 @@ def live_route(room: LiveRoom) -> Route:
         try:
             return await run_in_threadpool(_answered, room, token, data, request.headers.get("x-edit", ""))
         except VisitGoneError as error:
-            return _refused(GONE, spoken(error))
+            return refusal(GONE, spoken(error))
         except LiveError as error:
-            return _refused(BUSY, spoken(error))
+            return refusal(BUSY, spoken(error))
         except StyleGANError as error:
-            return _refused(UNPROCESSABLE, spoken(error))
+            return refusal(UNPROCESSABLE, spoken(error))
 
     return Route(PATH, answer, methods=["POST"])
 
@@ -191,7 +193,3 @@ def _answered(room: LiveRoom, token: str | None, data: bytes, edit: str) -> Resp
     headers["x-took"] = f"{(time.perf_counter() - start) * 1e3:.1f}"
     kind = "image/jpeg" if body else None
     return Response(body, status_code=200 if body else 204, headers=headers, media_type=kind)
-
-
-def _refused(status: int, text: str) -> Response:
-    return JSONResponse({"error": text}, status_code=status)
