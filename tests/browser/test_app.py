@@ -68,6 +68,7 @@ def test_the_space_switch_shows_and_edits_another_reconstruction(visit):
     visitor = visit()
     visitor.upload(ASTRONAUT)
     visitor.status("Found, cropped and inverted")
+    visitor.inspected()
     spaces = visitor.page.locator("#stage .space input")
     assert [choice.input_value() for choice in spaces.all()] == ["w", "w+", "f"]
     assert spaces.nth(2).is_checked()
@@ -334,6 +335,7 @@ def test_any_two_aligned_pictures_are_compared(visit):
     visitor = visit()
     visitor.upload(ASTRONAUT)
     visitor.status("Found")
+    visitor.inspected()
     left, right = (visitor.page.locator(f"#stage select.{side}") for side in ("left", "right"))
     assert left.locator("option").all_text_contents() == ["Cropped photo", "W", "W+", "W+ & F", "Edited"]
     assert (left.input_value(), right.input_value()) == ("input", "edited")
@@ -390,6 +392,7 @@ def test_closing_the_page_deletes_the_photo(visit, uploads):
 
 def test_a_lost_answer_is_asked_for_again(visit):
     visitor = visit()
+    visitor.inspected()
     visitor.page.route("**/component_server/**", lambda route: route.abort(), times=1)
     visitor.range().focus()
     visitor.page.keyboard.press("ArrowRight")

@@ -313,6 +313,7 @@ def test_what_the_browser_would_save_without_a_mark_is_not_offered(visit):
     page = visitor.page
     page.locator("#stage .view").click(button="right")
     visitor.status("says that it was edited")
+    visitor.inspected()
     source = page.locator("#stage .space img").first.get_attribute("src")
     assert b"drawn by a generative model" in base64.b64decode(source.partition(",")[2])[:200]
 

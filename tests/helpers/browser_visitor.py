@@ -69,7 +69,7 @@ class Visitor:
     def _note(self, request):
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
             self.outside.append(request.url)
-        if "component_server" in request.url:
+        if "component_server" in request.url and "draw_frame" in (request.post_data or ""):
             self.questions.append(request)
 
     def status(self, text):
@@ -77,6 +77,12 @@ class Visitor:
         line = self.page.locator("#status p", has_text=text)
         line.wait_for()
         return line.text_content()
+
+    def inspected(self):
+        """Wait until what the model makes of the face stands beside the photo."""
+        self.page.wait_for_function(
+            "document.querySelector('#stage .stage').dataset.inspected === String(facePump.version)"
+        )
 
     def upload(self, file):
         self.page.set_input_files("#photo input[type=file]", file)

@@ -168,7 +168,13 @@ function offer(views, chosen) {
 // What the model makes of the face, for inspection: asked for when the photo and its edit are on show.
 async function inspect(face, current) {
   let reply;
-  try { reply = await ask(server.inspect_face); } catch { return; } // whatever comes next asks again
+  try {
+    reply = await ask(server.inspect_face);
+  } catch {
+    await new Promise((done) => setTimeout(done, RETRY));
+    if (current()) await inspect(face, current);
+    return;
+  }
   if (reply.error || !current()) return;
   const labels = [...find("spaces").querySelectorAll("label")];
   for (const [index, view] of reply.spaces.entries()) {
