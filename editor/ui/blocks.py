@@ -15,6 +15,7 @@ from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.page import Page, PhotoButton
+from editor.ui.panels.batch_panel import BatchPanel, build_batch
 from editor.ui.panels.model_picker import ModelPicker, OpenModel
 from editor.ui.panels.own_panel import OwnEditPanel
 from editor.ui.panels.own_widgets import build_own_edits
@@ -235,6 +236,7 @@ def _build_page(handlers: Handlers, choosable: bool, judge: Judge | None) -> _Wi
             build_own_edits(OwnEditPanel(handlers, judge), token, made, model, status, _slider, _wire_own)
             steps, optimise, stop = _build_optimisation()
     with gr.Column(elem_id="below") as below:
+        build_batch(BatchPanel(handlers), token, _build_text)
         footer = gr.Markdown(_footer(handlers.editor), elem_id="footer")
     return _Widgets(
         token=token, made=made, model=model, top=top, photo=photo, status=status, stage=stage,
