@@ -20,6 +20,7 @@ from editor.ui.panels.model_picker import ModelPicker, OpenModel
 from editor.ui.panels.own_panel import OwnEditPanel
 from editor.ui.panels.own_widgets import build_own_edits
 from editor.ui.serving.api import Endpoint, ProgramAPI, spoken
+from editor.ui.serving.program_doors import MOST_BODIES
 from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage
 from editor.ui.turns import in_turn
@@ -290,6 +291,7 @@ def _offer_api(demo: gr.Blocks, api: ProgramAPI) -> None:
             api_name=endpoint.name,
             api_description=endpoint.about,
             concurrency_id="programs",
+            concurrency_limit=MOST_BODIES,
         )
         inputs = demo.fns[offered["id"]].inputs
         for block, words in zip(inputs, endpoint.words, strict=True):
