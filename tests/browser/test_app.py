@@ -547,9 +547,9 @@ def test_many_photos_are_edited_as_the_sliders_stand_and_come_back_as_a_zip(visi
     page.keyboard.press("End")
     page.locator("#batch button").first.click()
     page.set_input_files("#batch-files input[type=file]", [ASTRONAUT, sent])
-    status.filter(has_text="3 photos wait").wait_for()
+    status.filter(has_text="Ready to be edited: 3.").wait_for()
     page.locator("#batch-start").click()
-    status.filter(has_text="2 photos edited, 1 failed.").wait_for()
+    status.filter(has_text="Done: 2 edited, 1 failed.").wait_for()
     with page.expect_download() as download:
         page.locator("#batch-link a").click()
     with zipfile.ZipFile(download.value.path()) as results:

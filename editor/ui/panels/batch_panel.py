@@ -4,7 +4,7 @@ import html
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class BatchPanel:
         except StyleGANError as error:
             store.take_batch(visit, [])
             return problem(error)
-        return f"{len(items)} photos wait: move the sliders, then edit all."
+        return f"Ready to be edited: {len(items)}. Move the sliders, then edit all."
 
     def run(self, token: str | None, every_face: bool, sliders: str) -> Iterator[Updates]:
         """Edit all files as the sliders stand, telling how it goes; `stop` ends it early.
@@ -88,9 +88,9 @@ class BatchPanel:
         if news.result is None:
             yield gr.skip(), problem(news.error) if news.error else gr.skip(), ended
             return
-        done, stopped = news.result, "Stopped: " * visit.halt.is_set()
+        done, how = news.result, "Stopped" if visit.halt.is_set() else "Done"
         link = self._link(visit, out)
-        yield link, f"{stopped}{done.edited} photos edited, {done.failed} failed.", ended
+        yield link, f"{how}: {done.edited} edited, {done.failed} failed.", ended
 
     def stop(self, token: str | None) -> None:
         """End `run` after the photo that is being edited; what is done is kept."""
@@ -120,8 +120,10 @@ class BatchPanel:
         @contextmanager
         def turn() -> Iterator[None]:
             # Without an encoder every photo takes an optimisation, beside which others open theirs.
-            gate = handlers.light if editor.has_encoder else handlers.long
-            with handlers.turns.passing(), gate.passing():
+            gates = [handlers.turns, handlers.light] if editor.has_encoder else [handlers.long]
+            with ExitStack() as passed:
+                for gate in gates:
+                    passed.enter_context(gate.passing())
                 yield
 
         def stopped() -> bool:

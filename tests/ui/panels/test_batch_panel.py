@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 import zipfile
 from types import SimpleNamespace
 
@@ -55,11 +56,11 @@ def files_in(folder):
 
 def test_photos_are_edited_as_the_sliders_stand_and_leave_as_a_zip(handlers, panel, client, tmp_path):
     token = enter(handlers)
-    assert panel.take(sent(tmp_path, "a.jpg", "b.jpg"), token).startswith("2 photos wait")
+    assert panel.take(sent(tmp_path, "a.jpg", "b.jpg"), token).startswith("Ready to be edited: 2.")
     *told, (link, status, stop) = panel.run(token, False, SLIDERS)
     assert [words for _, words, _ in told] == ["1 of 2: a.jpg done", "2 of 2: b.jpg done"]
     assert all(button["interactive"] for *_, button in told)
-    assert (status, stop["interactive"]) == ("2 photos edited, 0 failed.", False)
+    assert (status, stop["interactive"]) == ("Done: 2 edited, 0 failed.", False)
     assert str(tmp_path) not in link + status
     reply = client.get(address_of(link))
     assert reply.status_code == 200
@@ -82,7 +83,8 @@ def test_files_and_results_go_with_the_visit_and_older_ones_before(handlers, pan
     handlers.store.close()
     assert files_in(tmp_path) == []
     assert client.get(address_of(second)).status_code == 404
-    assert client.get("/batch/guess").status_code == 404
+    for guess in ("guess", "%C3%BC", "..%2F.."):
+        assert client.get(f"/batch/{guess}").status_code == 404
 
 
 def test_it_can_be_stopped_and_begun_again(handlers, panel, tmp_path):
@@ -96,7 +98,30 @@ def test_it_can_be_stopped_and_begun_again(handlers, panel, tmp_path):
     status = list(updates)[-1][1]
     assert status.startswith("Stopped: ")
     assert int(status.split()[1]) < 3
-    assert list(panel.run(token, False, SLIDERS))[-1][1] == "3 photos edited, 0 failed."
+    assert list(panel.run(token, False, SLIDERS))[-1][1] == "Done: 3 edited, 0 failed."
+
+
+def test_photos_of_a_batch_take_their_turns_like_those_of_pages(handlers, panel, tmp_path):
+    token, told = enter(handlers), []
+    panel.take(sent(tmp_path, "a.jpg"), token)
+    reader = threading.Thread(target=lambda: told.extend(panel.run(token, False, SLIDERS)))
+    with handlers.turns.passing():
+        reader.start()
+        reader.join(0.5)
+        assert told == []
+    reader.join()
+    assert told[-1][1] == "Done: 1 edited, 0 failed."
+
+
+def test_without_an_encoder_others_open_photos_meanwhile(lone_editor, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setattr("editor.photo_editing.OPTIMISATION_STEPS", 2)
+    handlers = Handlers(lone_editor, make_examples(lone_editor))
+    panel, token = BatchPanel(handlers), enter(handlers)
+    panel.take(sent(tmp_path, "a.jpg"), token)
+    sliders = json.dumps({"strengths": {"component-1": 1}, "space": None})
+    with handlers.turns.passing(), handlers.light.passing():
+        assert list(panel.run(token, False, sliders))[-1][1] == "Done: 1 edited, 0 failed."
 
 
 def test_the_end_of_the_visit_stops_it_and_leaves_nothing(handlers, panel, tmp_path):
@@ -106,7 +131,7 @@ def test_the_end_of_the_visit_stops_it_and_leaves_nothing(handlers, panel, tmp_p
     next(updates)
     handlers.store.close()
     status = list(updates)[-1][1]
-    assert "20 photos edited" not in status
+    assert "20 edited" not in status
     assert files_in(tmp_path) == []
 
 
