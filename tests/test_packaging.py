@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OWN = {"app", "stylegan2", "inversion", "editor", "train"}
 OPTIONAL = {
     "onnxruntime",
+    "spaces",
     "tokenizers",
     "_typeshed",
 }  # by name only where it is there; for type checkers alone

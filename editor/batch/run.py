@@ -1,7 +1,7 @@
 """run_batch: edit many photos, one after the other."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,9 +9,11 @@ from editor.batch.journal import Journal, write_whole
 from editor.batch.latents import FACES, LatentShards
 from editor.batch.sources import Item
 from editor.errors import BatchError
+from editor.photo.writing.saving import Kind
 from editor.photo_editing import edited_session, encode
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
+from inversion.directions.bank import DirectionBank
 from stylegan2.errors import StyleGANError
 
 Report = Callable[[str], object]
@@ -27,6 +29,7 @@ class BatchWork:
     steps: int = 0  # of optimisation, in each space
     out: Path | None = None  # folder of edited photos
     latents: Path | None = None  # folder of latents
+    own: DirectionBank = field(default_factory=lambda: DirectionBank({}))  # further edits, as a visitor has
 
     def settings(self, editor: Editor) -> dict[str, Any]:
         """What a folder of results is of, as plain values."""
@@ -112,27 +115,40 @@ def _note(journal: Journal, waiting: list[dict[str, Any]], shards: LatentShards 
     waiting.clear()
 
 
-def _edited(editor: Editor, item: Item, work: BatchWork, shards: LatentShards | None) -> dict[str, Any]:
-    """Edit one photo and write it; what the journal says of it."""
+def edited_photo(editor: Editor, item: Item, work: BatchWork) -> PhotoSession:
+    """One photo with its edits; raises as `Editor.open_photo` and `edited_session`."""
     photo = editor.open_photo(item.read())
     usable = [face.number for face in photo.faces if face.cropped is not None]
     numbers = usable if work.every_face else [photo.first]
     sessions = {
         number: edited_session(
-            editor, editor.invert(photo, number), work.strengths, space=work.space, steps=work.steps
+            editor,
+            replace(editor.invert(photo, number), own=work.own),
+            work.strengths,
+            space=work.space,
+            steps=work.steps,
         )
         for number in numbers
     }
-    entry: dict[str, Any] = {"faces": numbers}
+    return PhotoSession(photo=photo, sessions=sessions, chosen=numbers[0])
+
+
+def result_name(name: str, kind: Kind) -> PurePosixPath:
+    """What the edited photo of this name is called, as a file of this kind."""
+    path, suffix = PurePosixPath(name), {"jpeg": ".jpg"}.get(kind, f".{kind}")
+    # The old ending stays in the name where two photos would share one otherwise.
+    return path if path.suffix.lower() in (suffix, f".{kind}") else PurePosixPath(f"{path}{suffix}")
+
+
+def _edited(editor: Editor, item: Item, work: BatchWork, shards: LatentShards | None) -> dict[str, Any]:
+    """Edit one photo and write it; what the journal says of it."""
+    opened = edited_photo(editor, item, work)
+    entry: dict[str, Any] = {"faces": list(opened.sessions)}
     if work.out is not None:
-        opened = PhotoSession(photo=photo, sessions=sessions, chosen=numbers[0])
         data, kind = encode(editor, opened)
-        path = PurePosixPath(item.name)
-        suffix = {"jpeg": ".jpg"}.get(kind, f".{kind}")
-        # The old ending stays in the name where two photos would share one otherwise.
-        name = path if path.suffix.lower() in (suffix, f".{kind}") else PurePosixPath(f"{path}{suffix}")
+        name = result_name(item.name, kind)
         write_whole(work.out / name, data)
         entry["out"] = str(name)
     if shards is not None:
-        shards.add(item.name, list(sessions.values()))
+        shards.add(item.name, list(opened.sessions.values()))
     return entry

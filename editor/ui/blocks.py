@@ -15,10 +15,12 @@ from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.page import Page, PhotoButton
+from editor.ui.panels.batch_panel import BatchPanel, build_batch
 from editor.ui.panels.model_picker import ModelPicker, OpenModel
 from editor.ui.panels.own_panel import OwnEditPanel
 from editor.ui.panels.own_widgets import build_own_edits
 from editor.ui.serving.api import Endpoint, ProgramAPI, spoken
+from editor.ui.serving.program_doors import MOST_BODIES
 from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage
 from editor.ui.turns import in_turn
@@ -235,6 +237,7 @@ def _build_page(handlers: Handlers, choosable: bool, judge: Judge | None) -> _Wi
             build_own_edits(OwnEditPanel(handlers, judge), token, made, model, status, _slider, _wire_own)
             steps, optimise, stop = _build_optimisation()
     with gr.Column(elem_id="below") as below:
+        build_batch(BatchPanel(handlers), token, _build_text)
         footer = gr.Markdown(_footer(handlers.editor), elem_id="footer")
     return _Widgets(
         token=token, made=made, model=model, top=top, photo=photo, status=status, stage=stage,
@@ -288,6 +291,7 @@ def _offer_api(demo: gr.Blocks, api: ProgramAPI) -> None:
             api_name=endpoint.name,
             api_description=endpoint.about,
             concurrency_id="programs",
+            concurrency_limit=MOST_BODIES,
         )
         inputs = demo.fns[offered["id"]].inputs
         for block, words in zip(inputs, endpoint.words, strict=True):

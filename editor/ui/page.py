@@ -32,3 +32,13 @@ class PhotoButton(gr.UploadButton):
     def preprocess(self, payload: Any) -> Any:  # noqa: ANN401
         """The uploaded file's path, or None."""
         return payload.path if payload else None
+
+
+class PhotosButton(gr.UploadButton):
+    """As `PhotoButton`, for several files."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:  # noqa: ANN401
+        """Paths of the uploaded files."""
+        return [file.path for file in payload.root] if payload else []

@@ -38,6 +38,9 @@ class Visit:
     seen: float = 0.0  # clock reading of the last access
     left: float | None = None  # and of when its page was closed
     action: int = 0  # number of the page's newest choice of a face
+    batch: list[Path] = field(default_factory=list)  # files that it sent to be edited all at once
+    result: tuple[str, Path] | None = None  # what came of such files, under a name that nobody can guess
+    halt: threading.Event = field(default_factory=threading.Event)  # set: end what is done to these files
 
 
 class VisitStore:
@@ -160,6 +163,33 @@ class VisitStore:
             if visit.token not in self._visits:
                 self._forget(visit)
 
+    def take_batch(self, visit: Visit, files: list[Path]) -> None:
+        """Note files that were sent to be edited all at once; those that were sent before go."""
+        with self._lock:
+            for old in set(visit.batch) - set(files):
+                visit.uploads.discard(old)
+                _delete(old)
+            visit.batch = files
+        for file in files:
+            self.add_upload(visit, file)
+
+    def give_result(self, visit: Visit, file: Path) -> str:
+        """Keep what came of such files until the next such result; the name that `result` knows it by."""
+        name = secrets.token_urlsafe(24)
+        with self._lock:
+            if visit.result is not None:
+                visit.uploads.discard(visit.result[1])
+                _delete(visit.result[1])
+            visit.result = (name, file)
+        self.add_upload(visit, file)
+        return name
+
+    def result(self, name: str) -> Path | None:
+        """The file that `give_result` gave this name, while its visit lasts."""
+        with self._lock:
+            results = (visit.result for visit in self._visits.values() if visit.result is not None)
+            return next((file for known, file in results if known == name), None)
+
     def files(self) -> set[Path]:
         """What the open visits uploaded."""
         with self._lock:
@@ -224,8 +254,13 @@ class VisitStore:
 
     def _forget(self, visit: Visit) -> None:
         visit.stop.set()
+        visit.halt.set()
         for file in visit.uploads:
-            file.unlink(missing_ok=True)
-            for folder in list(file.parents)[:2]:  # the upload's own, and what Gradio makes in it
-                with contextlib.suppress(OSError):  # it holds something else, or is gone
-                    folder.rmdir()
+            _delete(file)
+
+
+def _delete(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    for folder in list(file.parents)[:2]:  # the upload's own, and what Gradio makes in it
+        with contextlib.suppress(OSError):  # it holds something else, or is gone
+            folder.rmdir()

@@ -5,6 +5,7 @@ import io
 import json
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -536,6 +537,33 @@ def test_those_who_come_at_once_are_told_their_places_and_each_gets_an_answer(vi
         mine = [int(text.split()[1]) for text in texts if "before you" in text]
         assert mine == sorted(mine, reverse=True)
         assert texts[-1] == "Found, cropped and inverted the face."
+
+
+def test_many_photos_are_edited_as_the_sliders_stand_and_come_back_as_a_zip(visit, tmp_path, uploads):
+    sent = tmp_path / "sent.zip"
+    with zipfile.ZipFile(sent, "w") as archive:
+        archive.write(ASTRONAUT, "folder/inside.jpg")
+        archive.writestr("broken.png", b"no picture")
+    visitor = visit()
+    page, status = visitor.page, visitor.page.locator("#batch-status p")
+    visitor.range().focus()
+    page.keyboard.press("End")
+    page.locator("#batch button").first.click()
+    page.set_input_files("#batch-files input[type=file]", [ASTRONAUT, sent])
+    status.filter(has_text="Ready to be edited: 3.").wait_for()
+    page.locator("#batch-start").click()
+    status.filter(has_text="Done: 2 edited, 1 failed.").wait_for()
+    with page.expect_download() as download:
+        page.locator("#batch-link a").click()
+    with zipfile.ZipFile(download.value.path()) as results:
+        assert results.namelist() == [ASTRONAUT.name, "inside.jpg", "errors.txt"]
+        assert results.read("errors.txt").startswith(b"broken.png: ")
+        with Image.open(io.BytesIO(results.read("inside.jpg"))) as image:
+            assert image.size == (512, 512)
+        assert b"smile +" in results.read("inside.jpg")
+    assert "edited-photos.zip" in files_in(uploads)
+    page.close()
+    wait_until(lambda: "edited-photos.zip" not in files_in(uploads))
 
 
 def test_models_are_chosen_by_key_from_a_list_or_by_the_names_of_their_cards(visit, tmp_path):

@@ -7,11 +7,13 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from editor.batch.zipped import MOST_BYTES
 from editor.ui.serving.addresses import is_local
 from editor.ui.serving.asked import MAX_TEXT
 
 MAX_BODY = MAX_TEXT + 1_000_000  # bytes of a request that is no upload
-_UPLOAD = "/upload"  # Gradio bounds these itself, by `max_file_size`
+MAX_UPLOAD = MOST_BYTES + 1_000_000  # bytes of one that is; of each file in it Gradio's `max_file_size`
+_UPLOAD = "/upload"
 BAD_REQUEST, TOO_LARGE, MISDIRECTED = 400, 413, 421
 
 
@@ -59,19 +61,20 @@ class HostGuard:
 
 
 class BodyLimit:
-    """Refuse requests that are no uploads and larger than `limit` bytes, without keeping what is too much."""
+    """Refuse requests larger than `limit` bytes, uploads than `uploads`, without keeping what is too much."""
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
-        self._app, self._limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY, uploads: int = MAX_UPLOAD) -> None:
+        self._app, self._limit, self._uploads = app, limit, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on while it is small enough, or refuse it with 413."""
-        if scope["type"] != "http" or scope["path"].rstrip("/").endswith(_UPLOAD):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._uploads if scope["path"].rstrip("/").endswith(_UPLOAD) else self._limit
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limit:
-            await refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
+        if not length.isdigit() or int(length) > limit:
+            await refusal(TOO_LARGE, f"body: larger than {limit:,} bytes")(scope, receive, send)
             return
         taken, answered = 0, False
 
@@ -79,7 +82,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._limit:
+            if taken > limit:
                 raise BodyTooLargeError
             return message
 
@@ -92,7 +95,7 @@ class BodyLimit:
             await self._app(scope, bounded, watched)
         except BodyTooLargeError:
             if not answered:
-                await refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
+                await refusal(TOO_LARGE, f"body: larger than {limit:,} bytes")(scope, receive, send)
 
 
 def middleware(allowed_hosts: Collection[str] | None) -> list[Middleware]:

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
+from editor.ui.panels.batch_panel import batch_route
 from editor.ui.serving.doors import middleware
 from editor.ui.serving.front import ICON, FrontPage, front_routes
 from editor.ui.serving.live import live_route
@@ -100,7 +101,13 @@ def launch(
     """
     doors = {
         "middleware": [*middleware(allowed_hosts), Middleware(FrontPage)],
-        "routes": [*routes(built.api), upload_route(), live_route(built.handlers.live), *front_routes()],
+        "routes": [
+            *routes(built.api),
+            upload_route(),
+            live_route(built.handlers.live),
+            batch_route(built.handlers.store),
+            *front_routes(),
+        ],
     }
     built.demo.launch(
         server_name=host,

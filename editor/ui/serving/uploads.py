@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import shutil
 from pathlib import Path
 
 from gradio.route_utils import upload_fn
@@ -29,7 +30,7 @@ def upload_route() -> Route:
 async def _receive(request: Request) -> Response:
     folder = Path(request.app.uploaded_file_dir) / secrets.token_urlsafe(16)
     folder.mkdir(parents=True)
-    upload = request.query_params.get("upload_id")
+    upload, kept = request.query_params.get("upload_id"), False
     try:
         files, *_ = await upload_fn(
             request,
@@ -39,12 +40,15 @@ async def _receive(request: Request) -> Response:
             force_move=True,
             upload_progress=file_upload_statuses if upload else None,
         )
+        kept = True
     except TypeError:  # Gradio's word for a field "files" that is none
         return PlainTextResponse("files: must be files\n", status_code=BAD_REQUEST)
     except MultiPartException as error:
         too_large = "maximum allowed size" in error.message
         return PlainTextResponse(error.message, status_code=TOO_LARGE if too_large else BAD_REQUEST)
     finally:
+        if not kept:  # refused, or broken off on its way
+            shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # it holds what was sent
             folder.rmdir()
     return JSONResponse([str(file) for file in files])

@@ -66,7 +66,7 @@ def test_a_name_can_be_allowed():
 
 def test_bodies_are_bounded_whether_they_tell_their_length_or_not():
     app = Starlette(routes=[Route("/", echo, methods=["POST"]), Route("/upload", echo, methods=["POST"])])
-    app.add_middleware(BodyLimit, limit=100)
+    app.add_middleware(BodyLimit, limit=100, uploads=200)
     client = TestClient(app)
     assert client.post("/", content=b"x" * 100).text == "100"
     for content in (b"x" * 101, iter([b"x" * 60, b"y" * 60])):
@@ -74,7 +74,9 @@ def test_bodies_are_bounded_whether_they_tell_their_length_or_not():
         assert reply.status_code == 413
         assert reply.json() == {"error": "body: larger than 100 bytes"}
     assert client.post("/", content=b"", headers={"Content-Length": "many"}).status_code == 413
-    assert client.post("/upload", content=b"x" * 101).text == "101"  # Gradio bounds these
+    assert client.post("/upload", content=b"x" * 200).text == "200"
+    for content in (b"x" * 201, iter([b"x" * 150, b"y" * 150])):
+        assert client.post("/upload", content=content).status_code == 413
 
 
 def test_programs_get_their_pictures_over_http(client):

@@ -5,6 +5,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from editor.ui.serving import uploads
+from editor.ui.serving.doors import BodyLimit
 from editor.ui.serving.uploads import upload_route
 from editor.ui.store import VisitStore
 
@@ -45,6 +46,16 @@ def test_what_is_too_large_is_refused_and_gone(client, tmp_path, monkeypatch):
     kept = sorted(tmp_path.rglob("*"))
     assert send(client, bytes(1001)).status_code == 413
     assert sorted(tmp_path.rglob("*")) == kept
+
+
+def test_an_upload_that_goes_on_for_too_long_leaves_nothing(client, tmp_path):
+    client.app.add_middleware(BodyLimit, uploads=100_000)
+    edge = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    parts = iter([edge + bytes(60_000), b"\r\n" + edge + bytes(60_000), b"\r\n--x--\r\n"])
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    reply = client.post(uploads.PATH, content=parts, headers=headers)
+    assert (reply.status_code, "larger than 100,000 bytes" in reply.text) == (413, True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(
