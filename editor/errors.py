@@ -39,3 +39,7 @@ class BatchError(StyleGANError, OSError):
 
 class ModelSourceError(StyleGANError, OSError):
     """A model that was asked for by path or by name cannot be had."""
+
+
+class VideoError(StyleGANError, ValueError):
+    """A clip cannot be read, edited or written."""

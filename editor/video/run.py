@@ -1,0 +1,198 @@
+"""run_video: edit a clip, segment by segment, so that a run that was broken off goes on."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+
+from editor.batch.journal import Journal, write_whole
+from editor.errors import BatchError, VideoError
+from editor.photo.reading import turned_back, upright
+from editor.video.edits import EditsFrames
+from editor.video.planes import paint_planes
+from editor.video.reading import Clip, TimedFrame
+from editor.video.turning import box_in_file
+from editor.video.writing import CRF, SUFFIXES, SegmentEncoder, join
+from stylegan2.bundle.checkpoint import file_sha256
+
+SEGMENT_SECONDS = 4.0  # of the clip; a run that is killed does so much again
+SEGMENT_FRAMES = 250  # at most, where there are many frames a second
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    frame: int  # that is done, from 1
+    frames: int  # that the clip has, as far as its file says
+    per_second: float  # frames of this run
+    left: float  # s until all are done, as it goes now
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """How a run went."""
+
+    frames: int  # of the clip
+    changed: int  # frames with a face that was edited
+    before: int  # frames that an earlier run had done
+    seconds: float  # of computing, in this run
+    notes: tuple[str, ...]  # what a person should know of the result
+
+    @property
+    def per_second(self) -> float:
+        """Frames per second of computing, in this run."""
+        return (self.frames - self.before) / self.seconds if self.seconds else 0.0
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the segments of a clip lie until it is whole."""
+    return out.with_name(f"{out.name}.parts")
+
+
+def run_video(
+    edits: EditsFrames,
+    clip: Clip,
+    out: Path,
+    *,
+    settings: Mapping[str, Any],
+    note: str,
+    crf: int = CRF,
+    tell: Callable[[Progress], object] = lambda progress: None,
+) -> VideoReport:
+    """Edit a clip; it appears whole or not at all.
+
+    Segments are kept in `parts_folder`, with a journal, until the clip is whole. A run that was killed, or
+    whose `tell` raised, is gone on with by the same call, and gives the same clip.
+
+    Args:
+        edits: Edits the frames.
+        clip: To be edited.
+        out: File to write; replaced where there is one.
+        settings: All that decides what `edits` does, of what JSON has.
+        note: What is done, in one line, for the clip's comment.
+        crf: x264's constant rate factor.
+        tell: Told after every frame.
+
+    Raises:
+        VideoError: The clip is damaged, `out` cannot be written, or its parts are of other work.
+    """
+    kind = SUFFIXES.get(out.suffix.lower())
+    if kind is None:
+        raise VideoError(
+            f"{out.name}: ends in {out.suffix or 'nothing'!r}; allowed are {', '.join(SUFFIXES)}"
+        )
+    begun = time.perf_counter()
+    try:
+        work = _Work(edits, clip, parts_folder(out), {**settings, "crf": crf}, crf)
+        before = work.frames
+        for timed in islice(clip.frames(), before, None):
+            work.do(timed)
+            took = (time.perf_counter() - begun) / (work.frames - before)
+            left = max(0, clip.count - work.frames) * took
+            tell(Progress(work.frames, max(clip.count, work.frames), 1 / took, left))
+        work.end_segment()
+        partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+        try:
+            lost = join(clip, work.segments, partial, kind, note)
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+        shutil.rmtree(work.folder)
+    except (BatchError, OSError) as error:
+        raise VideoError(str(error)) from error
+    nothing = [] if work.changed else ["no frame was changed"]
+    notes = [text for text in (clip.colours.note, *lost, *nothing) if text]
+    seconds = time.perf_counter() - begun
+    return VideoReport(work.frames, work.changed, before, seconds, tuple(notes))
+
+
+class _Work:
+    """Segments of a clip: those that an earlier run wrote, and the one that is being encoded."""
+
+    def __init__(
+        self, edits: EditsFrames, clip: Clip, folder: Path, settings: Mapping[str, Any], crf: int
+    ) -> None:
+        self._edits, self._clip, self._crf, self.folder = edits, clip, crf, folder
+        told = {"clip": file_sha256(clip.path), "PyAV": av.__version__, **settings}
+        self._journal = Journal(
+            folder, told, work="video", advice="name another --out, or delete that folder"
+        )
+        self.segments: list[Path] = []
+        self.frames = self.changed = 0
+        self._encoder: SegmentEncoder | None = None
+        self._began = (0, 0.0)  # the segment: frames before it, and when it is shown
+        known = {entry["name"]: entry for entry in self._journal.entries}  # the last word on each
+        state = None
+        while entry := known.get(self._name):
+            file = folder / self._name
+            if not file.is_file() or file.stat().st_size != entry["bytes"]:
+                break  # a machine that lost its power wrote the line, and not the segment
+            self.segments.append(file)
+            self.frames, self.changed, state = entry["frames"], entry["changed"], entry["state"]
+        if state is not None:
+            edits.recall(state)
+
+    @property
+    def _name(self) -> str:
+        """Of the next segment."""
+        return f"{len(self.segments):06d}.nut"
+
+    def do(self, timed: TimedFrame) -> None:
+        """Edit the next frame and encode it."""
+        if self._encoder is None:
+            self._encoder = SegmentEncoder(self._clip, self._crf)
+            self._began = (self.frames, timed.seconds)
+        self.changed += edit_frame(self._edits, self._clip, timed)
+        self._encoder.add(timed.frame)
+        self.frames += 1
+        first, since = self._began
+        if timed.seconds - since >= SEGMENT_SECONDS or self.frames - first >= SEGMENT_FRAMES:
+            self.end_segment()
+
+    def end_segment(self) -> None:
+        """Write the segment that is being encoded, if there is one, and then that it is done."""
+        if self._encoder is None:
+            return
+        data, file = self._encoder.finish(), self.folder / self._name
+        write_whole(file, data)
+        self._journal.note(
+            {
+                "name": file.name,
+                "bytes": len(data),
+                "frames": self.frames,
+                "changed": self.changed,
+                "state": self._edits.remember(),
+            }
+        )
+        self.segments.append(file)
+        self._encoder = None
+
+
+def edit_frame(edits: EditsFrames, clip: Clip, timed: TimedFrame) -> bool:
+    """Edit the samples of a frame in place; all others stay bit for bit.
+
+    Returns:
+        Whether anything of it was changed.
+    """
+    pixels = upright(clip.colours.rgb(timed.frame), clip.orientation)
+    patches = edits.patches(pixels, timed.seconds)
+    if not patches:
+        return False
+    planes, shown = clip.colours.planes(timed.frame), pixels.copy()
+    back, size = turned_back(clip.orientation), (clip.width, clip.height)
+    for patch in patches:
+        height, width = patch.pixels.shape[:2]
+        before = shown[patch.top : patch.top + height, patch.left : patch.left + width]
+        left, top = box_in_file(patch.left, patch.top, width, height, clip.orientation, size)
+        paint_planes(
+            planes, upright(before, back), upright(patch.pixels, back), left, top, clip.colours.coding
+        )
+        patch.put(shown)
+    return True
