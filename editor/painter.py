@@ -13,7 +13,7 @@ from editor.session import EditSession
 from editor.transfer.fields import EditFields
 from editor.transfer.ground import Ground, ground_of_photo
 from editor.transfer.paint import Patch, paint, paint_crop
-from editor.transfer.photo_transfer import PhotoTransfer
+from editor.transfer.photo_transfer import FindHead, PhotoTransfer
 from inversion.chain.decoder import Decoder, Edit
 from inversion.chain.inversion import Inversion
 from inversion.directions.bank import DirectionBank
@@ -50,8 +50,13 @@ class Painter:
         others = [in_crop(other.points) for other in photo.others(face)]
         return ground_of_photo(crop, self.transfer.parser, in_crop(face.face.points), others)
 
-    def fields(self, session: EditSession) -> EditFields | None:
-        """The session's edit as it is painted; None where there is none, so that the photo stays."""
+    def fields(self, session: EditSession, find_head: FindHead | None = None) -> EditFields | None:
+        """The session's edit as it is painted; None where there is none, so that the photo stays.
+
+        Args:
+            session: Of the face.
+            find_head: See `PhotoTransfer.fields`.
+        """
         if not session.edited:
             return None
         before = session.inversion
@@ -61,7 +66,7 @@ class Painter:
         key = (session.space, engine)
         drawn = session.ground.drawn.get(key, lambda: self._decoder.draw_ways(before, session.space).numpy())
         edited = self._decoder.draw_ways(after, session.space, edit)
-        return self.transfer.fields(session.ground, torch.from_numpy(drawn), edited)
+        return self.transfer.fields(session.ground, torch.from_numpy(drawn), edited, find_head)
 
     def on_crop(self, session: EditSession, crop: Pixels) -> Pixels:
         """A crop [S, S, 3] of the session's face, edited."""

@@ -78,14 +78,35 @@ def crop_face(pixels: Pixels, face: Face, crop_config: CropConfig, resolution: i
     if not 1 <= resolution <= MAX_RESOLUTION:
         raise ConfigError(f"resolution: got {resolution}, allowed are 1..{MAX_RESOLUTION} px")
     quad = face_quad(face.points, crop_config)
-    transform = np.eye(3)
-    transform[:2, 0] = (quad[3] - quad[0]) / resolution
-    transform[:2, 1] = (quad[1] - quad[0]) / resolution
-    transform[:2, 2] = quad[0]
+    to_photo = unit_square(quad)
     height, width = pixels.shape[:2]
-    crop = fill_outside(warp(pixels, transform, resolution, resolution), transform, width, height)
     padded = _part_outside(quad, width, height)
+    crop = cut_square(pixels, to_photo, resolution)
+    transform = np.asarray(to_photo @ np.diag((1 / resolution, 1 / resolution, 1.0)), np.float64)
     return CroppedFace(crop=crop, quad=quad, transform=transform, padded=padded)
+
+
+def unit_square(quad: Quad) -> Matrix:
+    """Affine map [3, 3] from the square with corners (0, 0) and (1, 1) onto a crop's corners [4, 2]."""
+    to_photo = np.eye(3)
+    to_photo[:2, 0], to_photo[:2, 1], to_photo[:2, 2] = quad[3] - quad[0], quad[1] - quad[0], quad[0]
+    return to_photo
+
+
+def cut_square(pixels: Pixels, to_photo: Matrix, resolution: int) -> Pixels:
+    """Cut a square out of a photo.
+
+    Args:
+        pixels: Photo [H, W, 3] uint8.
+        to_photo: Affine map [3, 3] from the square, corners (0, 0) and (1, 1), to px of the photo.
+        resolution: Side R of the crop, px.
+
+    Returns:
+        [R, R, 3] uint8; parts outside the photo are filled, see `fill_outside`.
+    """
+    transform = to_photo @ np.diag((1 / resolution, 1 / resolution, 1.0))
+    height, width = pixels.shape[:2]
+    return fill_outside(warp(pixels, transform, resolution, resolution), transform, width, height)
 
 
 def _part_outside(quad: Quad, width: int, height: int) -> float:

@@ -88,8 +88,8 @@ def _search_tiles(models: FaceModels, pixels: Pixels, overview: Pixels, known: l
             candidates += [box.scaled(zoom) for box in _scan(models, overview, tile_side)]
     fresh = [candidates[index] for index in distinct(candidates) if index >= len(boxes)]
     if zoom > 1:  # then the known ones were found in a shrunk photo: look again, at full detail
-        known = [_find_in_box(models, pixels, box) or face for box, face in zip(boxes, known, strict=True)]
-    found = (_find_in_box(models, pixels, box) for box in fresh[:MAX_FACES])
+        known = [find_in_box(models, pixels, box) or face for box, face in zip(boxes, known, strict=True)]
+    found = (find_in_box(models, pixels, box) for box in fresh[:MAX_FACES])
     return known + [face for face in found if face is not None]
 
 
@@ -125,7 +125,7 @@ def _span(middle: float, reach: float, length: int) -> tuple[int, int]:
     return start, max(min(length, math.ceil(middle + reach)), start + 1)
 
 
-def _find_in_box(models: FaceModels, pixels: Pixels, box: Box) -> Face | None:
+def find_in_box(models: FaceModels, pixels: Pixels, box: Box) -> Face | None:
     """The face that `box` means, found again in a padded cut around it, if it is one."""
     faces = _find_faces(models, *_cut_around(pixels, box))
     same = [face for face in faces if same_face(Box(*face.box), box)]

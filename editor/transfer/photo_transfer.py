@@ -1,5 +1,6 @@
 """PhotoTransfer: a model's pictures before and after an edit -> the edit as it is painted onto the photo."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from inversion.transfer.config import SIDE, WAYS
 from inversion.transfer.graph import TransferPixels
 from stylegan2.checks import check_shape
 from stylegan2.engines.live import LiveEngine
+
+# The edit, painted everywhere -> how likely each place belongs to the head that it leaves [G, G].
+FindHead = Callable[[EditFields], Field]
 
 
 class PhotoTransfer:
@@ -62,13 +66,16 @@ class PhotoTransfer:
         self.engine.wait()
         self.parser.engine.wait()
 
-    def fields(self, ground: Ground, drawn: Tensor, edited: Tensor) -> EditFields:
+    def fields(
+        self, ground: Ground, drawn: Tensor, edited: Tensor, find_head: FindHead | None = None
+    ) -> EditFields:
         """Decide what of the photo moves, what the model draws, and where the photo may change.
 
         Args:
             ground: Of the face.
             drawn: What the model draws of it, unedited [1, WAYS, R, R, 3] uint8.
             edited: And under the edit, the same shape.
+            find_head: Where the head of the edited crop is; None asks the parser.
 
         Raises:
             ShapeError: `drawn` or `edited` has another shape.
@@ -85,7 +92,8 @@ class PhotoTransfer:
         around = ground.surroundings
         if around is None:
             return everywhere
-        after = self.parser.head(paint_crop(ground.parsed, everywhere)) * around.room
+        find_head = find_head or (lambda edit: self.parser.head(paint_crop(ground.parsed, edit)))
+        after = find_head(everywhere) * around.room
         return replace(
             everywhere,
             region=region_of(around.head, after),

@@ -92,13 +92,24 @@ class Chain:
         Raises:
             ShapeError: `pixels` has another shape.
         """
-        check_shape("pixels", pixels, "N", *self._shape)
-        w, *levels = self.encode(pixels)
+        w, levels = self._encoded(pixels)
         if self.after_w is None:
-            return Inversion(w=w, ws=self._broadcast(w).clone())
+            return self._of_w(w)
         w, plain_ws = self.after_w.refine(pixels, w, *levels)
         ws, f, drawn = self.after_w.find_feature(pixels, plain_ws, levels)
         return Inversion(w=w, ws=ws, plain_ws=plain_ws, f=f, drawn=drawn)
+
+    def glance(self, pixels: Tensor) -> Inversion:
+        """Find w alone, at the encoder's first look, in about a tenth of the time; as `invert` else."""
+        return self._of_w(self._encoded(pixels)[0])
+
+    def _encoded(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        check_shape("pixels", pixels, "N", *self._shape)
+        w, *levels = self.encode(pixels)
+        return w, levels
+
+    def _of_w(self, w: Tensor) -> Inversion:
+        return Inversion(w=w, ws=self._broadcast(w).clone())
 
 
 class AfterW:

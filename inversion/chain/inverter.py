@@ -43,6 +43,9 @@ class InvertsPictures(Protocol):
     def invert(self, pixels: Tensor) -> Inversion:
         """See `Inverter.invert`."""
 
+    def glance(self, pixels: Tensor) -> Inversion:
+        """See `Inverter.glance`."""
+
     def optimise(
         self,
         pixels: Tensor,
@@ -128,8 +131,13 @@ class Inverter:
         Raises:
             ShapeError: `pixels` has another shape.
         """
-        if self._chain is not None:
-            return self._chain.invert(pixels)
+        return self._mean(pixels) if self._chain is None else self._chain.invert(pixels)
+
+    def glance(self, pixels: Tensor) -> Inversion:
+        """Find w alone, at the encoder's first look: for moving pictures; arguments as `invert`."""
+        return self._mean(pixels) if self._chain is None else self._chain.glance(pixels)
+
+    def _mean(self, pixels: Tensor) -> Inversion:
         self._check(pixels, "N")
         w = self._generator.w_avg[None].cpu().repeat(len(pixels), 1)
         return Inversion(w=w, ws=self._generator.broadcast(w).clone())

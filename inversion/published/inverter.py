@@ -94,6 +94,11 @@ class PublishedInverter:
         foundation = ClcaeFoundation(model=self._model, w=w, ws=ws, f=f, look=look)
         return Inversion(w=w, ws=ws, f=self._feature(f, ws), foundation=foundation)
 
+    def glance(self, pixels: Tensor) -> Inversion:
+        """See `Inverter.glance`; these encoders find all at once, so that nothing is saved."""
+        w, ws, *_ = self._encode(pixels)
+        return Inversion(w=w, ws=ws, has_w=self._model.config.finds_w)
+
     def optimise(
         self,
         pixels: Tensor,
