@@ -81,19 +81,27 @@ class Clip:
         Raises:
             VideoError: It is damaged, or changes its kind on the way.
         """
-        last = None
-        with open_container(self.path, self.called) as container, decoding(self.called):
+        last, seconds = None, 0.0
+        with open_container(self.path, self.called) as container:
             usual = max(1, round(1 / (self.rate * self.time_base)))
-            for frame in container.decode(_stream_of(container, self.index)):
-                pts = frame.pts
-                if pts is None or (last is not None and pts <= last):
-                    pts = 0 if last is None else last + usual
-                last = pts
-                self.check(frame, float(pts * self.time_base))
-                prepared = self.colours.prepared(frame)
-                prepared.pts, prepared.time_base = pts, self.time_base
-                prepared.pict_type = 0  # the encoder would follow the decoder's choice of key frames
-                yield TimedFrame(prepared, pts, float(pts * self.time_base))
+            try:
+                for frame in container.decode(_stream_of(container, self.index)):
+                    pts = frame.pts
+                    if pts is None or (last is not None and pts <= last):
+                        pts = 0 if last is None else last + usual
+                    last, seconds = pts, float(pts * self.time_base)
+                    self.check(frame, seconds)
+                    yield TimedFrame(self._prepared(frame, pts), pts, seconds)
+            except av.FFmpegError as error:
+                raise VideoError(
+                    f"{self.called} is damaged: it cannot be decoded after {seconds:.2f} s ({error.strerror})"
+                ) from error
+
+    def _prepared(self, frame: VideoFrame, pts: int) -> VideoFrame:
+        prepared = self.colours.prepared(frame)
+        prepared.pts, prepared.time_base = pts, self.time_base
+        prepared.pict_type = 0  # the encoder would follow the decoder's choice of key frames
+        return prepared
 
     def check(self, frame: VideoFrame, seconds: float) -> None:
         """Raise `VideoError` unless a decoded frame, shown at `seconds`, is of the clip's kind."""
@@ -123,7 +131,7 @@ def open_clip(path: str | Path) -> Clip:
     path = Path(path)
     called = f"clip '{path.name or path}'"
     _check_file(path, called)
-    with open_container(path, called) as container, decoding(called):
+    with open_container(path, called) as container, _decoding(called):
         stream = _moving_picture(container, called)
         _check_size(called, stream)
         times, durations = _survey(container, stream, called)
@@ -131,7 +139,7 @@ def open_clip(path: str | Path) -> Clip:
         time_base, rate = stream.time_base, stream.average_rate
     if time_base is None or not time_base:
         raise VideoError(f"{called} has no unit of time; it is damaged")
-    with open_container(path, called) as container, decoding(called):
+    with open_container(path, called) as container, _decoding(called):
         first = next(container.decode(_stream_of(container, index)), None)
     if first is None:
         raise VideoError(f"{called} has no frame that can be decoded")
@@ -175,7 +183,7 @@ def open_container(path: Path, called: str) -> Iterator[InputContainer]:
 
 
 @contextmanager
-def decoding(called: str) -> Iterator[None]:
+def _decoding(called: str) -> Iterator[None]:
     """Turn what FFmpeg says of damaged data into a `VideoError`."""
     try:
         yield

@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +90,11 @@ def run_video(
     begun = time.perf_counter()
     try:
         work = _Work(edits, clip, parts_folder(out), {**settings, "crf": crf}, crf)
-        before = work.frames
-        for timed in islice(clip.frames(), before, None):
+        before, damaged = work.frames, 0
+        for number, timed in enumerate(clip.frames()):
+            damaged += timed.frame.is_corrupt
+            if number < before:
+                continue
             work.do(timed)
             took = (time.perf_counter() - begun) / (work.frames - before)
             left = max(0, clip.count - work.frames) * took
@@ -107,10 +109,14 @@ def run_video(
         shutil.rmtree(work.folder)
     except (BatchError, OSError) as error:
         raise VideoError(str(error)) from error
-    nothing = [] if work.changed else ["no frame was changed"]
-    notes = [text for text in (clip.colours.note, *lost, *nothing) if text]
+    notes = [
+        clip.colours.note,
+        *lost,
+        f"{damaged} frames are damaged in the clip, and are as the decoder showed them" if damaged else None,
+        None if work.changed else "no frame was changed",
+    ]
     seconds = time.perf_counter() - begun
-    return VideoReport(work.frames, work.changed, before, seconds, tuple(notes))
+    return VideoReport(work.frames, work.changed, before, seconds, tuple(text for text in notes if text))
 
 
 class _Work:
