@@ -131,7 +131,7 @@ def open_clip(path: str | Path) -> Clip:
     path = Path(path)
     called = f"clip '{path.name or path}'"
     _check_file(path, called)
-    with open_container(path, called) as container, _decoding(called):
+    with open_container(path, called) as container, decoding(called):
         stream = _moving_picture(container, called)
         _check_size(called, stream)
         times, durations = _survey(container, stream, called)
@@ -139,7 +139,7 @@ def open_clip(path: str | Path) -> Clip:
         time_base, rate = stream.time_base, stream.average_rate
     if time_base is None or not time_base:
         raise VideoError(f"{called} has no unit of time; it is damaged")
-    with open_container(path, called) as container, _decoding(called):
+    with open_container(path, called) as container, decoding(called):
         first = next(container.decode(_stream_of(container, index)), None)
     if first is None:
         raise VideoError(f"{called} has no frame that can be decoded")
@@ -183,7 +183,7 @@ def open_container(path: Path, called: str) -> Iterator[InputContainer]:
 
 
 @contextmanager
-def _decoding(called: str) -> Iterator[None]:
+def decoding(called: str) -> Iterator[None]:
     """Turn what FFmpeg says of damaged data into a `VideoError`."""
     try:
         yield

@@ -1,6 +1,5 @@
 """run_video: edit a clip, segment by segment, so that a run that was broken off goes on."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from editor.video.turning import box_in_file
 from editor.video.writing import CRF, SUFFIXES, SegmentEncoder, join
 from stylegan2.bundle.checkpoint import file_sha256
 
-SEGMENT_SECONDS = 4.0  # of the clip; a run that is killed does so much again
+SEGMENT_SECONDS = 4  # of the clip; a run that is killed does so much again
 SEGMENT_FRAMES = 250  # at most, where there are many frames a second
 
 
@@ -100,12 +99,7 @@ def run_video(
             left = max(0, clip.count - work.frames) * took
             tell(Progress(work.frames, max(clip.count, work.frames), 1 / took, left))
         work.end_segment()
-        partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-        try:
-            lost = join(clip, work.segments, partial, kind, note)
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
+        lost = join(clip, work.segments, out, kind, note)
         shutil.rmtree(work.folder)
     except (BatchError, OSError) as error:
         raise VideoError(str(error)) from error
@@ -133,7 +127,7 @@ class _Work:
         self.segments: list[Path] = []
         self.frames = self.changed = 0
         self._encoder: SegmentEncoder | None = None
-        self._began = (0, 0.0)  # the segment: frames before it, and when it is shown
+        self._began = (0, 0)  # the segment: frames before it, and the time stamp of its first
         known = {entry["name"]: entry for entry in self._journal.entries}  # the last word on each
         state = None
         while entry := known.get(self._name):
@@ -152,15 +146,16 @@ class _Work:
 
     def do(self, timed: TimedFrame) -> None:
         """Edit the next frame and encode it."""
+        first, since = self._began
+        long = (timed.pts - since) * self._clip.time_base >= SEGMENT_SECONDS
+        if long or self.frames - first >= SEGMENT_FRAMES:
+            self.end_segment()
         if self._encoder is None:
             self._encoder = SegmentEncoder(self._clip, self._crf)
-            self._began = (self.frames, timed.seconds)
+            self._began = (self.frames, timed.pts)
         self.changed += edit_frame(self._edits, self._clip, timed)
         self._encoder.add(timed.frame)
         self.frames += 1
-        first, since = self._began
-        if timed.seconds - since >= SEGMENT_SECONDS or self.frames - first >= SEGMENT_FRAMES:
-            self.end_segment()
 
     def end_segment(self) -> None:
         """Write the segment that is being encoded, if there is one, and then that it is done."""

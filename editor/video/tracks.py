@@ -11,9 +11,10 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from editor.video.reading import decoding
 from editor.video.tags import kept_tags
 
-_AAC_BITS = 96_000  # per second and channel, where sound has to be encoded anew
+_AAC_BITS, _AAC_RATE = 192_000, 48_000  # per second, of sound that has to be encoded anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +58,35 @@ def add_tracks(
     return tracks, notes
 
 
-def track_packets(source: InputContainer, tracks: Sequence[Track]) -> Iterator[Packet[Any]]:
-    """Their packets, in the order of the clip."""
+def track_packets(source: InputContainer, tracks: Sequence[Track], called: str) -> Iterator[Packet[Any]]:
+    """Their packets, in the order of the clip.
+
+    Args:
+        source: The clip.
+        tracks: Of `add_tracks`.
+        called: What to call the clip in a message.
+
+    Raises:
+        VideoError: The clip is damaged there.
+    """
     by_index = {track.source.index: track for track in tracks}
     if not tracks:
         return
-    for packet in source.demux([track.source for track in tracks]):
-        track = by_index[packet.stream.index]  # those that flush decoders lack the number itself
-        if track.encoder is not None:
-            frames: list[Any] = packet.decode()
-            for frame in frames:
-                yield from track.encoder.encode(frame)
-        elif packet.size:
-            if packet.dts is None:
-                packet.dts = packet.pts
-            packet.stream = track.target
-            yield packet
-    for track in tracks:
-        if track.encoder is not None:
-            yield from track.encoder.encode(None)
+    with decoding(called):
+        for packet in source.demux([track.source for track in tracks]):
+            track = by_index[packet.stream.index]  # those that flush decoders lack the number itself
+            if track.encoder is not None:
+                frames: list[Any] = packet.decode()
+                for frame in frames:
+                    yield from track.encoder.encode(frame)
+            elif packet.size:
+                if packet.dts is None:
+                    packet.dts = packet.pts
+                packet.stream = track.target
+                yield packet
+        for track in tracks:
+            if track.encoder is not None:
+                yield from track.encoder.encode(None)
 
 
 def _codec(stream: Stream) -> str:
@@ -90,7 +101,8 @@ def _copy(stream: Stream, target: OutputContainer) -> Track | None:
 
 
 def _encoding(stream: AudioStream, target: OutputContainer) -> Track:
-    made = target.add_stream("aac", rate=stream.rate)
-    made.codec_context.layout = stream.layout
-    made.codec_context.bit_rate = _AAC_BITS * stream.layout.nb_channels
+    made = target.add_stream("aac", rate=_AAC_RATE)
+    # By name: some files only say how many channels there are.
+    made.codec_context.layout = "mono" if stream.layout.nb_channels == 1 else "stereo"
+    made.codec_context.bit_rate = _AAC_BITS
     return Track(stream, made, made)

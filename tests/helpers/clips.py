@@ -1,11 +1,14 @@
 """Tiny clips, made by PyAV itself, and edits of them that need no model."""
 
+import time
 from fractions import Fraction
 
 import av
 import numpy as np
 
 from editor.transfer.paint import Patch
+from editor.video import run as running
+from editor.video.reading import open_clip
 
 MILLI = Fraction(1, 1000)
 
@@ -116,3 +119,11 @@ class Inverts:
 
     def recall(self, state):
         self.count = state["count"]
+
+
+def edit_slowly(path, out, segment):
+    """Work for a second process: a clip with a pause after every frame."""
+    running.SEGMENT_SECONDS = segment
+    running.run_video(
+        Inverts(), open_clip(path), out, settings={}, note="edited", tell=lambda progress: time.sleep(0.02)
+    )
