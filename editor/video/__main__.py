@@ -96,8 +96,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     editor = open_editor(resolve_model(args.model), device=args.device, engine=args.engine)
     editor.directions.check(strengths)
     editor.prepare()
+    editor.wait()  # all frames come of the same engine, also those after a run was broken off
     settings = {
         "model": editor.sha256,
+        "device": args.device,
+        "engine": args.engine,
         "strengths": strengths,
         "every_face": args.every_face,
         "space": args.space,

@@ -1,5 +1,6 @@
 """run_video: edit a clip, segment by segment, so that a run that was broken off goes on."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -129,20 +130,16 @@ class _Work:
         self._encoder: SegmentEncoder | None = None
         self._began = (0, 0)  # the segment: frames before it, and the time stamp of its first
         known = {entry["name"]: entry for entry in self._journal.entries}  # the last word on each
-        state = None
-        while entry := known.get(self._name):
-            file = folder / self._name
-            if not file.is_file() or file.stat().st_size != entry["bytes"]:
-                break  # a machine that lost its power wrote the line, and not the segment
-            self.segments.append(file)
-            self.frames, self.changed, state = entry["frames"], entry["changed"], entry["state"]
-        if state is not None:
-            edits.recall(state)
-
-    @property
-    def _name(self) -> str:
-        """Of the next segment."""
-        return f"{len(self.segments):06d}.nut"
+        whole: list[dict[str, Any]] = []
+        while (entry := known.get(_name(len(whole)))) and _is_whole(folder / entry["name"], entry["bytes"]):
+            whole.append(entry)
+        # What was lost with a machine's power may have been written about: then from further back.
+        while whole and not _state(folder, len(whole) - 1).is_file():
+            whole.pop()
+        if whole:
+            self.frames, self.changed = whole[-1]["frames"], whole[-1]["changed"]
+            self.segments = [folder / entry["name"] for entry in whole]
+            edits.recall(json.loads(_state(folder, len(whole) - 1).read_text(encoding="utf-8")))
 
     def do(self, timed: TimedFrame) -> None:
         """Edit the next frame and encode it."""
@@ -161,19 +158,30 @@ class _Work:
         """Write the segment that is being encoded, if there is one, and then that it is done."""
         if self._encoder is None:
             return
-        data, file = self._encoder.finish(), self.folder / self._name
+        number, data = len(self.segments), self._encoder.finish()
+        file = self.folder / _name(number)
         write_whole(file, data)
+        state = json.dumps(self._edits.remember())
+        write_whole(_state(self.folder, number), state.encode())
         self._journal.note(
-            {
-                "name": file.name,
-                "bytes": len(data),
-                "frames": self.frames,
-                "changed": self.changed,
-                "state": self._edits.remember(),
-            }
+            {"name": file.name, "bytes": len(data), "frames": self.frames, "changed": self.changed}
         )
+        _state(self.folder, number - 2).unlink(missing_ok=True)  # large, and the last is enough
         self.segments.append(file)
         self._encoder = None
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.nut"
+
+
+def _state(folder: Path, number: int) -> Path:
+    """What `EditsFrames.remember` said after a segment."""
+    return folder / f"{number:06d}.json"
+
+
+def _is_whole(segment: Path, size: int) -> bool:
+    return segment.is_file() and segment.stat().st_size == size
 
 
 def edit_frame(edits: EditsFrames, clip: Clip, timed: TimedFrame) -> bool:

@@ -84,6 +84,26 @@ def test_it_goes_on_after_half_a_line_and_half_a_segment(clip):
     same(whole, parts)
 
 
+@pytest.mark.parametrize(("lost", "before"), [(("000001.json",), 11), (("000000.json", "000001.json"), 0)])
+def test_it_goes_on_from_the_last_state_that_is_there(clip, lost, before):
+    whole, _ = go(clip, "whole.mp4")
+    out = clip.path.with_name("parts.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        go(clip, "parts.mp4", tell=stop_at(25))
+    for name in lost:
+        (parts_folder(out) / name).unlink()
+    parts, rest = go(clip, "parts.mp4")
+    assert rest.before == before
+    same(whole, parts)
+
+
+def test_states_do_not_pile_up(clip):
+    with pytest.raises(KeyboardInterrupt):
+        go(clip, "parts.mp4", tell=stop_at(30))
+    folder = parts_folder(clip.path.with_name("parts.mp4"))
+    assert sorted(each.name for each in folder.glob("0*.json")) == ["000000.json", "000001.json"]
+
+
 def test_it_goes_on_when_only_the_joining_was_left(clip, monkeypatch):
     whole, _ = go(clip, "whole.mp4")
 
