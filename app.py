@@ -7,13 +7,18 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from editor.ui.serving.addresses import is_local
 
 if TYPE_CHECKING:
+    from editor.face.landmarks import FaceDetector
+    from editor.model.shelf import ModelShelf
     from editor.own.sentence import SentenceJudge
+    from editor.pipeline import Editor
     from editor.ui.serving.workplace import Workplace
 
 DEFAULT_HOST = "127.0.0.1"
@@ -123,6 +128,38 @@ def _judge(folder: str | None) -> "SentenceJudge | None":
     return SentenceJudge(folder)
 
 
+def _shelf(name: str, source: str) -> "ModelShelf":
+    """Models that are known by name, the one in use among them."""
+    from editor.model.shelf import ModelShelf
+
+    shelf = ModelShelf()
+    shelf.note(name, source)
+    return shelf
+
+
+def _opener(args: argparse.Namespace) -> "Callable[..., Editor]":
+    """What opens the model at a path as the flags say; with a face detector, where there is one already."""
+    from editor.pipeline import open_editor
+    from editor.ui.serving.zerogpu import LentGPU, is_zerogpu
+
+    lent = LentGPU() if is_zerogpu() else None
+    # There torch says that it has CUDA, which is true only while a GPU is lent.
+    device = "cpu" if lent and args.device == "auto" else args.device
+
+    def open_path(path: Path, detector: "FaceDetector | None" = None) -> "Editor":
+        return open_editor(
+            path,
+            device=device,
+            engine=args.engine,
+            face_model=args.face_model,
+            identity=args.identity,
+            detector=detector,
+            optimiser=None if lent is None else partial(lent.optimise, path),
+        )
+
+    return open_path
+
+
 def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
     host = args.host or os.environ.get("GRADIO_SERVER_NAME") or DEFAULT_HOST
     try:
@@ -140,26 +177,30 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
         return 2
     from editor.model.hub import Report
     from editor.model.source import BUNDLED, resolve_model
-    from editor.pipeline import Editor, open_editor
+    from editor.pipeline import Editor
     from editor.ui.blocks import build_demo
     from editor.ui.serving.launching import launch
     from stylegan2.errors import StyleGANError
 
     try:
-        options = {"device": args.device, "engine": args.engine, "identity": args.identity}
-        model = resolve_model(args.model or BUNDLED, lambda text: print(text, file=sys.stderr))
-        editor = open_editor(model, face_model=args.face_model, **options)
+        open_path = _opener(args)
+        editor = open_path(resolve_model(args.model or BUNDLED, lambda text: print(text, file=sys.stderr)))
         detector = editor.detector  # shared by all models
 
         def open_model(name: str, report: Report) -> Editor:
             path = resolve_model(name, report)
             report(f"Opening {path.name}")
-            another = open_editor(path, detector=detector, **options)
+            another = open_path(path, detector)
             another.prepare()
             return another
 
         # Whoever may choose may also read files of this machine: for people on it, not for visitors.
-        built = build_demo(editor, open_model if offers_picker(args, host) else None, _judge(args.clip))
+        built = build_demo(
+            editor,
+            open_model if offers_picker(args, host) else None,
+            _judge(args.clip),
+            _shelf(editor.card.name, args.model or BUNDLED),
+        )
         served = launch(
             built,
             host=host,
@@ -171,7 +212,7 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        workplaces[-1].keep_tidy(built.handlers.store.files, served.forget_closed_pages)
+        workplaces[-1].keep_tidy(built.handlers.store.files, served.tidy)
         print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
         editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
         # The handlers have it, and give it up where another model is chosen.

@@ -37,6 +37,10 @@ class BatchError(StyleGANError, OSError):
     """Photos of a batch, or the folder of its results, cannot be had."""
 
 
+class LiveError(StyleGANError, RuntimeError):
+    """Moving pictures cannot be edited any more, or not now."""
+
+
 class ModelSourceError(StyleGANError, OSError):
     """A model that was asked for by path or by name cannot be had."""
 

@@ -1,5 +1,6 @@
 """A photo from its opening to the file that is saved: one face after the other, all edits together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,14 @@ import numpy as np
 
 from editor.errors import FaceError, ImageInputError
 from editor.face.crop import MAX_RESOLUTION, crop_face
-from editor.face.photo import FacePhoto
+from editor.face.photo import FacePhoto, PhotoFace
+from editor.face.tiles import Box
 from editor.photo.colour import Pixels
 from editor.photo.export import edit_note, encode_png, save_png
 from editor.photo.original import PhotoFile, open_photo
 from editor.photo.writing.credentials import Credentials
 from editor.photo.writing.saving import Kind, encode_photo, kind_of, save_photo
-from editor.photo_session import PhotoSession
+from editor.photo_session import VIEW_PIXELS, PhotoSession, session_of_crop
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.transfer.paint import Patch
@@ -70,6 +72,38 @@ def choose_face(editor: Editor, opened: PhotoSession, face: int) -> PhotoSession
     others = [other for key, other in opened.sessions.items() if key != number]
     base = editor.edit_photo(opened.photo, others) if any(other.edited for other in others) else None
     return replace(opened.updated(session), base=base)
+
+
+def as_new_base(editor: Editor, opened: PhotoSession) -> PhotoSession:
+    """Go on from the edited picture as if it were the photo: what is edited next starts from it.
+
+    The picture is written as `encode` writes it, and read again, so that it is what a saved photo is; it is
+    kept in memory.
+
+    Args:
+        editor: Whose sessions they are.
+        opened: The photo, with edits.
+
+    Raises:
+        FaceError: No face is found in the picture any more.
+        ImageInputError: As `encode`.
+    """
+    earlier = (*opened.earlier, opened.stage)
+    if opened.photo is None:
+        session = replace(editor.invert_crop(editor.edit_crop(opened.session)), own=opened.session.own)
+        return replace(session_of_crop(session), earlier=earlier)
+    data, _ = encode(editor, opened)
+    photo = editor.open_photo(data, most_pixels=VIEW_PIXELS)
+    begun = start(editor, photo, _again(photo, opened.photo.face(opened.chosen)))
+    session = replace(begun.session, own=opened.session.own)
+    return replace(begun.updated(session), earlier=earlier, first_name=opened.name)
+
+
+def _again(photo: FacePhoto, face: PhotoFace) -> int:
+    """Number of a face in a picture where it may have another one."""
+    was = Box(*face.face.box).center
+    usable = [each for each in photo.faces if each.cropped is not None]
+    return min(usable, key=lambda each: math.dist(Box(*each.face.box).center, was)).number
 
 
 def patch(editor: Editor, opened: PhotoSession, session: EditSession) -> Patch | None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from editor.edit_stage import EditStage, FaceEdit
 from editor.face.photo import FacePhoto
 from editor.face.warp import Matrix
 from editor.photo.colour import Pixels
@@ -21,6 +23,29 @@ class PhotoSession:
     sessions: Mapping[int, EditSession]  # of the faces that were inverted, by their number
     chosen: int = 1  # number of the face that is edited at the moment
     base: Pixels | None = None  # `photo.pixels` with the edits of all other faces; None where there are none
+    # What had been done to the photo before its picture became a photo of its own, see `as_new_base`.
+    earlier: tuple[EditStage, ...] = ()
+    first_name: str = ""  # of the file that the first of these was done to
+
+    @property
+    def name(self) -> str:
+        """Of the photo's file; empty where it came from none."""
+        source = None if self.photo is None else self.photo.source
+        return source.name if isinstance(source, Path) else self.first_name
+
+    @property
+    def stage(self) -> EditStage:
+        """The edits that the photo has; its chosen face is named also where it has none."""
+        faces = {
+            number: FaceEdit(
+                strengths={name: value for name, value in session.strengths.items() if value},
+                space=session.space,
+                steps=session.optimised,
+            )
+            for number, session in self.sessions.items()
+            if session.edited or number == self.chosen
+        }
+        return EditStage(faces=faces, chosen=self.chosen)
 
     @property
     def session(self) -> EditSession:

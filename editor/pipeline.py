@@ -1,7 +1,7 @@
 """Editor: the facade from a photo to an edited face."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from editor.errors import FaceError
 from editor.face.landmarks import FaceDetector
-from editor.face.photo import FacePhoto, open_faces
+from editor.face.photo import FacePhoto, PhotoFace, cut_faces, open_faces
 from editor.measure.fit import Fit, FitGauge
 from editor.measure.identity import IdentityMeter
 from editor.model.card import ModelCard, describe_model
@@ -38,6 +38,8 @@ from stylegan2.network.generator import Generator
 
 OPTIMISATION_STEPS = 50  # in each space, of a photo's first fit where the model has no encoder
 
+# Inverter, pixels, start, steps, progress -> what `InvertsPictures.optimise` answers.
+Optimise = Callable[[InvertsPictures, torch.Tensor, Inversion, int, Tell | None], Inversion]
 PhotoSource = str | Path | bytes | Image.Image | Pixels
 
 
@@ -59,6 +61,7 @@ class Editor:
         card: What the model is, for people.
         measures: How w moves with what is measured of faces; None where nobody found that out.
         sha256: Of the generator's weights file, which own edits are kept for.
+        optimiser: Optimises in the inverter's place; None where the inverter does.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Editor:
         card: ModelCard | None = None,
         measures: Measures | None = None,
         sha256: str = "",
+        optimiser: Optimise | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -87,6 +91,7 @@ class Editor:
         self.identity = identity
         self.painter = Painter(decoder, directions, transfer)
         self.measures, self.sha256 = measures, sha256
+        self._optimiser = optimiser or _by_inverter
         self.card = card or ModelCard(name="a model", text="")
 
     def prepare(self) -> None:
@@ -139,6 +144,16 @@ class Editor:
             large=PARSED_SIDE,
             most_pixels=most_pixels,
         )
+
+    def find_faces(self, photo: PhotoSource) -> tuple[PhotoFace, ...]:
+        """Every face of a photo, the largest first, also those that cannot be used; as `open_photo`.
+
+        Raises:
+            ImageInputError: As `open_photo`.
+            FaceError: There is no face.
+        """
+        pixels = open_photo(photo).pixels
+        return cut_faces(pixels, self.detector, self.crop_config, self.resolution, large=PARSED_SIDE)
 
     def invert(self, photo: PhotoSource | FacePhoto, face: int = 1) -> EditSession:
         """Invert one face of a photo with the encoder.
@@ -228,7 +243,7 @@ class Editor:
         """Improve the inversion, `steps` in each space, as `Inverter.optimise` does; edits stay."""
         start = time.perf_counter()
         crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
-        inversion = self.inverter.optimise(crop, session.inversion, steps, progress=progress)
+        inversion = self._optimiser(self.inverter, crop, session.inversion, steps, progress)
         times = {**session.milliseconds, "optimise": (time.perf_counter() - start) * 1e3}
         ground = replace(session.ground, drawn=DrawnMemo())  # the unedited face is drawn otherwise now
         given = (*session.optimised, steps)
@@ -298,6 +313,7 @@ def open_editor(
     face_model: str | Path | None = None,
     identity: str | Path | None = None,
     detector: FaceDetector | None = None,
+    optimiser: Optimise | None = None,
 ) -> Editor:
     """Load everything that a model needs; `Editor.prepare` then makes it fast.
 
@@ -312,6 +328,7 @@ def open_editor(
         face_model: A MediaPipe FaceLandmarker `.task` file instead of the bundled one.
         identity: A face network for `IdentityMeter`; None leaves identity unmeasured.
         detector: One that is open already, instead of one of its own.
+        optimiser: See `Editor`.
 
     Raises:
         CheckpointError: Missing or damaged weights.
@@ -339,5 +356,16 @@ def open_editor(
         transfer=PhotoTransfer(model.resolution, device=device, engine=engine, cache=cache),
         measures=find_measures(model.generator_sha256, DIRECTIONS_ROOT),
         sha256=model.generator_sha256,
+        optimiser=optimiser,
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )
+
+
+def _by_inverter(
+    inverter: InvertsPictures,
+    pixels: torch.Tensor,
+    start: Inversion,
+    steps: int,
+    progress: Tell | None,
+) -> Inversion:
+    return inverter.optimise(pixels, start, steps, progress=progress)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from editor.edit_stage import EditStage, FaceEdit
 from editor.errors import RecipeError
 from editor.face.search import MAX_FACES
-from editor.photo_editing import choose_face
+from editor.photo_editing import as_new_base, choose_face
 from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import Editor
 from editor.session import EditSession
@@ -20,49 +21,47 @@ from inversion.optimise.search import Tell
 
 FORMAT, VERSION = "face edit", 1
 MAX_RECIPE = 100_000  # characters
+MOST_STAGES = 20
 _MOST_EDITS, _MOST_RUNS = 200, 20  # of a face
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceEdit:
-    """What is done to one face."""
-
-    strengths: Mapping[str, float]  # direction -> strength, in its unit
-    space: str
-    # Steps in each space of every optimisation before; one that was stopped is repeated to its end.
-    steps: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The edits of a photo's faces, and the model that they were made with."""
+    """The edits of a photo, and the model that they were made with."""
 
     model: str  # sha256 of the generator's file
-    faces: Mapping[int, FaceEdit]  # by their number in the photo
-    chosen: int = 1  # of them, the one that was edited last
+    stages: tuple[
+        EditStage, ...
+    ]  # at least one; each but the first edits the picture that the one before left
+
+    @property
+    def faces(self) -> Mapping[int, FaceEdit]:
+        """Of the last stage."""
+        return self.stages[-1].faces
+
+    @property
+    def chosen(self) -> int:
+        """Of the last stage."""
+        return self.stages[-1].chosen
 
     def to_json(self) -> str:
         """As it is saved."""
-        faces = {
-            str(number): {"space": each.space, "steps": list(each.steps), "strengths": dict(each.strengths)}
-            for number, each in sorted(self.faces.items())
-        }
         told = {"format": FORMAT, "version": VERSION, "model": self.model}
-        return json.dumps({**told, "chosen": self.chosen, "faces": faces}, indent=2) + "\n"
+        *earlier, last = map(_told, self.stages)
+        return json.dumps({**told, **last, **({"earlier": earlier} if earlier else {})}, indent=2) + "\n"
+
+
+def _told(stage: EditStage) -> dict[str, Any]:
+    faces = {
+        str(number): {"space": each.space, "steps": list(each.steps), "strengths": dict(each.strengths)}
+        for number, each in sorted(stage.faces.items())
+    }
+    return {"chosen": stage.chosen, "faces": faces}
 
 
 def recipe_of(editor: Editor, opened: PhotoSession) -> Recipe:
-    """The edits that a photo has; its chosen face is named also where it has none."""
-    faces = {
-        number: FaceEdit(
-            strengths={name: value for name, value in session.strengths.items() if value},
-            space=session.space,
-            steps=session.optimised,
-        )
-        for number, session in opened.sessions.items()
-        if session.edited or number == opened.chosen
-    }
-    return Recipe(model=editor.sha256, faces=faces, chosen=opened.chosen)
+    """The edits that a photo has, and had before its picture became a photo of its own."""
+    return Recipe(model=editor.sha256, stages=(*opened.earlier, opened.stage))
 
 
 def read_recipe(text: str) -> Recipe:
@@ -81,13 +80,21 @@ def read_recipe(text: str) -> Recipe:
         raise RecipeError(f'edit: its format is not "{FORMAT}"; must be a file that the app saved as an edit')
     if told.get("version") != VERSION:
         raise RecipeError(f"edit: its version is not {VERSION}, the one that is known")
-    faces, model, chosen = (told.get(name) for name in ("faces", "model", "chosen"))
-    if not isinstance(model, str) or not isinstance(faces, dict) or not 1 <= len(faces) <= MAX_FACES:
-        raise RecipeError(f"edit: must name a model, and edits of 1 to {MAX_FACES} faces")
+    model, earlier = told.get("model"), told.get("earlier", [])
+    if not isinstance(model, str) or not isinstance(earlier, list) or len(earlier) >= MOST_STAGES:
+        raise RecipeError(f"edit: must name a model, and at most {MOST_STAGES} stages")
+    return Recipe(model=model, stages=tuple(map(_stage, [*earlier, told])))
+
+
+def _stage(told: object) -> EditStage:
+    told = told if isinstance(told, dict) else {}
+    faces, chosen = told.get("faces"), told.get("chosen")
+    if not isinstance(faces, dict) or not 1 <= len(faces) <= MAX_FACES:
+        raise RecipeError(f"edit: must name edits of 1 to {MAX_FACES} faces")
     read = {_number(key): _face_edit(key, value) for key, value in faces.items()}
     if chosen not in read:
         raise RecipeError("edit: the chosen face is none of those that it edits")
-    return Recipe(model=model, faces=read, chosen=int(chosen))
+    return EditStage(faces=read, chosen=int(chosen))
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -124,8 +131,20 @@ def repeat(
     """
     if recipe.model != editor.sha256:
         raise RecipeError("edit: it was made with another model; open that one first")
+    *earlier, last = recipe.stages
+    if opened.earlier != tuple(earlier):
+        if opened.earlier:
+            raise RecipeError("edit: it begins with another photo than the picture that is on show")
+        for stage in earlier:
+            opened = as_new_base(editor, _done(editor, opened, stage, progress, optimise=optimise))
+    return _done(editor, opened, last, progress, optimise=optimise)
+
+
+def _done(
+    editor: Editor, opened: PhotoSession, stage: EditStage, progress: Tell | None, *, optimise: bool
+) -> PhotoSession:
     sessions = {number: replace(each, strengths={}) for number, each in opened.sessions.items()}
-    for number, wanted in recipe.faces.items():
+    for number, wanted in stage.faces.items():
         if wanted.steps and not optimise and not _is_at(opened.sessions.get(number), wanted.steps):
             given = ", then ".join(map(str, wanted.steps))
             raise RecipeError(
@@ -135,8 +154,8 @@ def repeat(
         session = _at(editor, opened, number, wanted.steps, progress)
         session = editor.enter(replace(session, own=opened.session.own), wanted.space)
         sessions[number] = editor.edit(session, wanted.strengths)
-    done = replace(opened, sessions=sessions, chosen=recipe.chosen, base=None)
-    return done if done.photo is None else choose_face(editor, done, recipe.chosen)
+    done = replace(opened, sessions=sessions, chosen=stage.chosen, base=None)
+    return done if done.photo is None else choose_face(editor, done, stage.chosen)
 
 
 def _at(
@@ -169,7 +188,7 @@ def as_command(recipe: Recipe, photo: str, out: str, file: str) -> str:
     """
     words = ["python", "-m", "editor", photo]
     ways = {(each.space, each.steps) for each in recipe.faces.values()}
-    if len(ways) > 1 or any(len(steps) > 1 for _, steps in ways):
+    if len(recipe.stages) > 1 or len(ways) > 1 or any(len(steps) > 1 for _, steps in ways):
         return shlex.join([*words, "--edit", file, "--out", out])
     ((space, steps),) = ways
     last = (recipe.chosen, recipe.faces[recipe.chosen])

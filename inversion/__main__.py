@@ -148,7 +148,7 @@ def _pair(option: str, text: str, *, whole: bool = False) -> tuple[float, float]
 
 def _words(edit: EditDirection) -> str:
     shape = "one vector" if edit.direction.ndim == 1 else "a vector a layer"
-    rule = "offset" if edit.mean is None else "absolute coordinate"
+    rule = {"absolute": "absolute coordinate"}.get(edit.rule, edit.rule)
     low, high = edit.range
     return (
         f"{shape}, {rule}, layers {edit.layers[0]}:{edit.layers[1]}, {low:g} to {high:g} x {edit.sigma:.3g}"

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,8 +14,10 @@ from PIL import Image
 
 from app import build_parser as app_parser
 from editor.__main__ import main as editor_main
-from editor.ui.serving.api import decode_photo
-from editor.ui.serving.doors import routes
+from editor.ui.serving.api import ProgramAPI
+from editor.ui.serving.asked import decode_photo
+from editor.ui.serving.gate import Gate
+from editor.ui.serving.program_doors import routes
 from inversion.__main__ import build_parser as inversion_parser
 from inversion.directions.bank import find_directions
 from inversion.published.__main__ import build_parser as published_parser
@@ -192,7 +195,8 @@ def test_the_http_command_sends_what_the_app_understands(tmp_path):
     (line,) = [c for c in commands("README.md") if "curl" in c]
     address = re.search(r"http://[\w.]+:7860(/\S+)", line)
     assert address is not None
-    assert address[1] in [route.path for route in routes(None)]
+    api = ProgramAPI(lambda: SimpleNamespace(directions={}), Gate(), Gate())
+    assert address[1] in [route.path for route in routes(api)]
     photo = os.urandom(300_000)  # more than a program's argument may be long
     (tmp_path / "photo.jpg").write_bytes(photo)
     stand_in = tmp_path / "curl"  # which takes line breaks out of what `-d @-` reads, as curl does

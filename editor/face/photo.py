@@ -108,11 +108,7 @@ def open_faces(
         CheckpointError: The detector's model is missing or damaged.
     """
     pixels = file.pixels
-    found = find_faces(detector, pixels)
-    faces = [
-        _cut(number, face, pixels, crop_config, resolution, large, len(found))
-        for number, face in enumerate(found, 1)
-    ]
+    faces = cut_faces(pixels, detector, crop_config, resolution, large=large)
     if all(face.cropped is None for face in faces):
         raise FaceError(faces[0].refusal)
     height, width = pixels.shape[:2]
@@ -124,15 +120,39 @@ def open_faces(
         scale=scale,
         width=width,
         height=height,
-        faces=tuple(faces),
+        faces=faces,
+    )
+
+
+def cut_faces(
+    pixels: Pixels, detector: FaceDetector, crop_config: CropConfig, resolution: int, *, large: int
+) -> tuple[PhotoFace, ...]:
+    """Every face of a photo [H, W, 3] uint8, cut out where it can be used; arguments as of `open_faces`.
+
+    Raises:
+        FaceError: There is no face.
+        ConfigError: As `crop_face`.
+        CheckpointError: The detector's model is missing or damaged.
+    """
+    found = find_faces(detector, pixels)
+    return tuple(
+        _cut(number, face, pixels, crop_config, resolution, large, len(found))
+        for number, face in enumerate(found, 1)
     )
 
 
 def describe_face(face: PhotoFace) -> dict[str, Any]:
-    """Number, box in px of the photo, and whether and why the face cannot be edited, as plain values."""
+    """A face as plain values.
+
+    Returns:
+        "number"; "box", left, top, right, bottom in px of the photo; "yaw" and "pitch" in degrees, see
+        `Face`; "usable", and "refusal", why not.
+    """
     return {
         "number": face.number,
         "box": [round(side, 1) for side in face.face.box],
+        "yaw": round(face.face.yaw, 1),
+        "pitch": round(face.face.pitch, 1),
         "usable": face.cropped is not None,
         "refusal": face.refusal,
     }

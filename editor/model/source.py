@@ -15,6 +15,12 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:/[\w./-]+)?")
 _LISTED = 8  # file names in a message
 
 
+def bundled_models() -> dict[str, Path]:
+    """The bundles that come with the project, by the names that their cards say; the usual one first."""
+    folders = sorted(path.parent for path in DEFAULT_BUNDLE.parent.glob(f"*/{BUNDLE_FILE}"))
+    return {path.name: path for path in sorted(folders, key=lambda path: path != DEFAULT_BUNDLE)}
+
+
 def resolve_model(
     text: str | Path,
     report: Report | None = None,
@@ -27,7 +33,8 @@ def resolve_model(
     What exists on this disk under the name `text` goes before a repository of that name.
 
     Args:
-        text: "bundled", a path, or a repository "owner/name", also with a file: "owner/name/folder/file.pt".
+        text: "bundled", the name of a bundled model, a path, or a repository "owner/name", also with a file:
+            "owner/name/folder/file.pt".
         report: Told how the download goes.
         endpoint: Of Hugging Face, or of a mirror; None for the usual one.
         folder: Where downloads are kept; None for the user's cache folder.
@@ -41,6 +48,8 @@ def resolve_model(
     path = Path(os.path.expanduser(name))  # leaves ~ where the user has no home
     if path.exists():
         return path
+    if name in bundled_models():
+        return bundled_models()[name]
     looks_local = path.is_absolute() or name.startswith((".", "~")) or "\\" in name
     if looks_local or not _REPOSITORY.fullmatch(name) or ".." in name:
         raise ModelSourceError(

@@ -1,5 +1,6 @@
 """Long work in a thread of its own, told about while it lasts."""
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable
@@ -31,17 +32,28 @@ def run_aside(
         Its news as they come, and last the `Outcome`.
     """
     told: queue.SimpleQueue[News | Outcome[Result]] = queue.SimpleQueue()
+    start_aside(name, work, told.put)
+    return told
+
+
+def start_aside(
+    name: str,
+    work: Callable[[Callable[[News], None]], Result],
+    tell: "Callable[[News | Outcome[Result]], None]",
+) -> None:
+    """`run_aside` for who is told by a call, in the thread of the work, instead of looking into a queue."""
 
     def run() -> None:
         outcome: Outcome[Result] = Outcome(
             None, StyleGANError(f"The {name} failed; the server's log says why")
         )
         try:
-            outcome = Outcome(work(told.put), None)
+            outcome = Outcome(work(tell), None)
         except StyleGANError as error:
             outcome = Outcome(None, error)
         finally:
-            told.put(outcome)
+            tell(outcome)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return told
+    # In the caller's context: Gradio tells by it whose event this is.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()

@@ -3,23 +3,25 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from itertools import groupby
 from typing import Any, cast
 
 import gradio as gr
 
+from editor.model.shelf import ModelShelf
 from editor.own.maker import Judge
 from editor.pipeline import Editor
 from editor.ui.examples import build_examples, make_examples
 from editor.ui.handlers import Handlers
-from editor.ui.page import API_NAME, Page, PhotoButton
+from editor.ui.page import Page, PhotoButton
 from editor.ui.panels.model_picker import ModelPicker, OpenModel
 from editor.ui.panels.own_panel import OwnEditPanel
 from editor.ui.panels.own_widgets import build_own_edits
-from editor.ui.serving.api import EditAPI, spoken
+from editor.ui.serving.api import Endpoint, ProgramAPI, spoken
 from editor.ui.serving.uploads import MAX_BYTES
 from editor.ui.stage import ASSETS, build_stage
+from editor.ui.turns import in_turn
 from editor.ui.words import slider_ends, slider_step, slider_words
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import StyleGANError
@@ -31,11 +33,11 @@ KEEP_FILES = (300, 86_400)
 STEPS = 30
 
 
-# Options of events: such as keep the machine busy; optimisations; and such as pass the queue, so that one who
-# waits there can be stopped.
-_HEAVY = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+# Options of events: such as keep the machine busy, which take turns of our own, see `in_turn`; optimisations,
+# each of which waits for its turn in a thread; and such as pass the queue, so that who waits can be stopped.
+_HEAVY = {"concurrency_limit": None, "api_visibility": "private"}
 _LONG = {
-    "concurrency_limit": 1,
+    "concurrency_limit": 12,
     "concurrency_id": "optimise",
     "show_progress": "hidden",
     "api_visibility": "private",
@@ -173,10 +175,15 @@ class Built:
 
     demo: gr.Blocks
     handlers: Handlers
-    api: EditAPI
+    api: ProgramAPI
 
 
-def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge | None = None) -> Built:
+def build_demo(
+    editor: Editor,
+    open_model: OpenModel | None = None,
+    judge: Judge | None = None,
+    shelf: ModelShelf | None = None,
+) -> Built:
     """The app around `editor`; `editor.ui.serving.launching.launch` serves it.
 
     Args:
@@ -184,13 +191,15 @@ def build_demo(editor: Editor, open_model: OpenModel | None = None, judge: Judge
         open_model: Lets those who look at the page choose another model, for all of them; None does not.
             It opens what they name, also files of this machine.
         judge: Tells how well faces fit a sentence; None where nobody named CLIP's encoders.
+        shelf: Models that are known by name, where another may be chosen; None for the user's own.
     """
     handlers = Handlers(editor, make_examples(editor))
-    api = EditAPI(lambda: handlers.editor, handlers.light, handlers.long)
+    api = ProgramAPI(lambda: handlers.editor, handlers.light, handlers.long)
     with Page(
         title="Live face editor", analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True
     ) as demo:
-        _wire(demo, _build_page(handlers, open_model is not None, judge), handlers, open_model)
+        picker = open_model and ModelPicker(handlers, open_model, _footer, shelf or ModelShelf())
+        _wire(demo, _build_page(handlers, open_model is not None, judge), handlers, picker)
         _offer_api(demo, api)
     return Built(demo, handlers, api)
 
@@ -233,7 +242,7 @@ def _build_page(handlers: Handlers, choosable: bool, judge: Judge | None) -> _Wi
     )  # fmt: skip
 
 
-def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenModel | None) -> None:
+def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, picker: ModelPicker | None) -> None:
     """Connect what is on the page with what it does."""
     token, shown = page.token, [page.stage, page.status]
     heavy: dict[str, Any] = {**_HEAVY, "show_progress_on": page.status}
@@ -242,56 +251,60 @@ def _wire(demo: gr.Blocks, page: _Widgets, handlers: Handlers, open_model: OpenM
     expected: dict[str, Any] = {**_AT_ONCE, "inputs": token, "outputs": [page.status, page.stop]}
     action = gr.Textbox(visible="hidden")  # see `_PHOTO`
 
+    def say(text: str) -> tuple[Any, Any]:
+        return gr.skip(), text
+
     def build_example_strip() -> None:
         examples = build_examples(handlers.examples)
-        chosen = examples.select(handlers.open_example, [token, action], shown, js=_EXAMPLE, **heavy)
+        open_example = in_turn(handlers.turns, handlers.open_example, say)
+        chosen = examples.select(open_example, [token, action], shown, js=_EXAMPLE, **heavy)
         chosen.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
 
     with page.top:
         _rebuilt(build_example_strip, page.model)
-    if open_model is not None and page.model is not None:
-        picker = ModelPicker(handlers, open_model, _footer)
+    if picker is not None and page.model is not None:
         with page.below:
             changed = _build_picker(picker, token, [page.model, page.footer, *shown], heavy)
         demo.load(picker.told, None, changed, api_visibility="private")
     back = gr.Textbox(visible="hidden")
-    demo.load(handlers.enter, back, [token, *shown, page.made], js=_BACK, **heavy)
+    enter = in_turn(handlers.turns, handlers.enter, lambda text: (gr.skip(), *say(text), gr.skip()))
+    demo.load(enter, back, [token, *shown, page.made], js=_BACK, **heavy)
     # One that comes while another is being opened is not dropped.
     newest = {**heavy, "trigger_mode": "always_last"}
     chosen = [page.photo, token, action]
-    arrived = page.photo.upload(handlers.open_photo, chosen, shown, js=_PHOTO, **newest)
+    open_photo = in_turn(handlers.turns, handlers.open_photo, say)
+    arrived = page.photo.upload(open_photo, chosen, shown, js=_PHOTO, **newest)
     arrived.then(handlers.expect_fit, **expected).then(handlers.fit_new, **first_fit)
     page.optimise.click(handlers.expect_optimisation, **expected).then(handlers.optimise, **optimisation)
     page.stop.click(handlers.stop, token, None, queue=False, api_visibility="private")
     demo.unload(handlers.leave)
 
 
-def _offer_api(demo: gr.Blocks, api: EditAPI) -> None:
-    """`edit` for Gradio's clients, told with what each argument is."""
+def _offer_api(demo: gr.Blocks, api: ProgramAPI) -> None:
+    """What programs may ask for, for Gradio's clients, told with what each argument is."""
+    for endpoint in api.endpoints():
+        offered = gr.api(  # type: ignore[attr-defined]
+            _for_clients(endpoint),
+            api_name=endpoint.name,
+            api_description=endpoint.about,
+            concurrency_id="programs",
+        )
+        inputs = demo.fns[offered["id"]].inputs
+        for block, words in zip(inputs, endpoint.words, strict=True):
+            # The only place where Gradio takes words for an argument that no component stands for.
+            told = cast("gr.components.Component", block).api_info()
+            vars(block)["api_info"] = partial(dict, told, additional_description=words)
 
-    def edit(
-        photo: str,
-        strengths: dict[str, Any],
-        space: str | None = None,
-        steps: int = 0,
-        face: int | None = None,
-    ) -> dict[str, Any]:
+
+def _for_clients(endpoint: Endpoint) -> Callable[..., dict[str, Any]]:
+    @wraps(endpoint.call)  # Gradio reads its signature
+    def call(*data: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
-            return api.edit(photo, strengths, space, steps or 0, face)
+            return endpoint.answer(data)
         except StyleGANError as error:
             raise gr.Error(spoken(error), print_exception=False) from None
 
-    offered = gr.api(  # type: ignore[attr-defined]
-        edit,
-        api_name=API_NAME,
-        api_description="Edit faces of a photo; pictures come back as data: addresses.",
-        concurrency_id="model",
-    )
-    inputs = demo.fns[offered["id"]].inputs
-    for block, words in zip(inputs, api.words(), strict=True):
-        # The only place where Gradio takes words for an argument that no component stands for.
-        told = cast("gr.components.Component", block).api_info()
-        vars(block)["api_info"] = partial(dict, told, additional_description=words)
+    return call
 
 
 def _build_picker(
@@ -306,21 +319,29 @@ def _build_picker(
         heavy: Options of events that keep the machine busy.
 
     Returns:
-        What tells of the model: its card and the footer.
+        What tells of models: the card of the one in use, the list, and the footer.
     """
     with gr.Accordion("Model", open=False, elem_id="model"):
         card = _build_text("", "model-card")
+        known = gr.Dropdown(
+            [],
+            label="Models here",
+            info="bundled, opened before, or found by their names beside the app",
+            elem_id="known-models",
+        )
         name = gr.Textbox(
             label="Another model",
-            info="bundled, a file or folder of this computer, or owner/name of Hugging Face",
+            info="a name, a file or folder of this computer, or owner/name of Hugging Face",
             max_lines=1,
             elem_id="model-name",
         )
         button = gr.Button("Open model", elem_id="open-model", size="sm")
+    known.input(None, known, name, js="(source) => source", api_visibility="private")
     generation, footer, *shown = changed
+    one_at_a_time = {**heavy, "concurrency_limit": 1, "concurrency_id": "choice of a model"}
     for event in (button.click, name.submit):
-        event(picker.choose, [name, token], [generation, card, footer, *shown], **heavy)
-    return [card, footer]
+        event(picker.choose, [name, token], [generation, card, known, footer, *shown], **one_at_a_time)
+    return [card, known, footer]
 
 
 def _footer(editor: Editor) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from editor.photo.reading import load_photo
 from editor.pipeline import Editor
+from editor.session import EditSession
 from editor.ui.stage import ASSETS, jpeg_uri
 
 SEEDS = (3, 8, 14, 21, 34)
@@ -41,6 +42,13 @@ def make_examples(editor: Editor) -> list[Example]:
         for number, seed in enumerate(SEEDS, 1)
     ]
     return [Example(label="Eileen Collins, astronaut (NASA)", picture=face, photo=ASTRONAUT), *invented]
+
+
+def invented(editor: Editor, example: Example) -> EditSession:
+    """An invented face, as the encoder sees it; as it was drawn where there is no encoder."""
+    if editor.has_encoder:
+        return editor.invert_crop(example.picture)
+    return editor.sample(example.seed)
 
 
 def build_examples(examples: Sequence[Example]) -> gr.HTML:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from editor.photo.writing.saving import Kind
-from editor.photo_editing import choose_face, encode, patch
+from editor.photo_editing import as_new_base, choose_face, encode, patch
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
-from editor.recipe import as_command, as_python, read_recipe, recipe_of, repeat
+from editor.recipe import MOST_STAGES, as_command, as_python, read_recipe, recipe_of, repeat
 from editor.session import EditSession
 from editor.ui.messages import (
     MODEL_CHANGED,
@@ -18,12 +18,13 @@ from editor.ui.messages import (
     OVERTAKEN,
     TO_BE_FITTED,
     VISIT_OVER,
+    NothingEditedError,
     OvertakenError,
     VisitOverError,
 )
-from editor.ui.serving.api import check_space, check_strengths
+from editor.ui.serving.asked import check_space, check_strengths
 from editor.ui.serving.gate import Gate
-from editor.ui.stage import data_uri, jpeg_uri
+from editor.ui.stage import SpaceView, data_uri, inspected, jpeg_uri
 from editor.ui.store import Visit, VisitStore
 from stylegan2.errors import StyleGANError
 
@@ -81,6 +82,25 @@ class Frames:
             "engine": editor.engine_name(session),
         }
 
+    def inspect(self, question: object) -> Answer:
+        """What the model makes of the chosen face, unedited: asked for after the photo is on show.
+
+        Args:
+            question: As for `draw`.
+
+        Returns:
+            {"spaces", "fit", "reason"}, see `inspected`; {"error", "over", "overtaken"} likewise.
+        """
+        try:
+            _, editor, opened, _ = self._asked(question)
+            session = opened.session
+            with self._light.passing():
+                views = [_view(editor, session, space) for space in editor.spaces(session)]
+                fit = editor.fit(session)
+        except StyleGANError as error:
+            return _refusal(error)
+        return inspected(session.crop, views, fit)
+
     def save(self, question: object) -> Answer:
         """The photo at its own size with all edits: `draw`'s question -> {"src", "name"} or {"error"}."""
         try:
@@ -103,8 +123,7 @@ class Frames:
             recipe = recipe_of(editor, opened.updated(session))
         except StyleGANError as error:
             return _refusal(error)
-        source = None if opened.photo is None else opened.photo.source
-        photo = source.name if isinstance(source, Path) else "photo.jpg"
+        photo = opened.name or "photo.jpg"
         file, out = f"{Path(photo).stem}-edit.json", f"{Path(photo).stem}-edited.jpg"
         return {
             "file": recipe.to_json(),
@@ -112,6 +131,18 @@ class Frames:
             "command": as_command(recipe, photo, out, file),
             "python": as_python(photo, out, file),
         }
+
+    def rebase(self, question: object) -> Answer:
+        """Go on from the edited picture as the photo: `draw`'s question -> as `choose`."""
+
+        def change(editor: Editor, opened: PhotoSession) -> PhotoSession:
+            if not any(session.edited for session in opened.sessions.values()):
+                raise NothingEditedError("There is no edit yet that could become the base.")
+            if len(opened.earlier) >= MOST_STAGES - 1:
+                raise NothingEditedError(f"{MOST_STAGES - 1} bases after another are the most.")
+            return as_new_base(editor, opened)
+
+        return self._changed(question, change)
 
     def repeat(self, question: object) -> Answer:
         """Do what a saved edit says: `draw`'s question and its "file" -> as `choose`."""
@@ -153,6 +184,20 @@ class Frames:
         return visit, editor, opened, editor.edit(session, check_strengths(have, asked.get("strengths")))
 
 
+def _view(editor: Editor, session: EditSession, space: str) -> SpaceView:
+    start = time.perf_counter()
+    pixels = editor.reconstruct(editor.enter(session, space))
+    milliseconds = (time.perf_counter() - start) * 1e3
+    drawn_before = space == "f" and session.inversion.drawn is not None
+    return SpaceView(
+        space=space,
+        pixels=pixels,
+        milliseconds=session.milliseconds["invert"] if drawn_before else milliseconds,
+        with_inversion=drawn_before,
+        likeness=editor.likeness(session, pixels),
+    )
+
+
 def _refusal(error: StyleGANError) -> Answer:
     """The error in words; whether the visit is over, and whether it was overtaken, which needs no words."""
     return {
@@ -165,7 +210,4 @@ def _refusal(error: StyleGANError) -> Answer:
 def _name(opened: PhotoSession, kind: Kind) -> str:
     """What the saved file is called: as the photo was, and what was done."""
     suffix = {"jpeg": "jpg"}.get(kind, kind)
-    source = None if opened.photo is None else opened.photo.source
-    if source is None or isinstance(source, bytes):
-        return f"edited.{suffix}"
-    return f"{source.stem}-edited.{suffix}"
+    return f"{Path(opened.name).stem}-edited.{suffix}" if opened.name else f"edited.{suffix}"

@@ -13,19 +13,21 @@ from editor.photo_session import VIEW_PIXELS, PhotoSession, session_of_crop
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
-from editor.ui.examples import Example, make_examples
+from editor.ui.examples import Example, invented, make_examples
 from editor.ui.frames import Frames
 from editor.ui.messages import (
     MODEL_CHANGED,
     NO_FACE_YET,
     STOPPED_EARLY,
     VISIT_OVER,
+    before_you,
     gains_of,
     problem,
 )
 from editor.ui.serving.gate import BusyError, Gate, GivenUpError
-from editor.ui.stage import SPACE_LABELS, SpaceView, face_value
-from editor.ui.store import GRACE, Visit, VisitStore
+from editor.ui.serving.live import LiveRoom
+from editor.ui.stage import SPACE_LABELS, face_value
+from editor.ui.store import GRACE, MAX_VISITS, Visit, VisitStore
 from inversion.optimise.search import Progress
 from stylegan2.errors import StyleGANError
 
@@ -44,9 +46,11 @@ class Handlers:
 
     def __init__(self, editor: Editor, examples: list[Example]) -> None:
         self.store = VisitStore(grace=GRACE)
+        self.turns = Gate(MAX_VISITS)  # of pages that open a photo: each has a turn, and is told its place
         self.light, self.long = Gate(), Gate()  # inversions and drawings, and optimisations: see `Gate`
         # Read and replaced as one, so that nobody sees half of a change of model.
         self._in_use = (editor, examples, 0)
+        self.live = LiveRoom(self.store, lambda: self.editor)
         self.frames = Frames(
             self.store, self.light, self._chosen, lambda: self.editor, lambda: self.generation
         )
@@ -98,7 +102,7 @@ class Handlers:
         """Stage and status line with the first invented face on show."""
         editor, examples, _ = made_by = self._in_use
         first = next(example for example in examples if example.photo is None)
-        return self._show(visit, made_by, session_of_crop(_invented(editor, first)), status)
+        return self._show(visit, made_by, session_of_crop(invented(editor, first)), status)
 
     def adopt(self, editor: Editor) -> int:
         """Work with another model from now on; every visit loses its face, which means nothing there.
@@ -108,6 +112,7 @@ class Handlers:
         """
         examples = make_examples(editor)
         generation = self.store.forget_sessions()
+        self.live.close()
         self._in_use = (editor, examples, generation)
         return generation
 
@@ -149,7 +154,7 @@ class Handlers:
         if example.photo is not None:
             return self._open(visit, str(example.photo))
         verb = "Inverted" if editor.has_encoder else "Drawn"
-        opened = session_of_crop(_invented(editor, example))
+        opened = session_of_crop(invented(editor, example))
         return self._show(visit, made_by, opened, f"{verb}: {example.label}.")
 
     def _open(self, visit: Visit, path: str) -> Updates:
@@ -199,27 +204,12 @@ class Handlers:
         """What the stage shows of a new state, which becomes the visit's; None where it came too late."""
         editor, _, generation = made_by
         session = opened.session
-        # Drawn before the visit has it: what takes its time must not overwrite what came meanwhile.
-        with self.light.passing():
-            views = [self._view(editor, session, space) for space in editor.spaces(session)]
-            fit = editor.fit(session)
         version = self.store.show(visit, editor, opened, generation=generation, instead_of=instead_of)
         if version is None:
             return None
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
-        return face_value(visit.token, version, opened, views, timing=times, fit=fit, generation=generation)
-
-    def _view(self, editor: Editor, session: EditSession, space: str) -> SpaceView:
-        start = time.perf_counter()
-        pixels = editor.reconstruct(editor.enter(session, space))
-        milliseconds = (time.perf_counter() - start) * 1e3
-        drawn_before = space == "f" and session.inversion.drawn is not None
-        return SpaceView(
-            space=space,
-            pixels=pixels,
-            milliseconds=session.milliseconds["invert"] if drawn_before else milliseconds,
-            with_inversion=drawn_before,
-            likeness=editor.likeness(session, pixels),
+        return face_value(
+            visit.token, version, opened, editor.spaces(session), timing=times, generation=generation
         )
 
     def fit_new(self, token: str | None, steps: float = OPTIMISATION_STEPS) -> Iterator[tuple[Any, Any, Any]]:
@@ -269,19 +259,18 @@ class Handlers:
             yield gr.skip(), STOPPED_EARLY, ended
             return
 
-        def search(tell: Callable[[Progress], None]) -> EditSession:
+        def search(tell: Callable[[Progress | int], None]) -> EditSession:
             def report(progress: Progress) -> bool:
                 tell(progress)
                 return not stop.is_set()
 
-            with self.long.passing(stop.is_set):
+            with self.long.passing(stop.is_set, tell):
                 return editor.optimise(opened.session, int(steps), report)
 
         told = run_aside("optimisation", search)
         while not isinstance(news := told.get(), Outcome):
             if visit.opened is opened:  # no other photo came meanwhile
-                where = f"Optimising {SPACE_LABELS[news.space]}"
-                status = f"{where}: step {news.step} of {news.steps}, {news.psnr:.1f} dB"
+                status = before_you(news) if isinstance(news, int) else _words(news)
                 yield gr.skip(), status, gr.update(interactive=True)
         yield *self._optimised(visit, made_by, opened, news), ended
 
@@ -306,12 +295,10 @@ class Handlers:
             visit.stop.set()
 
 
+def _words(progress: Progress) -> str:
+    where = f"Optimising {SPACE_LABELS[progress.space]}"
+    return f"{where}: step {progress.step} of {progress.steps}, {progress.psnr:.1f} dB"
+
+
 def _number(action: str | None) -> int | None:
     return int(action) if action and action.isdecimal() and len(action) < 10 else None
-
-
-def _invented(editor: Editor, example: Example) -> EditSession:
-    """An invented face, as the encoder sees it; as it was drawn where there is no encoder."""
-    if editor.has_encoder:
-        return editor.invert_crop(example.picture)
-    return editor.sample(example.seed)

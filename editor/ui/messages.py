@@ -14,6 +14,15 @@ OVERTAKEN = "Something newer is on show by now."
 NO_FACE_YET = "There is no face yet: upload a photo or choose an example."
 
 
+class NothingEditedError(StyleGANError):
+    """There is no picture that could become a new base, or there were too many."""
+
+
+def before_you(ahead: int) -> str:
+    """What somebody is told who waits behind so many others; 0 ends the wait."""
+    return f"Waiting: {ahead} before you ..." if ahead else "It is your turn ..."
+
+
 class OvertakenError(StyleGANError):
     """A question was about a state that the visit has left: its answer would be about another one."""
 

@@ -4,8 +4,6 @@ from typing import Any
 
 import gradio as gr
 
-API_NAME = "edit"
-
 
 class Page(gr.Blocks):
     """The page; what is sent to its events is repeated neither to the caller nor in the server's log."""
@@ -17,8 +15,8 @@ class Page(gr.Blocks):
         missing = len(block_fn.inputs) - len(inputs)
         if missing <= 0:
             return
-        if block_fn.api_name == API_NAME:
-            inputs.extend([None] * missing)  # it has defaults, and tells of what it misses
+        if block_fn.api_visibility == "public":
+            inputs.extend([None] * missing)  # what programs call has defaults, and tells of what it misses
             return
         raise gr.Error(f"got {len(inputs)} values, expected {len(block_fn.inputs)}", print_exception=False)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ JPEG_QUALITY = 95  # of frames; what is saved is PNG
 DRAWN = "This face was drawn by a generative model."  # said by pictures that a browser may save
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
 
-SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js")
+SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js", "live.js")
 
 
 class Frames(Protocol):
@@ -29,6 +30,9 @@ class Frames(Protocol):
 
     def draw(self, question: object) -> dict[str, Any]:
         """One live frame."""
+
+    def inspect(self, question: object) -> dict[str, Any]:
+        """The face as the model sees it."""
 
     def save(self, question: object) -> dict[str, Any]:
         """The file to save."""
@@ -38,6 +42,9 @@ class Frames(Protocol):
 
     def describe(self, question: object) -> dict[str, Any]:
         """The edits as a file and in words."""
+
+    def rebase(self, question: object) -> dict[str, Any]:
+        """The edited picture as the photo to go on from."""
 
     def repeat(self, question: object) -> dict[str, Any]:
         """What a saved edit says."""
@@ -80,10 +87,9 @@ def face_value(
     token: str,
     version: int,
     opened: PhotoSession,
-    views: list[SpaceView],
+    spaces: Sequence[str],
     *,
     timing: str,
-    fit: Fit | None,
     generation: int,
 ) -> str:
     """What the stage shows of a newly chosen face, as the component's value.
@@ -92,24 +98,12 @@ def face_value(
         token: The page's key to its visit.
         version: Rises with every face.
         opened: The photo, and which of its faces is edited.
-        views: Reconstructions of that face, one a space.
+        spaces: What it can be edited in.
         timing: What the inversion took.
-        fit: How well the face fits the model, and what lowers that; None shows no gauge.
         generation: Which of the app's models drew it: sliders of another one mean nothing here.
     """
     session, photo = opened.session, opened.photo
     crop = session.crop
-    spaces = [
-        {
-            "space": view.space,
-            "label": SPACE_LABELS[view.space],
-            "src": jpeg_uri(view.pixels, DRAWN),
-            "psnr": f"{crop_psnr(crop, view.pixels):.1f} dB",
-            "likeness": "" if view.likeness is None else f"identity {view.likeness:.2f}",
-            "milliseconds": f"{view.milliseconds:.0f} ms{' with inversion' * view.with_inversion}",
-        }
-        for view in views
-    ]
     height, width = opened.pixels.shape[:2]
     return json.dumps(
         {
@@ -124,14 +118,37 @@ def face_value(
             "strengths": dict(session.strengths),
             "toView": opened.to_pixels[:2].T.ravel().tolist(),
             "crop": jpeg_uri(crop),
-            "spaces": spaces,
+            "spaces": [{"space": space, "label": SPACE_LABELS[space]} for space in spaces],
             "chosen": session.space,
             "timing": timing,
-            "fit": None if fit is None else fit.share,
-            "reason": "" if fit is None else fit.reason,
             "generation": generation,
         }
     )
+
+
+def inspected(crop: NDArray[np.uint8], views: Sequence[SpaceView], fit: Fit | None) -> dict[str, Any]:
+    """What the stage shows beside the photo.
+
+    Args:
+        crop: The face [R, R, 3].
+        views: Reconstructions of it, one a space.
+        fit: How well it fits the model, and what lowers that; None shows no gauge.
+    """
+    return {
+        "spaces": [
+            {
+                "space": view.space,
+                "label": SPACE_LABELS[view.space],
+                "src": jpeg_uri(view.pixels, DRAWN),
+                "psnr": f"{crop_psnr(crop, view.pixels):.1f} dB",
+                "likeness": "" if view.likeness is None else f"identity {view.likeness:.2f}",
+                "milliseconds": f"{view.milliseconds:.0f} ms{' with inversion' * view.with_inversion}",
+            }
+            for view in views
+        ],
+        "fit": None if fit is None else fit.share,
+        "reason": "" if fit is None else fit.reason,
+    }
 
 
 def _box(photo: FacePhoto, face: PhotoFace) -> dict[str, Any]:
@@ -152,6 +169,9 @@ def build_stage(frames: Frames) -> gr.HTML:
     def draw_frame(question: dict[str, Any]) -> dict[str, Any]:
         return frames.draw(question)
 
+    def inspect_face(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.inspect(question)
+
     def save_photo(question: dict[str, Any]) -> dict[str, Any]:
         return frames.save(question)
 
@@ -160,6 +180,9 @@ def build_stage(frames: Frames) -> gr.HTML:
 
     def describe_edit(question: dict[str, Any]) -> dict[str, Any]:
         return frames.describe(question)
+
+    def rebase_photo(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.rebase(question)
 
     def repeat_edit(question: dict[str, Any]) -> dict[str, Any]:
         return frames.repeat(question)
@@ -170,7 +193,15 @@ def build_stage(frames: Frames) -> gr.HTML:
         html_template=(ASSETS / "stage.html").read_text(encoding="utf-8"),
         css_template=(ASSETS / "stage.css").read_text(encoding="utf-8"),
         js_on_load="\n".join(scripts),
-        server_functions=[draw_frame, save_photo, choose_face, describe_edit, repeat_edit],
+        server_functions=[
+            draw_frame,
+            inspect_face,
+            save_photo,
+            choose_face,
+            describe_edit,
+            rebase_photo,
+            repeat_edit,
+        ],
         blank=BLANK,
         elem_id="stage",
     )

@@ -179,8 +179,10 @@ class VisitStore:
             self.sweep()
 
     def sweep(self) -> None:
-        """End the visits whose page was closed longer ago than the grace."""
+        """End the visits whose page was closed longer ago than the grace, and those that grew old."""
         with self._lock:
+            for old in self._surplus():
+                self._forget(old)
             end = self._clock() - self._grace
             for visit in [each for each in self._visits.values() if each.left is not None]:
                 if visit.left is not None and visit.left <= end:

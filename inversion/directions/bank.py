@@ -24,7 +24,8 @@ DIRECTIONS_ROOT = Path(__file__).resolve().parents[2] / "directions"
 UNIT_TOLERANCE = 1e-3  # half precision on disk
 MEAN = "{}.mean"  # tensor beside the direction of this name, where its rule is absolute
 BEND = "{}.bend"  # likewise, where its way is not straight
-RULES = ("offset", "absolute")  # see `apply_direction`; a manifest that says neither means the first
+TARGET = "{}.target"  # likewise, where it leads to a place
+RULES = ("offset", "absolute", "mix")  # see `apply_direction`; a manifest that says neither means the first
 
 
 class DirectionBank(Mapping[str, EditDirection]):
@@ -65,11 +66,11 @@ class DirectionBank(Mapping[str, EditDirection]):
     def on_photos(self, space: str) -> "DirectionBank":
         """The same edits, each as many times as long as it has to be on a photo in this space.
 
-        Those of the absolute rule stay as they are: they go to a place, and not so much farther.
+        Those that go to a place, and not so much farther, stay as they are.
         """
         return DirectionBank(
             {
-                name: edit if edit.mean is not None else edit.lengthened(edit.photo_gains.get(space, 1.0))
+                name: edit if edit.is_place else edit.lengthened(edit.photo_gains.get(space, 1.0))
                 for name, edit in self._directions.items()
             }
         )
@@ -190,9 +191,14 @@ def check_direction(file: str, edit: EditDirection, w_dim: int, num_ws: int) -> 
         raise CheckpointError(
             f"{file}: {edit.name!r} has shape {list(shape)}, norm {norm:.3f}; must be {must}, 1"
         )
-    if absolute and (edit.zones or edit.pace):
+    if edit.is_place and (edit.zones or edit.pace):
         raise CheckpointError(f"{file}: {edit.name!r} has zones or a pace; only an offset may")
-    if edit.bend is not None and (absolute or tuple(edit.bend.shape) != (num_ws, w_dim)):
+    if edit.target is not None and tuple(edit.target.shape) != (num_ws, w_dim):
+        raise CheckpointError(
+            f"{file}: the target of {edit.name!r} has shape {list(edit.target.shape)}; must be "
+            f"{[num_ws, w_dim]}"
+        )
+    if edit.bend is not None and (edit.is_place or tuple(edit.bend.shape) != (num_ws, w_dim)):
         raise CheckpointError(
             f"{file}: the bend of {edit.name!r} has shape {list(edit.bend.shape)}; must be "
             f"{[num_ws, w_dim]}, and only an offset has one"
@@ -201,6 +207,15 @@ def check_direction(file: str, edit: EditDirection, w_dim: int, num_ws: int) -> 
         raise CheckpointError(
             f"{file}: the mean of {edit.name!r} has shape {list(edit.mean.shape)}; must be [{w_dim}]"
         )
+
+
+def tensors_of(edit: EditDirection) -> dict[str, Tensor]:
+    """The tensors that an edit's file holds, by their keys."""
+    tensors = {edit.name: edit.direction.contiguous()}
+    for key, tensor in ((MEAN, edit.mean), (BEND, edit.bend), (TARGET, edit.target)):
+        if tensor is not None:
+            tensors[key.format(edit.name)] = tensor.clone()  # safetensors takes no tensor twice
+    return tensors
 
 
 def longest(direction: Tensor) -> float:
@@ -323,6 +338,7 @@ def read_direction(
         unit_size=size,
         bend=None if bend is None else bend.float(),
         mean=tensors[MEAN.format(name)].float() if rule == "absolute" else None,
+        target=tensors[TARGET.format(name)].float() if rule == "mix" else None,
         pace=pace,
         zones=zones,
         attribute=None if entry.get("attribute") is None else str(entry["attribute"]),

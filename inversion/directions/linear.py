@@ -42,14 +42,26 @@ class EditDirection:
     # Where coordinates are measured from [w_dim]: strength is then a coordinate to go to, GANSpace's rule.
     # None: strength is an offset.
     mean: Tensor | None = None
+    # Styles to go to [num_ws, w_dim]: strength is then the share of the way. None: there is no such place.
+    target: Tensor | None = None
     # Space -> how many times as far a photo is moved, so that it changes as much as an invented face does:
     # what was found of it, and what of it is carried along, hold an edit back. 1 where a space is missing.
     photo_gains: Mapping[str, float] = field(default_factory=dict, hash=False)
     aliases: tuple[str, ...] = ()  # other names that are understood, for example those it had before
 
+    @property
+    def is_place(self) -> bool:
+        """Whether strengths say where to go; else they say how far."""
+        return self.rule != "offset"
+
+    @property
+    def rule(self) -> str:
+        """What strengths mean, as manifests call it: "offset", "absolute" or "mix"."""
+        return "mix" if self.target is not None else "offset" if self.mean is None else "absolute"
+
     def moves_w(self, num_ws: int) -> bool:
         """Whether it is an offset of w: one vector, the same for all of `num_ws` styles."""
-        straight = self.mean is None and self.bend is None and not self.zones and not self.pace
+        straight = not self.is_place and self.bend is None and not self.zones and not self.pace
         return straight and self.direction.ndim == 1 and self.layers == (0, num_ws)
 
     def reaching(self, size: float) -> "EditDirection":
@@ -107,6 +119,10 @@ def apply_direction(
 
     so that a second edit by the same strength changes nothing where layer 0 is among the layers.
 
+    With a target, style mixing by degrees (Karras et al. 2019, arXiv:1812.04948, section 3.1):
+
+        ws + strength * (target - ws)
+
     An edit that is limited to zones moves the styles of each zone by its share.
 
     Args:
@@ -114,7 +130,8 @@ def apply_direction(
         direction: What to change.
         strength: How far, in the direction's unit. 0 returns `ws` itself under either rule: it is
             the slider's rest, and not the coordinate 0.
-        measured: Styles whose coordinate the absolute rule takes [N, num_ws, w_dim]; None for `ws`.
+        measured: Unedited styles [N, num_ws, w_dim], which the absolute rule and mixing start from; None for
+            `ws`.
 
     Returns:
         As `ws`, which is not written to; of zones also where only the edit has some.
@@ -135,15 +152,27 @@ def apply_direction(
     move = step * (n if n.ndim == 1 else n[first:last])  # [w_dim] or [layers, w_dim]
     if direction.bend is not None:
         move = move + strength**2 * direction.bend.to(ws)[first:last]
-    if direction.mean is not None:
-        start = ws if measured is None else measured
-        check_shape("measured", start, len(ws), *ws.shape[-2:])
-        # In W, a coordinate times sigma is a length.
-        there = (start[:, 0] - direction.mean.to(ws)) @ n  # [N]
-        move = ((step - there)[:, None] * n)[(slice(None), *[None] * (ws.ndim - 2))]
+    place = _place(direction, ws if measured is None else measured, strength)
+    if place is not None:
+        move = place[:, None] if zoned else place
     if direction.zones:
         move = zone_shares(direction.zones).to(ws)[:, None, None] * move
         ws = in_zones(ws)
     out = ws.clone()
     out[..., first:last, :] += move
     return out
+
+
+def _place(direction: EditDirection, start: Tensor, strength: float) -> Tensor | None:
+    """The way from styles [N, num_ws, w_dim] to a place: [N, layers or 1, w_dim]; None for an offset."""
+    if direction.target is not None:
+        check_shape("measured", start, "N", *direction.target.shape)
+        first, last = direction.layers
+        return strength * (direction.target.to(start) - start)[:, first:last]
+    if direction.mean is None:
+        return None
+    n = direction.direction.to(start)
+    check_shape("measured", start, "N", "num_ws", len(n))
+    # In W, a coordinate times sigma is a length.
+    there = (start[:, 0] - direction.mean.to(start)) @ n  # [N]
+    return ((strength * direction.sigma - there)[:, None] * n)[:, None]

@@ -6,9 +6,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
 
-from inversion.directions.bank import BEND, MEAN, check_direction, read_direction
+from inversion.directions.bank import check_direction, read_direction, tensors_of
 from inversion.directions.errors import DirectionError
 from inversion.directions.linear import EditDirection
 from inversion.directions.writing import entry_of
@@ -23,13 +22,8 @@ _KEY = "edit"
 
 def shared_edit(edit: EditDirection, generator_sha256: str) -> bytes:
     """The file of an edit: its tensors, and as metadata all else and the generator that it is for."""
-    tensors: dict[str, Tensor] = {edit.name: edit.direction.contiguous()}
-    if edit.bend is not None:
-        tensors[BEND.format(edit.name)] = edit.bend.contiguous()
-    if edit.mean is not None:
-        tensors[MEAN.format(edit.name)] = edit.mean.clone()
     about = {"name": edit.name, "generator_sha256": generator_sha256, "entry": dict(entry_of(edit))}
-    return to_bytes(tensors, {_KEY: json.dumps(about)})
+    return to_bytes(tensors_of(edit), {_KEY: json.dumps(about)})
 
 
 def read_shared_edit(path: str | Path, generator_sha256: str, w_dim: int, num_ws: int) -> EditDirection:

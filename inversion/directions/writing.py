@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from safetensors.torch import save_file
 
-from inversion.directions.bank import BEND, MANIFEST, MEAN, RULES
+from inversion.directions.bank import MANIFEST, tensors_of
 from inversion.directions.linear import EditDirection
 from stylegan2.errors import CheckpointError
 
@@ -42,10 +42,7 @@ def save_directions(
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file() and not force:
             raise CheckpointError(f"{folder}: not empty, and no folder of directions; --force writes into it")
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {edit.name: edit.direction.contiguous() for edit in edits}
-        # One mean may serve many edits, and safetensors takes no tensor twice.
-        tensors |= {MEAN.format(edit.name): edit.mean.clone() for edit in edits if edit.mean is not None}
-        tensors |= {BEND.format(edit.name): edit.bend.contiguous() for edit in edits if edit.bend is not None}
+        tensors = {key: each for edit in edits for key, each in tensors_of(edit).items()}
         (folder / MANIFEST).unlink(missing_ok=True)
         save_file(tensors, folder / FILE)
         (folder / FILE).chmod(0o644)  # safetensors leaves files that only their owner can read
@@ -75,7 +72,7 @@ def entry_of(edit: EditDirection) -> Mapping[str, Any]:
         "sigma": edit.sigma,
         "range": list(edit.range),
         "layers": list(edit.layers),
-        "rule": RULES[0] if edit.mean is None else RULES[1],
+        "rule": edit.rule,
     }
     if edit.unit:
         entry["unit"] = edit.unit

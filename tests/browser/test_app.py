@@ -512,6 +512,73 @@ def test_another_model_brings_its_own_sliders_and_the_bundled_one_comes_back(vis
     assert visitor.settle(0.05) == visitor.ask_directly({"smile": 0.05})
 
 
+def test_those_who_come_at_once_are_told_their_places_and_each_gets_an_answer(visit):
+    note = """() => {
+      const line = document.querySelector("#status p");
+      window.said = [];
+      new MutationObserver(() => window.said.push(line.textContent)).observe(line, { childList: true });
+    }"""
+    visitors = [visit() for _ in range(5)]
+    for visitor in visitors:
+        visitor.page.evaluate(note)
+    for visitor in visitors:
+        visitor.upload(ASTRONAUT)
+    for visitor in visitors:
+        visitor.status("Found, cropped and inverted")
+    said = [visitor.page.evaluate("window.said") for visitor in visitors]
+    places = [int(text.split()[1]) for texts in said for text in texts if "before you" in text]
+    assert places
+    assert set(places) <= {1, 2, 3, 4}
+    for texts in said:
+        mine = [int(text.split()[1]) for text in texts if "before you" in text]
+        assert mine == sorted(mine, reverse=True)
+        assert texts[-1] == "Found, cropped and inverted the face."
+
+
+def test_models_are_chosen_by_key_from_a_list_or_by_the_names_of_their_cards(visit, tmp_path):
+    channels = {4: 16, 8: 16, 16: 16, 32: 8}
+    config = GeneratorConfig(img_resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channels=channels)
+    save_bundle(
+        tmp_path / "folder",
+        Generator(config),
+        name="small",
+        crop_config=CropConfig(scale=0.66, center=0.48),
+        licence="own",
+    )
+    page = visit().page
+    status = page.locator("#status p")
+    page.locator("#model button").first.click()
+    name, known = page.get_by_label("Another model"), page.get_by_label("Models here")
+    card = page.locator("#model-card p")
+    bundled = card.text_content().partition(":")[0]
+    name.fill(" ")
+    page.locator("#open-model").click()
+    status.filter(has_text="No model was named").wait_for()
+    name.fill(bundled)
+    name.press("Enter")
+    status.filter(has_text=f"{bundled} is open already.").wait_for()
+    name.fill(str(tmp_path / "folder"))
+    name.press("Enter")
+    card.filter(has_text="small: 32 px").wait_for()
+    known.focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("option").filter(has_text="small (recent)").wait_for()
+    page.keyboard.type(bundled)
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "(name) => document.querySelector('#model-name textarea, #model-name input').value === name",
+        arg=bundled,
+    )
+    name.press("Enter")
+    card.filter(has_text=f"{bundled}: ").wait_for()
+    name.fill("small")
+    name.press("Enter")
+    card.filter(has_text="small: 32 px").wait_for()
+    name.fill("bundled")
+    name.press("Enter")
+    card.filter(has_text=f"{bundled}: ").wait_for()
+
+
 def test_visitors_from_elsewhere_get_the_same_app_without_a_choice_of_models(chromium, tmp_path):
     with running_app(tmp_path / "uploads", tmp_path / "app.log", host="0.0.0.0") as address:
         visitor = Visitor(chromium, address)

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -349,3 +350,32 @@ def test_without_javascript_the_page_says_that_it_needs_it(visit, chromium, url)
     page.goto(url)
     assert "needs JavaScript" in page.locator("noscript, body").first.inner_text()
     context.close()
+
+
+def test_an_edited_picture_becomes_the_base_of_further_edits(visit):
+    visitor = visit()
+    page = visitor.page
+    page.locator("#stage .recipes").click()
+    page.locator("#stage .rebase").click()
+    page.wait_for_function(
+        "document.querySelector('#stage .recipe .note').textContent.includes('no edit yet')"
+    )
+    page.keyboard.press("Escape")
+    visitor.upload(str(ASTRONAUT))
+    visitor.status("Found")
+    visitor.to_end()
+    version = page.evaluate("facePump.version")
+    page.locator("#stage .recipes").click()
+    page.locator("#stage .rebase").click()
+    page.wait_for_function("version => facePump.version > version", arg=version)
+    page.wait_for_function("!facePump.busy && facePump.shown === null")
+    assert visitor.range().input_value() == "0"
+    smiling = visitor.canvas()
+    visitor.to_end("mouth", low=True)
+    assert visitor.canvas() != smiling
+    with page.expect_download() as download:
+        page.locator("#stage .save").click()
+    assert download.value.suggested_filename.endswith("-edited.jpg")
+    saved = Path(download.value.path()).read_bytes()
+    assert b"smile" in saved
+    assert b"mouth" in saved

@@ -1,16 +1,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from editor.errors import FaceError, RecipeError
-from editor.photo_editing import choose_face, start
-from editor.photo_session import session_of_crop
+from editor.photo_editing import as_new_base, choose_face, encode, start
+from editor.photo_session import VIEW_PIXELS, session_of_crop
 from editor.recipe import MAX_RECIPE, as_command, as_python, load_recipe, read_recipe, recipe_of, repeat
 from inversion.directions.errors import DirectionError, StrengthError
-from tests.helpers.pictures import two_faces
+from tests.helpers.pictures import encoded, two_faces
 
 
 @pytest.fixture
@@ -68,6 +69,50 @@ def test_steps_of_optimisation_are_part_of_it(tiny_editor, astronaut):
     with pytest.raises(RecipeError, match=r"face 1 was optimised \(2 steps\)"):
         repeat(tiny_editor, opened, recipe, optimise=False)
     assert repeat(tiny_editor, improved, recipe, optimise=False).session.edited
+
+
+def test_a_picture_that_became_the_base_is_repeated_bit_for_bit(tiny_editor, tmp_path, astronaut):
+    file = tmp_path / "me.jpg"
+    file.write_bytes(encoded(astronaut, "JPEG", quality=90))
+    first = start(tiny_editor, tiny_editor.open_photo(file, most_pixels=VIEW_PIXELS))
+    smiling = first.updated(tiny_editor.edit(first.session, {"smile": 1.5}))
+    base = as_new_base(tiny_editor, smiling)
+    assert not base.session.edited
+    assert base.name == "me.jpg"
+    assert not np.array_equal(base.pixels, first.pixels)
+    older = base.updated(tiny_editor.edit(tiny_editor.enter(base.session, "w"), {"age": 1.0}))
+    recipe = recipe_of(tiny_editor, older)
+    kept = read_recipe(recipe.to_json())
+    assert kept == recipe
+    assert [dict(stage.faces[1].strengths) for stage in kept.stages] == [{"smile": 1.5}, {"age": 1.0}]
+    assert "--edit" in as_command(kept, "me.jpg", "out.jpg", "edit.json")
+    for begun in (start(tiny_editor, tiny_editor.open_photo(file, most_pixels=VIEW_PIXELS)), base):
+        again = repeat(tiny_editor, begun, kept)
+        assert encode(tiny_editor, again) == encode(tiny_editor, older)
+    data, kind = encode(tiny_editor, older)
+    assert kind == "jpeg"
+    assert b"smile +1.5" in data  # both edits are told
+    assert b"age +1" in data
+    other = replace(kept, stages=(kept.stages[1], kept.stages[1]))
+    with pytest.raises(RecipeError, match="another photo"):
+        repeat(tiny_editor, base, other)
+
+
+def test_the_face_that_was_edited_stays_chosen_in_a_new_base(tiny_editor, edited):
+    base = as_new_base(tiny_editor, edited)
+    assert base.chosen == 2
+    assert len(base.photo.faces) == 2
+
+
+def test_an_invented_face_becomes_a_base_too(tiny_editor):
+    opened = session_of_crop(tiny_editor.edit(tiny_editor.sample(3), {"smile": 1.0}))
+    base = as_new_base(tiny_editor, opened)
+    np.testing.assert_array_equal(base.pixels, tiny_editor.edit_crop(opened.session))
+    assert not base.session.edited
+    assert [dict(stage.faces[1].strengths) for stage in recipe_of(tiny_editor, base).stages] == [
+        {"smile": 1.0},
+        {},
+    ]
 
 
 def test_an_invented_face_has_edits_too_but_no_other_states(tiny_editor):

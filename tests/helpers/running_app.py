@@ -24,7 +24,8 @@ def running_app(uploads, log, host="127.0.0.1", port=None):
     """Start the app; gives its address on this machine. It must end well, and leave nothing on the disk."""
     port = port or free_port()
     quiet = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    environment = {**os.environ, **quiet, "GRADIO_TEMP_DIR": str(uploads)}
+    folders = {"GRADIO_TEMP_DIR": str(uploads), "CLCAE_CACHE_DIR": str(log.parent / "cache")}
+    environment = {**os.environ, **quiet, **folders}
     command = [sys.executable, "app.py", "--host", host, "--port", str(port), "--engine", "torch"]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)

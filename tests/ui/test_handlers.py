@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import app
 from editor.measure.fit import Fit
 from editor.photo.reading import load_photo
 from editor.ui.blocks import build_demo
 from editor.ui.examples import ASTRONAUT, Example, make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.messages import MODEL_CHANGED, NO_FACE_YET, VISIT_OVER
-from editor.ui.serving.api import EditAPI
+from editor.ui.serving.api import ProgramAPI
 from tests.helpers.browser_visitor import wait_until
 from tests.helpers.pictures import two_faces
 
@@ -55,6 +57,10 @@ def copied(target):
     return str(target)
 
 
+def inspect(handlers, token):
+    return handlers.frames.inspect({"token": token, "strengths": {}})
+
+
 def draw(handlers, token, **strengths):
     return handlers.frames.draw({"token": token, "strengths": strengths})
 
@@ -65,7 +71,7 @@ def test_entering_shows_an_invented_face(handlers):
     assert face["token"] == token
     assert np.abs(pixels_of(face["crop"]).astype(int) - handlers.examples[1].picture).mean() < 8  # JPEG
     assert [view["space"] for view in face["spaces"]] == ["w", "w+"]
-    assert all(pixels_of(view["src"]).shape == (32, 32, 3) for view in face["spaces"])
+    assert all(pixels_of(view["src"]).shape == (32, 32, 3) for view in inspect(handlers, token)["spaces"])
     assert "Open a photo" in status
 
 
@@ -97,7 +103,7 @@ def test_a_photo_is_aligned_and_inverted(handlers, token, tmp_path):
     before = handlers.store.find(token).opened.session
     stage, status = handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
     face = json.loads(stage)
-    assert all(view["psnr"].endswith("dB") for view in face["spaces"])
+    assert all(view["psnr"].endswith("dB") for view in inspect(handlers, token)["spaces"])
     assert "crop" in face["timing"]
     assert "invert" in face["timing"]
     assert status.startswith("Found, cropped and inverted")
@@ -122,17 +128,26 @@ def test_a_model_with_refiners_offers_three_spaces(refined_editor, tmp_path):
 
 def test_the_gauge_is_shown_where_the_model_can_tell(tiny_editor):
     handlers = Handlers(tiny_editor, make_examples(tiny_editor))
-    assert json.loads(enter(handlers)[1])["fit"] is None
+    token, *_ = enter(handlers)
+    assert inspect(handlers, token)["fit"] is None
     tiny_editor.gauge = lambda crop, w, **facts: Fit(0.25 * crop.shape[0] / 32 * len(w), "blurred")
-    face = json.loads(enter(handlers)[1])
-    assert (face["fit"], face["reason"]) == (0.25, "blurred")
+    seen = inspect(handlers, token)
+    assert (seen["fit"], seen["reason"]) == (0.25, "blurred")
 
 
 def test_identity_stands_under_each_space_where_a_network_was_named(tiny_editor):
     handlers = Handlers(tiny_editor, make_examples(tiny_editor))
-    assert [view["likeness"] for view in json.loads(enter(handlers)[1])["spaces"]] == ["", ""]
+    token, *_ = enter(handlers)
+    assert [view["likeness"] for view in inspect(handlers, token)["spaces"]] == ["", ""]
     tiny_editor.identity = lambda first, second: 0.876 if first.shape == second.shape else 0.0
-    assert {view["likeness"] for view in json.loads(enter(handlers)[1])["spaces"]} == {"identity 0.88"}
+    assert {view["likeness"] for view in inspect(handlers, token)["spaces"]} == {"identity 0.88"}
+
+
+def test_a_face_that_was_left_is_not_inspected(handlers, token, tmp_path):
+    version = handlers.store.find(token).version
+    handlers.open_photo(copied(tmp_path / "photo.jpg"), token)
+    assert handlers.frames.inspect({"token": token, "version": version, "strengths": {}})["overtaken"]
+    assert handlers.frames.inspect({"token": "stranger"})["over"]
 
 
 def test_a_space_that_the_model_lacks_is_named(handlers, token):
@@ -478,7 +493,7 @@ def test_many_visitors_draw_at_once_and_each_gets_their_own(handlers, tmp_path):
 
 
 class Slow:
-    """An editor one of whose threads draws only when it is let."""
+    """An editor one of whose threads inverts and draws only when it is let."""
 
     def __init__(self, editor):
         self._editor, self.thread = editor, None
@@ -487,14 +502,21 @@ class Slow:
     def __getattr__(self, name):
         return getattr(self._editor, name)
 
+    def invert(self, photo, face=1):
+        self._wait()
+        return self._editor.invert(photo, face)
+
     def reconstruct(self, session):
+        self._wait()
+        return self._editor.reconstruct(session)
+
+    def _wait(self):
         if threading.current_thread() is self.thread:
             self.drawing.set()
             assert self.go_on.wait(60)
-        return self._editor.reconstruct(session)
 
     def hold(self, work):
-        """Start `work` in the thread that is slow, and wait until it draws; its answer comes in a list."""
+        """Start `work` in the slow thread, and wait until it has begun; its answer comes in a list."""
         answers = []
         self.thread = threading.Thread(target=lambda: answers.append(work()))
         self.thread.start()
@@ -553,11 +575,23 @@ def test_the_app_has_a_slider_for_each_direction_with_its_range(tiny_editor):
     assert sliders == {"Smile": (-3.0, 2.0, 0), "Age": (-3.0, 2.0, 0)}
 
 
-def test_only_the_documented_function_is_offered_to_programs_and_told(tiny_editor):
+def test_only_the_documented_functions_are_offered_to_programs_and_told(tiny_editor):
     offered = build_demo(tiny_editor).demo.get_api_info()["named_endpoints"]
-    assert set(offered) == {"/edit"}
+    names = {
+        name: [each["parameter_name"] for each in about["parameters"]] for name, about in offered.items()
+    }
+    assert names == {
+        "/edit": ["photo", "strengths", "space", "steps", "face"],
+        "/faces": ["photo"],
+        "/metrics": ["photo", "face", "space"],
+        "/batch": ["photos", "strengths", "space", "steps"],
+    }
+    documented = (Path(app.__file__).parent / "docs" / "app.md").read_text(encoding="utf-8")
+    for name, arguments in names.items():
+        row = re.search(rf"^\| `{name[1:]}` \| ([^|]*) \|", documented, re.M)
+        assert row is not None
+        assert row[1].replace("[", "").replace("]", "").split(", ") == arguments
     told = {each["parameter_name"]: each for each in offered["/edit"]["parameters"]}
-    assert list(told) == ["photo", "strengths", "space", "steps", "face"]
     words = {name: each["python_type"]["description"] for name, each in told.items()}
     assert "base64" in words["photo"]
     assert "smile -3 to 2, age -3 to 2" in words["strengths"]
@@ -592,7 +626,7 @@ def test_without_an_encoder_a_new_face_is_fitted_by_itself(lone_editor, tmp_path
     assert status.startswith("Optimised after 40 steps in all: ")
     assert list(handlers.fit_new(token, 20)) == [(SKIP, SKIP, SKIP)]
     photo = base64.b64encode(ASTRONAUT.read_bytes()).decode()
-    api = EditAPI(lambda: lone_editor, handlers.light, handlers.long)
+    api = ProgramAPI(lambda: lone_editor, handlers.light, handlers.long)
     assert set(api.edit(photo, {"component-1": 1.0}, steps=3)) == {
         "photo",
         "edited",

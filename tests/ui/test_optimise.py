@@ -53,8 +53,9 @@ def test_optimise_tells_its_progress_and_improves_the_picture(handlers, token):
     assert after > before
 
 
-def which_came_with_the_inversion(stage):
-    times = [view["milliseconds"] for view in json.loads(stage)["spaces"]]
+def which_came_with_the_inversion(handlers, token):
+    seen = handlers.frames.inspect({"token": token, "strengths": {}})
+    times = [view["milliseconds"] for view in seen["spaces"]]
     assert all(re.fullmatch(r"\d+ ms( with inversion)?", time) for time in times)
     return [time.endswith("with inversion") for time in times]
 
@@ -63,10 +64,10 @@ def test_what_an_optimisation_brought_is_said_for_each_space_it_works_in(refined
     handlers = Handlers(refined_editor, make_examples(refined_editor))
     token = handlers.enter(PAGE)[0]
     (tmp_path / "photo.jpg").write_bytes(ASTRONAUT.read_bytes())
-    stage, _ = handlers.open_photo(str(tmp_path / "photo.jpg"), token)
-    assert which_came_with_the_inversion(stage) == [False, False, True]
-    *_, (stage, status, _) = optimise(handlers, token, 20)
-    assert which_came_with_the_inversion(stage) == [False, False, False]
+    handlers.open_photo(str(tmp_path / "photo.jpg"), token)
+    assert which_came_with_the_inversion(handlers, token) == [False, False, True]
+    *_, (_, status, _) = optimise(handlers, token, 20)
+    assert which_came_with_the_inversion(handlers, token) == [False, False, False]
     found = re.fullmatch(
         r"Optimised after 60 steps in all: (.+) dB became (.+) dB in W, (.+) dB became (.+) dB in W\+, "
         r"(.+) dB became (.+) dB in W\+ & F\.",
@@ -103,7 +104,8 @@ def test_an_optimisation_can_be_stopped_while_another_holds_the_gate(handlers, t
         updates = optimise(handlers, token, 300)
         timer = threading.Timer(0.5, handlers.stop, [token])
         timer.start()
-        ((_, status, _),) = updates
+        (_, waiting, button), (_, status, _) = updates
+        assert (waiting, button["interactive"]) == ("Waiting: 1 before you ...", True)
     assert status == STOPPED_EARLY
 
 

@@ -69,6 +69,22 @@ def test_silent_visits_expire_with_their_files(clock, tmp_path):
     assert store.find(alive.token) is alive
 
 
+def test_silent_visits_expire_without_another_visitor(clock, tmp_path):
+    store = VisitStore(clock)
+    silent, alive = store.open(), store.open()
+    file = upload(store, silent, tmp_path / "one")
+    clock.now = MAX_AGE
+    store.find(alive.token)
+    store.sweep()
+    assert len(store) == 2
+    clock.now = MAX_AGE + 1
+    store.sweep()
+    assert store.find(silent.token) is None
+    assert silent.stop.is_set()
+    assert not file.exists()
+    assert store.find(alive.token) is alive
+
+
 def test_a_closed_page_takes_its_visit_and_its_files_along(tmp_path):
     store = VisitStore()
     visit, other = store.open("page one"), store.open("page two")

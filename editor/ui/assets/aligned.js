@@ -24,14 +24,17 @@ function cutOut(target) {
   context.drawImage(canvas, 0, 0);
 }
 
+// The crop at once, reconstructions when they are there.
 aligned.open = async (face, current) => {
-  const sources = [[INPUT, "Cropped photo", face.crop], ...face.spaces.map((space) => [space.space, space.label, space.src])];
+  const known = face.spaces.filter((space) => space.src);
+  const sources = [[INPUT, "Cropped photo", face.crop], ...known.map((space) => [space.space, space.label, space.src])];
   const pictures = await Promise.all(sources.map(([, , source]) => picture(source)));
   if (!current()) return false;
   aligned.pictures = new Map(sources.map(([name], i) => [name, pictures[i]]));
   const names = [...sources.map(([name, label]) => [name, label]), [EDITED, "Edited"]];
   for (const side of ["left", "right"]) {
-    if (!names.some(([name]) => name === aligned[side])) aligned[side] = side === "left" ? INPUT : EDITED;
+    const chosen = [...names, ...face.spaces.map((space) => [space.space])];
+    if (!chosen.some(([name]) => name === aligned[side])) aligned[side] = side === "left" ? INPUT : EDITED;
     const options = names.map(([value, textContent]) => Object.assign(document.createElement("option"), { value, textContent }));
     find(side).replaceChildren(...options);
     find(side).value = aligned[side];

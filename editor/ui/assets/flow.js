@@ -150,6 +150,14 @@ for (const [name, part] of [["copy-command", "command"], ["copy-python", "python
     try { await navigator.clipboard.writeText(reply[part]); tell("Copied."); } catch { tell(reply[part]); }
   });
 }
+find("rebase").addEventListener("click", async () => {
+  tell("A moment.");
+  const reply = await ask(server.rebase_photo).catch(() => ({ error: "The server does not answer; try again." }));
+  if (reply.overtaken) return;
+  if (reply.error) { tell(reply.error); return; }
+  recipe.close();
+  await pump.take(reply.value);
+});
 find("open-edit").addEventListener("click", () => find("edit-file").click());
 find("edit-file").addEventListener("change", async (event) => {
   const [file] = event.target.files;

@@ -39,7 +39,7 @@ document.addEventListener("change", (event) => {
 const carried = (transfer) => [...(transfer?.files ?? [])];
 let inside = 0; // elements that a drag has entered and not left
 const curtain = (shown) => { find("curtain").hidden = !shown; };
-const takesFiles = (event) => event.dataTransfer?.types.includes("Files") && !event.target.closest?.("[data-own-drop], #own-file");
+const takesFiles = (event) => event.dataTransfer?.types.includes("Files") && !event.target.closest?.("[data-own-drop], #own-file, #own-photo");
 document.addEventListener("dragenter", (event) => { if (takesFiles(event)) { inside += 1; curtain(true); } });
 document.addEventListener("dragleave", () => { inside = Math.max(0, inside - 1); if (!inside) curtain(false); });
 document.addEventListener("dragover", (event) => { if (takesFiles(event)) event.preventDefault(); });
@@ -88,17 +88,22 @@ function close() {
   stream = video.srcObject = null;
   if (shutter.open) shutter.close();
 }
-find("camera").addEventListener("click", async () => {
+// The camera's stream, or null, of which the page then says why.
+async function openCamera(video) {
   if (!navigator.mediaDevices) {
     announce("Browsers lend a camera only to pages of this computer, or over https.");
-    return;
+    return null;
   }
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, height: { ideal: 720 } } });
+    return await navigator.mediaDevices.getUserMedia({ video });
   } catch (error) {
     announce(TROUBLE[error.name] ?? `The camera does not start (${error.name}).`);
-    return;
+    return null;
   }
+}
+find("camera").addEventListener("click", async () => {
+  stream = await openCamera({ width: { ideal: 1280 }, height: { ideal: 720 } });
+  if (!stream) return;
   video.srcObject = stream;
   shutter.showModal();
   await video.play();
@@ -109,6 +114,11 @@ find("take").addEventListener("click", () => {
   canvas.getContext("2d").drawImage(video, 0, 0);
   close();
   canvas.toBlob((blob) => hand(new File([blob], "camera.png", { type: "image/png" })), "image/png");
+});
+find("go-live").addEventListener("click", async () => {
+  if (window.facePump.live) return;
+  const moving = await openCamera({ width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } });
+  if (moving) window.facePump.goLive(moving, hand);
 });
 find("cancel").addEventListener("click", close);
 shutter.addEventListener("close", close);

@@ -1,6 +1,6 @@
 // The live picture. One request is under way at most; while it is, only the newest slider values are remembered
 // ("newest wins"), so that a drag never builds a queue however slow the renderer is.
-const pump = { token: null, face: null, crop: null, shown: null, version: -1, generation: null, strengths: {}, spaces: [], space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0, actions: 0, photoAction: 0 };
+const pump = { token: null, face: null, crop: null, shown: null, version: -1, generation: null, strengths: {}, space: null, wanted: null, dirty: false, busy: false, changed: 0, frames: 0, actions: 0, photoAction: 0, live: null, liveFrames: 0 };
 window.facePump = pump;
 const PATIENCE = 20000; // ms until the page says that it waits in vain, and between two reloads
 const RETRY = 2000; // ms between two looks at whether the server is back
@@ -58,7 +58,7 @@ const ask = async (question, more = {}) => {
 };
 
 async function run() {
-  if (pump.busy || !pump.dirty || !pump.token) return;
+  if (pump.busy || !pump.dirty || !pump.token || pump.live) return;
   pump.busy = true;
   while (pump.dirty) {
     pump.dirty = false;
@@ -119,7 +119,7 @@ function enter(name) {
   pump.space = name;
   pump.changed = performance.now();
   pump.dirty ||= pump.busy || pump.shown !== null || Object.values(pump.strengths).some((strength) => strength !== 0);
-  run();
+  return run();
 }
 
 // Go on with another face of the photo, whose own edits the sliders then show.
@@ -147,6 +147,7 @@ pump.take = async (value) => {
 };
 pump.sliderValues = (names) => names.map((name) => pump.strengths[name] ?? 0);
 
+// The spaces to edit in at once; what the model draws in them follows.
 function offer(views, chosen) {
   const group = find("spaces");
   group.querySelectorAll("label").forEach((label) => label.remove());
@@ -156,18 +157,33 @@ function offer(views, chosen) {
     label.className = "space";
     const choice = Object.assign(document.createElement("input"), { type: "radio", name: "space", value: view.space });
     choice.checked = view.space === chosen;
-    const picture = Object.assign(document.createElement("img"), { src: view.src, alt: `reconstruction in ${view.label}` });
+    const picture = Object.assign(document.createElement("img"), { src: props.blank, alt: "" });
     const words = document.createElement("span");
-    words.append(
-      Object.assign(document.createElement("strong"), { textContent: view.label }),
-      Object.assign(document.createElement("small"), {
-        textContent: [view.psnr, view.likeness].filter(Boolean).join(" · "),
-      }),
-      Object.assign(document.createElement("small"), { textContent: view.milliseconds }),
-    );
+    words.append(Object.assign(document.createElement("strong"), { textContent: view.label }), document.createElement("small"), document.createElement("small"));
     label.append(choice, picture, words);
     group.append(label);
   }
+}
+
+// What the model makes of the face, for inspection: asked for when the photo and its edit are on show.
+async function inspect(face, current) {
+  let reply;
+  try { reply = await ask(server.inspect_face); } catch { return; } // whatever comes next asks again
+  if (reply.error || !current()) return;
+  const labels = [...find("spaces").querySelectorAll("label")];
+  for (const [index, view] of reply.spaces.entries()) {
+    const [line, time] = labels[index].querySelectorAll("small");
+    Object.assign(labels[index].querySelector("img"), { src: view.src, alt: `reconstruction in ${view.label}` });
+    line.textContent = [view.psnr, view.likeness].filter(Boolean).join(" · ");
+    time.textContent = view.milliseconds;
+  }
+  find("fit").hidden = reply.fit === null;
+  if (reply.fit !== null) {
+    element.querySelector("meter").value = reply.fit;
+    find("share").textContent = Math.round(100 * reply.fit) + " %" + (reply.reason && ": " + reply.reason);
+  }
+  await aligned.open({ ...face, spaces: reply.spaces }, current);
+  find("stage").dataset.inspected = face.version;
 }
 
 async function load(value = props.value) {
@@ -178,7 +194,7 @@ async function load(value = props.value) {
   pump.token = face.token;
   pump.version = face.version;
   pump.face = face.face;
-  pump.spaces = face.spaces;
+  find("fit").hidden = true;
   pump.crop = face.crop;
   pump.shown = null;
   if (pump.generation !== face.generation) { // another model, with other sliders
@@ -193,17 +209,14 @@ async function load(value = props.value) {
   // A visitor who chose a space keeps it where the next face has it.
   const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;
   offer(face.spaces, kept);
-  find("fit").hidden = face.fit === null;
-  if (face.fit !== null) {
-    element.querySelector("meter").value = face.fit;
-    find("share").textContent = Math.round(100 * face.fit) + " %" + (face.reason && ": " + face.reason);
-  }
   find("stage").dataset.ready = "true";
   document.dispatchEvent(new Event("face-loaded"));
   say(face.timing);
   flow.opened(face.photo);
-  enter(kept);
+  const painted = enter(kept);
   noteState();
+  await painted;
+  if (current()) await inspect(face, current);
 }
 
 element.addEventListener("change", (event) => {

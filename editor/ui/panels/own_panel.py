@@ -10,11 +10,15 @@ from typing import Any
 
 import gradio as gr
 
-from editor.own.maker import Judge, OwnEdits, RatedFace, Tell
+from editor.own.maker import MOST_LETTERS, Judge, OwnEdits, RatedFace, Tell
+from editor.own.mixing import layers_of, mixed_edit
+from editor.photo_session import VIEW_PIXELS
 from editor.pipeline import Editor
+from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
+from editor.ui.examples import invented
 from editor.ui.handlers import Handlers
-from editor.ui.messages import VISIT_OVER, problem
+from editor.ui.messages import VISIT_OVER, before_you, problem
 from editor.ui.stage import jpeg_uri
 from editor.ui.words import side_effects
 from inversion.directions.bank import DirectionBank
@@ -24,6 +28,7 @@ from inversion.directions.sharing import SUFFIX, read_shared_edit, shared_edit
 from stylegan2.errors import StyleGANError
 
 NO_CLIP = "A sentence needs CLIP's encoders: start the app with --clip FOLDER, see docs/directions.md."
+OF_PHOTO, FACES_OFFERED = "Face {} of this photo", 4
 MOST = 8  # own edits of a visit
 FINDS = {"Factor of the weights (SeFa)": "factor", "Component of w (GANSpace)": "component"}
 Updates = tuple[Any, Any]  # what the step is about, status line
@@ -103,6 +108,59 @@ class OwnEditPanel:
 
         yield from self._make(token, label, strengths, make)
 
+    def mix(
+        self, token: str | None, label: str, who: str, file: str | None, scale: str, strengths: str
+    ) -> Iterator[Updates]:
+        """The way to another face, on some of the layers.
+
+        Args:
+            token: Of the visit.
+            label: What to call it.
+            who: One of `others`.
+            file: A photo whose largest face is the other one, instead of `who`; deleted afterwards.
+            scale: One of `SCALES`.
+            strengths: Where the sliders stand, JSON.
+        """
+        editor = self._handlers.editor
+
+        def make(own: OwnEdits, tell: Tell) -> EditDirection:
+            tell("looking at the other face")
+            with self._handlers.light.passing():
+                other = self._other(editor, token, who, file)
+            name = "the other face" if file else who
+            return mixed_edit(editor, other, layers_of(editor, scale), f"{scale} of {name}"[:MOST_LETTERS])
+
+        try:
+            yield from self._make(token, label, strengths, make)
+        finally:
+            if file is not None:
+                Path(file).unlink(missing_ok=True)
+
+    def others(self) -> list[str]:
+        """Faces that one may be mixed with, by what they are called: examples, and faces of the photo."""
+        return [
+            *(example.label for example in self._handlers.examples),
+            *(OF_PHOTO.format(number) for number in range(1, FACES_OFFERED + 1)),
+        ]
+
+    def _other(self, editor: Editor, token: str | None, who: str, file: str | None) -> EditSession:
+        """A face as it was inverted, without edits."""
+        if file is not None:
+            photo = editor.open_photo(file, most_pixels=VIEW_PIXELS)
+            return editor.invert(photo, photo.first)
+        for example in self._handlers.examples:
+            if example.label == who:
+                if example.photo is None:
+                    return invented(editor, example)
+                photo = editor.open_photo(example.photo, most_pixels=VIEW_PIXELS)
+                return editor.invert(photo, photo.first)
+        visit = self._handlers.store.find(token)
+        work = None if visit is None else self._handlers.store.work(visit)
+        numbers = {OF_PHOTO.format(number): number for number in range(1, FACES_OFFERED + 1)}
+        if work is None or work[1].photo is None or who not in numbers or work[0] is not editor:
+            raise DirectionError("other face: choose one of the list, or a photo; this picture is no photo")
+        return editor.invert(work[1].photo, numbers[who])
+
     def load(self, token: str | None, file: str | None, strengths: str) -> Iterator[Updates]:
         """An edit that somebody saved as a file."""
         if file is None:
@@ -165,7 +223,7 @@ class OwnEditPanel:
         """What long work tells, and last its result, or its problem in words."""
 
         def turn(tell: Tell) -> Any:  # noqa: ANN401
-            with self._handlers.long.passing():
+            with self._handlers.long.passing(tell=lambda ahead: tell(before_you(ahead).rstrip(" ."))):
                 return work(tell)
 
         told = run_aside("making of the edit", turn)
@@ -185,6 +243,8 @@ class OwnEditPanel:
 
 
 def _words(edit: EditDirection) -> str:
+    if edit.target is not None:
+        return f"Made “{edit.label}”: 1 is all of the other face. Its slider stands with the others."
     found = side_effects(edit, own=True)
     does = ", ".join(f"{name} {change:+.1f}" for name, change in found) or "hardly anything that is measured"
     return f"Made “{edit.label}”: a deviation changes {does}. Its slider stands with the others."

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from editor.own.mixing import SCALES
 from editor.ui.panels.own_panel import FINDS, NO_CLIP, OwnEditPanel
 from editor.ui.stage import ASSETS
 from inversion.directions.linear import EditDirection
@@ -108,6 +109,7 @@ def _build_ways(panel: OwnEditPanel, token: gr.State, made: gr.State, status: gr
                 say = _make_button("own-say")
         if panel.judge is not None:
             say.click(panel.say, **sends([token, label, words], "strengths"))
+        _build_mix(panel, token, label, sends)
         with gr.Accordion("Open a file", open=False, elem_classes="own-way"):
             said = "An edit that somebody saved"
             file = gr.File(label=said, file_types=[".safetensors"], height=110, elem_id="own-file")
@@ -116,6 +118,18 @@ def _build_ways(panel: OwnEditPanel, token: gr.State, made: gr.State, status: gr
             "An edit is measured as it is made, stays with this page, and works with this model alone.",
             elem_classes="own-note",
         )
+
+
+def _build_mix(
+    panel: OwnEditPanel, token: gr.State, label: gr.Textbox, sends: Callable[..., dict[str, Any]]
+) -> None:
+    with gr.Accordion("Mix with another face", open=False, elem_classes="own-way"):
+        others = panel.others()
+        who = gr.Dropdown(others, value=others[0], label="Which", elem_id="own-who")
+        photo = gr.File(label="Or of a photo", file_types=["image"], height=110, elem_id="own-photo")
+        scale = gr.Dropdown(list(SCALES), value=next(iter(SCALES)), label="What of it", elem_id="own-scale")
+        mix = _make_button("own-mix")
+    mix.click(panel.mix, **sends([token, label, who, photo, scale], "strengths"))
 
 
 def _make_button(elem_id: str) -> gr.Button:

@@ -1,72 +1,71 @@
-"""The door for programs: a photo and strengths in, the edited face out."""
+"""What programs may ask for: edits of photos, their faces, and what is measured of them."""
 
-import base64
-import binascii
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from editor.errors import FaceError, ImageInputError
-from editor.face.photo import describe_face
-from editor.face.search import MAX_FACES
+from editor.errors import BatchError
+from editor.face.photo import FacePhoto, describe_face
+from editor.measure.attribute_network import AttributeNetwork, load_attributes
+from editor.measure.attributes import measure
+from editor.measure.detail import crop_psnr
 from editor.photo.export import encode_png
 from editor.photo_editing import crop_of, encode
-from editor.photo_session import PhotoSession
+from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor
-from editor.ui.serving.gate import Gate
+from editor.session import EditSession
+from editor.ui.serving.asked import (
+    MAX_PHOTO,
+    MOST_PHOTOS,
+    check_batch,
+    check_face,
+    check_faces,
+    check_space,
+    check_steps,
+    decode_photo,
+)
+from editor.ui.serving.gate import BusyError, Gate
 from editor.ui.stage import data_uri
-from inversion.directions.bank import DirectionBank
-from inversion.directions.errors import DirectionError, StrengthError
 from inversion.optimise.inversion import MAX_STEPS
-from stylegan2.errors import ConfigError, StyleGANError
+from stylegan2.errors import StyleGANError
 
-MAX_PHOTO = 30_000_000  # bytes of a photo, as of an upload
-MAX_TEXT = MAX_PHOTO * 4 // 3 + 100_000  # characters of its base64, with line breaks
-ARGUMENTS = ("photo", "strengths", "space", "steps", "face")
-_URL_SAFE = str.maketrans("-_", "+/")
+MAX_ANSWER = 4 * MAX_PHOTO  # characters of the pictures that a batch answers with
 
 
-def decode_photo(text: object) -> bytes:
-    """The bytes of a photo that a program sent as base64, with or without a data: address before it.
+@dataclass(frozen=True)
+class Endpoint:
+    """One thing that programs may ask for, by whatever door they come."""
 
-    White space, the letters of base64 for addresses, and missing padding are taken.
+    name: str
+    about: str
+    call: Callable[..., dict[str, Any]]
+    words: tuple[str, ...]  # what each argument is
 
-    Raises:
-        ImageInputError: Something else was sent.
-    """
-    found = f"a text of {len(text)} characters" if isinstance(text, str) else type(text).__name__
-    try:
-        if isinstance(text, str) and 0 < len(text) <= MAX_TEXT:
-            letters = "".join(text.rpartition(",")[2].split()).translate(_URL_SAFE).rstrip("=")
-            return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        pass
-    raise ImageInputError(
-        f"photo: got {found}; send the file's bytes as base64, or as data:image/...;base64,..., "
-        f"at most {MAX_PHOTO // 10**6} MB"
-    )
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(inspect.signature(self.call).parameters)
 
+    @property
+    def needed(self) -> int:
+        """How many of them have no default; these come first."""
+        parameters = inspect.signature(self.call).parameters.values()
+        return sum(each.default is inspect.Parameter.empty for each in parameters)
 
-def check_strengths(have: DirectionBank, strengths: object) -> dict[str, Any]:
-    """`strengths` if it is a mapping of known directions; the numbers are checked by `Editor.edit`.
+    def answer(self, data: Sequence[Any]) -> dict[str, Any]:
+        """Call with values in order; those that are missing or None take their default.
 
-    What was sent is not repeated: it is a stranger's.
-
-    Raises:
-        StrengthError: It is none, or has more entries than there are directions.
-        DirectionError: An unknown direction.
-    """
-    if not isinstance(strengths, dict):
-        found = type(strengths).__name__
-        raise StrengthError(f"strengths: got {found}; send a number for each direction by name")
-    if len(strengths) > len(have):
-        raise StrengthError(f"strengths: got {len(strengths)}; this model has {len(have)} directions")
-    if not all(name in have for name in strengths):
-        raise DirectionError(f"strengths: no such direction; have: {', '.join(sorted(have)) or 'none'}")
-    return strengths
+        Raises:
+            StyleGANError: As the call; also where one is missing that has no default.
+        """
+        given = {name: value for name, value in zip(self.arguments, data, strict=False) if value is not None}
+        return self.call(**{**dict.fromkeys(self.arguments[: self.needed]), **given})
 
 
-class EditAPI:
-    """`POST /gradio_api/run/edit`, and `edit` of Gradio's clients.
+class ProgramAPI:
+    """`POST /gradio_api/run/NAME`, and the same names for Gradio's clients: see `endpoints`.
 
     Nothing is remembered, and nothing touches the disk.
 
@@ -107,21 +106,19 @@ class EditAPI:
             StyleGANError: Any of them is not as above, or there is no face.
         """
         editor = self._editor()
-        data, by_face = decode_photo(photo), _by_face(editor, strengths, face)
-        steps = _check_steps(steps)
+        data, by_face = decode_photo(photo), check_faces(editor, strengths, face)
+        steps, number = check_steps(steps), check_face(face)
         with self._light.passing():
             found = editor.open_photo(data)
-            wanted = {found.first if number is None else number: edits for number, edits in by_face.items()}
-            sessions = {number: editor.invert(found, number) for number in wanted}
-            for number, session in sessions.items():
+            wanted = {found.first if key is None else key: edits for key, edits in by_face.items()}
+            sessions = {key: editor.invert(found, key) for key in wanted}
+            for key, session in sessions.items():
                 entered = editor.enter(session, check_space(space)) if space else session
-                sessions[number] = editor.edit(entered, wanted[number])
-        for number, session in sessions.items():
-            if steps or editor.awaits_fit(session):
-                with self._long.passing():
-                    sessions[number] = editor.optimise(session, steps or OPTIMISATION_STEPS)
+                sessions[key] = editor.edit(entered, wanted[key])
+        for key, session in sessions.items():
+            sessions[key] = self._fitted(editor, session, steps)
         with self._light.passing():
-            chosen = next(iter(sessions)) if face is None else int(face)
+            chosen = next(iter(sessions)) if number is None else number
             opened = PhotoSession(photo=found, sessions=sessions, chosen=chosen)
             whole, kind = encode(editor, opened)
             session = opened.session
@@ -133,59 +130,155 @@ class EditAPI:
                 "faces": [describe_face(each) for each in found.faces],
             }
 
-    def words(self) -> list[str]:
-        """What each argument is, in the order of `edit`, for Gradio's description of the API."""
-        editor = self._editor()
-        edits = editor.directions.values()
+    def faces(self, photo: str) -> dict[str, Any]:
+        """Find every face of a photo.
+
+        Args:
+            photo: As of `edit`.
+
+        Returns:
+            "faces": of each, the largest first, what `describe_face` tells, also where it cannot be used.
+
+        Raises:
+            StyleGANError: The photo is not as above, or shows no face.
+        """
+        editor, data = self._editor(), decode_photo(photo)
+        with self._light.passing():
+            return {"faces": [describe_face(face) for face in editor.find_faces(data)]}
+
+    def metrics(self, photo: str, face: int | None = None, space: str | None = None) -> dict[str, Any]:
+        """Measure a face, and how well the model draws it without edits.
+
+        Args:
+            photo: As of `edit`.
+            face: As of `edit`.
+            space: The only one to be measured; None for every one that the model has.
+
+        Returns:
+            "face", its number; "psnr", of the reconstruction against the crop, dB by space; "identity", the
+            likeness of both, -1 to 1 by space, None where no identity network was named; "fit", "share" 0 to
+            1 and "reason" of `Fit`, None where the model cannot tell; "attributes" of the crop, see
+            `measure`, None where the crop shows no clear face.
+
+        Raises:
+            StyleGANError: Any of them is not as above, or there is no such face.
+        """
+        editor, data, number = self._editor(), decode_photo(photo), check_face(face)
+        with self._light.passing():
+            found: FacePhoto = editor.open_photo(data, most_pixels=VIEW_PIXELS)
+            session = editor.invert(found, found.first if number is None else number)
+            if space:
+                session = editor.enter(session, check_space(space))
+        session = self._fitted(editor, session, 0)
+        with self._light.passing():
+            spaces = [session.space] if space else editor.spaces(session)
+            drawn = {each: editor.reconstruct(editor.enter(session, each)) for each in spaces}
+            alike = {each: editor.likeness(session, pixels) for each, pixels in drawn.items()}
+            fit, told = editor.fit(session), measure(editor.detector, self._attributes, session.crop)
+            return {
+                "face": session.face,
+                "psnr": {each: round(crop_psnr(session.crop, pixels), 2) for each, pixels in drawn.items()},
+                "identity": None
+                if editor.identity is None
+                else {each: round(value, 4) for each, value in alike.items() if value is not None},
+                "fit": None if fit is None else {"share": round(fit.share, 4), "reason": fit.reason},
+                "attributes": None
+                if told is None
+                else {name: round(value, 4) for name, value in told.items()},
+            }
+
+    def batch(
+        self,
+        photos: list[str],
+        strengths: dict[str, Any] | list[dict[str, Any]],
+        space: str | None = None,
+        steps: int = 0,
+    ) -> dict[str, Any]:
+        """Edit several photos, one after the other; others get their turn in between.
+
+        Args:
+            photos: Each as of `edit`.
+            strengths: As of `edit`, for all photos; or a list with those of each.
+            space: As of `edit`.
+            steps: As of `edit`.
+
+        Returns:
+            "photos": in order, of each what `edit` answers, or {"error": one sentence} where it cannot be
+            edited.
+
+        Raises:
+            StyleGANError: What is for all photos is not as above; or the server is busy from the start.
+        """
+        items = check_batch(self._editor(), photos, strengths)
+        steps = check_steps(steps)
+        space = check_space(space) if space else None
+        answers: list[dict[str, Any]] = []
+        length = 0
+        for photo, wanted in items:
+            try:
+                if length > MAX_ANSWER:
+                    raise BatchError("photo: the answer is full already; send it in another batch")
+                answers.append(self.edit(photo, wanted, space, steps))
+            except StyleGANError as error:
+                if isinstance(error, BusyError) and not answers:
+                    raise
+                answers.append({"error": spoken(error)})
+            length += sum(len(value) for value in answers[-1].values() if isinstance(value, str))
+        return {"photos": answers}
+
+    def endpoints(self) -> list[Endpoint]:
+        """All that programs may ask for, told with what each argument is."""
+        edits = self._editor().directions.values()
         ranges = [f"{edit.name} {edit.range[0]:g} to {edit.range[1]:g} {edit.unit}".strip() for edit in edits]
-        return [
+        photo = (
             "the bytes of an image file as base64, with or without data:image/...;base64, before it; "
-            f"at most {MAX_PHOTO // 10**6} MB",
+            f"at most {MAX_PHOTO // 10**6} MB"
+        )
+        strengths = (
             "name of an edit -> strength, in standard deviations where no unit is told: "
-            f"{', '.join(ranges) or 'none'}; or number of a face -> such a mapping",
-            "where to edit: w, w+ or f; null for the most faithful that the model has",
-            f"steps of optimisation in each space, 0 to {MAX_STEPS}; 0 takes the encoder's answer",
-            "number of the face, from 1, the largest first; null for the largest that can be used",
+            f"{', '.join(ranges) or 'none'}; or number of a face -> such a mapping"
+        )
+        space = "where to edit: w, w+ or f; null for the most faithful that the model has"
+        steps = f"steps of optimisation in each space, 0 to {MAX_STEPS}; 0 takes the encoder's answer"
+        face = "number of the face, from 1, the largest first; null for the largest that can be used"
+        photos = f"a list of 1 to {MOST_PHOTOS} photos, each as base64, together at most "
+        return [
+            Endpoint(
+                "edit",
+                "Edit faces of a photo; pictures come back as data: addresses.",
+                self.edit,
+                (photo, strengths, space, steps, face),
+            ),
+            Endpoint("faces", "Find every face of a photo.", self.faces, (photo,)),
+            Endpoint(
+                "metrics",
+                "Measure a face of a photo, and how well the model draws it without edits.",
+                self.metrics,
+                (photo, face, "what to measure: w, w+ or f; null for all that the model has"),
+            ),
+            Endpoint(
+                "batch",
+                "Edit several photos; one that cannot be edited answers with its error, and ends nothing.",
+                self.batch,
+                (
+                    f"{photos}{MAX_PHOTO // 10**6} MB",
+                    f"for all photos, or a list with one for each: {strengths}",
+                    space,
+                    steps,
+                ),
+            ),
         ]
 
+    @cached_property
+    def _attributes(self) -> AttributeNetwork:
+        return load_attributes()  # a megabyte, read in a tenth of a second by the first who asks
 
-def _by_face(editor: Editor, strengths: object, face: object) -> dict[int | None, dict[str, Any]]:
-    """The strengths of every face that is named, `face` among them; of None where no face is."""
-    if face is None:
-        named: dict[int | None, dict[str, Any]] = {}
-    elif isinstance(face, bool) or not isinstance(face, int | float) or face != face // 1:
-        raise FaceError(f"face: got {type(face).__name__}; must be a whole number from 1")
-    else:
-        named = {int(face): {}}
-    nested = isinstance(strengths, dict) and any(isinstance(value, dict) for value in strengths.values())
-    if not nested or not isinstance(strengths, dict):
-        return dict.fromkeys(named or [None], check_strengths(editor.directions, strengths))
-    if len(strengths) > MAX_FACES or not all(str(key).isdecimal() and len(str(key)) < 4 for key in strengths):
-        raise StrengthError(
-            "strengths: got edits of several faces; send at most 32, each under the number of its face"
-        )
-    for key, value in strengths.items():
-        named[int(key)] = check_strengths(editor.directions, value)
-    return named
-
-
-def check_space(space: object) -> str:
-    """`space` if it is text of the length that names of spaces have; whether there is one, the editor says.
-
-    Raises:
-        DirectionError: It is not.
-    """
-    if isinstance(space, str) and len(space) <= 2:
-        return space
-    raise DirectionError("space: must be w, w+ or f, or null for the most faithful that the model has")
-
-
-def _check_steps(steps: object) -> int:
-    if isinstance(steps, bool) or not isinstance(steps, int | float) or steps != steps // 1:
-        raise ConfigError(f"steps: got {type(steps).__name__}; must be a whole number from 0 to {MAX_STEPS}")
-    if not 0 <= steps <= MAX_STEPS:
-        raise ConfigError(f"steps: out of range; must be from 0 to {MAX_STEPS}")
-    return int(steps)
+    def _fitted(self, editor: Editor, session: EditSession, steps: int) -> EditSession:
+        """A session after so many steps; without an encoder, after those that it takes at least."""
+        if not steps and not editor.awaits_fit(session):
+            return session
+        with self._long.passing():
+            return editor.optimise(session, steps or OPTIMISATION_STEPS)
 
 
 def spoken(error: StyleGANError) -> str:

@@ -1,29 +1,18 @@
-"""What stands before the app: who may ask, how much they may send, and the door for programs."""
+"""What stands before the app: who may ask, and how much they may send."""
 
-import json
-import threading
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from editor.ui.serving.addresses import is_local
-from editor.ui.serving.api import ARGUMENTS, MAX_TEXT, EditAPI, spoken
-from editor.ui.serving.gate import BusyError
-from stylegan2.errors import StyleGANError
+from editor.ui.serving.asked import MAX_TEXT
 
-MOST_BODIES = 4  # of programs, held at once: each may take a hundred megabytes
 MAX_BODY = MAX_TEXT + 1_000_000  # bytes of a request that is no upload
 _UPLOAD = "/upload"  # Gradio bounds these itself, by `max_file_size`
-_EDIT = ("/gradio_api/run/edit", "/gradio_api/api/edit")
-BAD_REQUEST, TOO_LARGE, MISDIRECTED, UNPROCESSABLE, BUSY = 400, 413, 421, 422, 503
-_NEEDED = 2  # arguments of `edit` that have no default
+BAD_REQUEST, TOO_LARGE, MISDIRECTED = 400, 413, 421
 
 
 class BodyTooLargeError(Exception):
@@ -82,7 +71,7 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limit:
-            await _refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
+            await refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
             return
         taken, answered = 0, False
 
@@ -103,7 +92,7 @@ class BodyLimit:
             await self._app(scope, bounded, watched)
         except BodyTooLargeError:
             if not answered:
-                await _refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
+                await refusal(TOO_LARGE, f"body: larger than {self._limit:,} bytes")(scope, receive, send)
 
 
 def middleware(allowed_hosts: Collection[str] | None) -> list[Middleware]:
@@ -116,46 +105,6 @@ def middleware(allowed_hosts: Collection[str] | None) -> list[Middleware]:
     return [*guards, Middleware(BodyLimit)]
 
 
-def routes(api: EditAPI) -> list[BaseRoute]:
-    """The door for programs, before Gradio's own: that answers 500 to a caller's mistake, and logs it."""
-    places = threading.BoundedSemaphore(MOST_BODIES)
-
-    async def edit(request: Request) -> Response:
-        if not places.acquire(blocking=False):
-            return _refusal(BUSY, "The server has too much to do at the moment; try again in a minute.")
-        try:
-            return await _edited(api, request)
-        finally:
-            places.release()
-
-    return [Route(path, edit, methods=["POST"]) for path in _EDIT]
-
-
-async def _edited(api: EditAPI, request: Request) -> Response:
-    try:
-        asked: Any = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        return _refusal(BAD_REQUEST, 'body: no JSON; send {"data": [photo, strengths]}')
-    data = asked.get("data") if isinstance(asked, dict) else None
-    del asked
-    if not isinstance(data, list) or not _NEEDED <= len(data) <= len(ARGUMENTS):
-        found = f"a list of {len(data)}" if isinstance(data, list) else type(data).__name__
-        wanted = ", ".join(ARGUMENTS)
-        text = f"data: got {found}; must be a list of {wanted}, the last three optional"
-        return _refusal(UNPROCESSABLE, text)
-    try:
-        answer = await run_in_threadpool(_answer, api, data)
-    except BusyError as error:
-        return _refusal(BUSY, spoken(error))
-    except StyleGANError as error:
-        return _refusal(UNPROCESSABLE, spoken(error))
-    return JSONResponse({"data": [answer]})
-
-
-def _answer(api: EditAPI, data: Sequence[Any]) -> dict[str, Any]:
-    given = {name: value for name, value in zip(ARGUMENTS, data, strict=False) if value is not None}
-    return api.edit(**{"photo": None, "strengths": None, **given})
-
-
-def _refusal(status: int, text: str) -> Response:
+def refusal(status: int, text: str) -> Response:
+    """A mistake in one sentence, as programs are told it."""
     return JSONResponse({"error": text}, status_code=status)

@@ -10,8 +10,10 @@ from starlette.middleware import Middleware
 
 from editor.ui.blocks import Built
 from editor.ui.handlers import Handlers
-from editor.ui.serving.doors import middleware, routes
+from editor.ui.serving.doors import middleware
 from editor.ui.serving.front import ICON, FrontPage, front_routes
+from editor.ui.serving.live import live_route
+from editor.ui.serving.program_doors import routes
 from editor.ui.serving.uploads import MAX_BYTES, upload_route
 from editor.ui.serving.workplace import give_memory_back
 from editor.ui.stage import ASSETS
@@ -52,11 +54,14 @@ class Served:
     demo: gr.Blocks
     handlers: Handlers
 
-    def forget_closed_pages(self) -> None:
-        """Drop what Gradio remembers of closed pages: it keeps their functions and components for good.
+    def tidy(self) -> None:
+        """End visits that grew old and cameras that fell silent, and let go of closed pages.
 
-        What is of a visit, `Handlers.leave` has forgotten already.
+        Gradio keeps their functions and components for good. What is of a visit, `Handlers.leave` has
+        forgotten already.
         """
+        self.handlers.store.sweep()
+        self.handlers.live.sweep()
         known = self.demo.app.state_holder.session_data
         closed = [page for page, state in list(known.items()) if state.is_closed]
         for page in closed:
@@ -67,6 +72,7 @@ class Served:
     def close(self) -> None:
         """Take no more requests, cancel what is being optimised, and delete what visitors uploaded."""
         self.handlers.store.close()
+        self.handlers.live.close()
         self.demo.close(verbose=False)
         # Once more: a visit may have opened while the server ended.
         self.handlers.store.close()
@@ -94,7 +100,7 @@ def launch(
     """
     doors = {
         "middleware": [*middleware(allowed_hosts), Middleware(FrontPage)],
-        "routes": [*routes(built.api), upload_route(), *front_routes()],
+        "routes": [*routes(built.api), upload_route(), live_route(built.handlers.live), *front_routes()],
     }
     built.demo.launch(
         server_name=host,

@@ -11,6 +11,7 @@ from editor.ui.handlers import Handlers
 from editor.ui.panels.own_panel import FINDS, MOST, OwnEditPanel
 from inversion.directions.sharing import read_shared_edit, shared_edit
 from tests.helpers.measured import colours
+from tests.helpers.pictures import encoded, picture, two_faces
 from tests.ui.test_handlers import SKIP, draw, enter
 
 
@@ -129,6 +130,39 @@ def test_what_cannot_be_made_is_said_and_changes_nothing(panel, token):
     assert list(panel.edits(token)[0]) == []
     for updates in (panel.invent("stranger"), panel.find("stranger", "", "", 1, "{}")):
         assert "visit is over" in last(updates)[1]
+
+
+@pytest.mark.parametrize("who", ["Invented face 2", "Face 2 of this photo", "a photo"])
+def test_another_face_is_mixed_in(panel, handlers, token, tmp_path, astronaut, who):
+    group = tmp_path / "group.png"
+    both = two_faces(astronaut)
+    both[60:444, 514:898] = both[60:444, 514:898][:, ::-1] // 2  # another face than the first
+    group.write_bytes(encoded(both, "PNG"))
+    handlers.open_photo(str(group), token)
+    file = tmp_path / "other.png"
+    file.write_bytes(encoded(astronaut, "PNG"))
+    given = str(file) if who == "a photo" else None
+    made, words = last(panel.mix(token, "", who, given, "Pose and shape", json.dumps({"smile": 0.5})))
+    assert made == 1, words
+    assert "1 is all of the other face" in words
+    assert file.exists() is (given is None)
+    ((name, edit),) = panel.edits(token)[0].items()
+    assert (edit.range, edit.layers) == ((0.0, 1.0), (0, 4))
+    half, whole = (draw(handlers, token, **{name: share}) for share in (0.5, 1.0))
+    assert half["src"] not in (None, whole["src"])
+
+
+def test_a_face_that_is_not_there_is_not_mixed_in(panel, token, tmp_path):
+    def said(*arguments):
+        return last(panel.mix(token, "", *arguments, "{}"))[1]
+
+    assert "choose one of the list" in said("Face 2 of this photo", None, "Features")
+    assert "choose one of the list" in said("Somebody", None, "Features")
+    assert "must be one of" in said("Invented face 1", None, "Hair")
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(encoded(picture(300, 300), "PNG"))
+    assert "no face found" in said("Invented face 1", str(empty), "Features")
+    assert not empty.exists()
 
 
 def test_a_visit_has_so_many_edits_and_no_more(panel, token):

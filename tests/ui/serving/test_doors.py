@@ -8,12 +8,14 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from editor.ui.examples import ASTRONAUT
-from editor.ui.serving import doors
-from editor.ui.serving.api import EditAPI
-from editor.ui.serving.doors import BodyLimit, middleware, routes
+from editor.ui.serving import program_doors
+from editor.ui.serving.api import ProgramAPI
+from editor.ui.serving.doors import MAX_BODY, BodyLimit, middleware
 from editor.ui.serving.gate import BusyError, Gate
+from editor.ui.serving.program_doors import routes
 
 RUN = "/gradio_api/run/edit"
+FACES, METRICS, BATCH = (f"/gradio_api/run/{name}" for name in ("faces", "metrics", "batch"))
 PHOTO = base64.b64encode(ASTRONAUT.read_bytes()).decode()
 
 
@@ -31,7 +33,7 @@ def client_of(allowed_hosts=None, api=None, **options):
 
 @pytest.fixture
 def client(tiny_editor):
-    return client_of(api=EditAPI(lambda: tiny_editor, Gate(), Gate()))
+    return client_of(api=ProgramAPI(lambda: tiny_editor, Gate(), Gate()))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "[::1]:7860", "LOCALHOST:1", "127.8.8.8"])
@@ -85,6 +87,48 @@ def test_programs_get_their_pictures_over_http(client):
     assert chosen["reconstruction"] != answer["reconstruction"]  # two steps of optimisation
 
 
+def test_programs_get_faces_metrics_and_batches_over_http(client):
+    def asked(path, *data):
+        reply = client.post(path, json={"data": data})
+        assert reply.status_code == 200
+        return reply.json()["data"][0]
+
+    (face,) = asked(FACES, PHOTO)["faces"]
+    assert (face["number"], face["usable"], face["refusal"]) == (1, True, "")
+    assert abs(face["yaw"]) < 45
+    assert set(asked(METRICS, PHOTO, None, "w")["psnr"]) == {"w"}
+    first, second = asked(BATCH, [PHOTO, "secret"], {"smile": 1})["photos"]
+    assert first == client.post(RUN, json={"data": [PHOTO, {"smile": 1}]}).json()["data"][0]
+    assert list(second) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "words"),
+    [
+        (FACES, [], "data: got a list of 0; must be a list of photo"),
+        (FACES, ["secret", 1], "data: got a list of 2; must be a list of photo"),
+        (FACES, ["secret"], "photo is no picture"),
+        (METRICS, [PHOTO, "secret"], "face: got str"),
+        (METRICS, [PHOTO, 1, "secret"], "space: must be"),
+        (BATCH, [["secret"]], "must be a list of photos, strengths, space, steps, the last 2 optional"),
+        (BATCH, ["secret", {}], "photos: got str; must be a list of 1 to 32"),
+        (BATCH, [["secret"], {"secret": 1}], "no such direction"),
+    ],
+)
+def test_mistakes_at_the_other_doors_are_told_alike(client, path, data, words, capfd, caplog):
+    reply = client.post(path, json={"data": data})
+    assert reply.status_code == 422
+    assert words in reply.json()["error"]
+    printed = capfd.readouterr()
+    for text in (reply.text, printed.out, printed.err, caplog.text):
+        assert "secret" not in text
+
+
+def test_no_list_of_photos_gets_past_the_bound_of_a_body(client):
+    reply = client.post(BATCH, json={"data": [["x" * (MAX_BODY // 2)] * 2, {}]})
+    assert (reply.status_code, "body: larger" in reply.json()["error"]) == (413, True)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
@@ -111,11 +155,12 @@ def test_a_callers_mistake_is_one_sentence_and_in_no_log(client, body, status, w
 
 
 def test_a_busy_server_says_so(tiny_editor, monkeypatch):
-    class Busy:
-        def edit(self, **_):
+    class Busy(ProgramAPI):
+        def faces(self, photo):
             raise BusyError("try again")
 
-    assert client_of(api=Busy()).post(RUN, json={"data": ["", {}]}).status_code == 503
-    monkeypatch.setattr(doors, "MOST_BODIES", 0)
-    reply = client_of(api=Busy()).post(RUN, content=b"anything")
+    busy = Busy(lambda: tiny_editor, Gate(), Gate())
+    assert client_of(api=busy).post(FACES, json={"data": [None]}).status_code == 503
+    monkeypatch.setattr(program_doors, "MOST_BODIES", 0)
+    reply = client_of(api=busy).post(RUN, content=b"anything")
     assert (reply.status_code, "try again" in reply.json()["error"]) == (503, True)

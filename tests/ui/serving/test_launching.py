@@ -6,6 +6,9 @@ import pytest
 from editor.ui.examples import make_examples
 from editor.ui.handlers import Handlers
 from editor.ui.serving.launching import Served
+from editor.ui.serving.workplace import Workplace
+from editor.ui.store import MAX_AGE, VisitStore
+from tests.helpers.browser_visitor import wait_until
 
 
 @pytest.fixture
@@ -23,8 +26,27 @@ def served(tiny_editor):
 
 
 def test_what_gradio_remembers_of_closed_pages_is_dropped(served):
-    served.forget_closed_pages()
+    served.tidy()
     assert list(served.demo.app.state_holder.session_data) == ["open"]
+
+
+def test_an_old_visit_ends_in_a_round_of_tidying_without_another_visitor(served, tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(served.handlers, "store", VisitStore(lambda: now[0]))
+    store, place = served.handlers.store, Workplace(tmp_path)
+    visit = store.open("page")
+    file = tmp_path / "hash" / "photo.jpg"
+    file.parent.mkdir()
+    file.write_bytes(b"a photo")
+    store.add_upload(visit, file)
+    served.tidy()
+    assert len(store) == 1
+    now[0] = MAX_AGE + 1
+    place.keep_tidy(store.files, served.tidy, every=0.01)
+    wait_until(lambda: len(store) == 0)
+    place.close()
+    assert not file.exists()
+    assert visit.stop.is_set()
 
 
 def test_gradio_still_remembers_pages_where_they_are_looked_for():
