@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from editor.errors import VideoError
 from editor.photo.colour import Pixels
@@ -35,8 +35,9 @@ _NATIVE = {
     "yuv422p10le": (2, 1, 10),
     "yuv444p10le": (1, 1, 10),
 }
-# Chroma is interpolated and every step rounded; what swscale does of itself is up to two levels too dark.
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# SWS_BILINEAR, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT (PyAV 17 has no names for them): chroma is interpolated,
+# and every step rounded; swscale of itself is up to two levels too dark.
+_EXACT = 0x2 | 0x40000 | 0x2000
 
 
 @dataclass(frozen=True)
