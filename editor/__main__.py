@@ -1,4 +1,4 @@
-"""Edit a photo from the shell: `python -m editor PHOTO --set smile=1 --out OUT.jpg`; many: `editor.batch`."""
+"""Edit a photo: `python -m editor PHOTO --set smile=1 --out OUT.jpg`; more: `editor.batch`, `.video`."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ from editor.photo_editing import crop_of, edited_session, save, start
 from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import OPTIMISATION_STEPS, Editor, open_editor
 from editor.recipe import load_recipe, parse_edits, repeat
+from editor.video.__main__ import main as video_main
 from inversion.optimise.search import Progress
 from stylegan2.bundle.opening import DEFAULT_BUNDLE
 from stylegan2.engines.engine import DEVICES, ENGINES
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m editor",
         description="Edit faces of a photo, and save the photo with the edits in it. Many photos: "
-        "`python -m editor batch --help`.",
+        "`python -m editor batch --help`; a clip: `python -m editor video --help`.",
     )
     parser.set_defaults(edits={})
     parser.add_argument("photo", help="any common image file")
@@ -204,6 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["batch"]:
         return batch_main(argv[1:])
+    if argv[:1] == ["video"]:
+        return video_main(argv[1:])
     args = build_parser().parse_args(argv)
     try:
         report = run(args)

@@ -43,3 +43,7 @@ class LiveError(StyleGANError, RuntimeError):
 
 class ModelSourceError(StyleGANError, OSError):
     """A model that was asked for by path or by name cannot be had."""
+
+
+class VideoError(StyleGANError, ValueError):
+    """A clip cannot be read, edited or written."""

@@ -169,7 +169,7 @@ def save(editor: Editor, opened: PhotoSession, path: str | Path, *, sign: Creden
 def _whole(editor: Editor, opened: PhotoSession, photo: FacePhoto) -> tuple[PhotoFile, Pixels, str]:
     photo, file = reopened(photo)
     edited = editor.edit_photo(photo, opened.sessions.values())
-    return file, edited, edit_note(noted_strengths(opened.sessions), photo=True)
+    return file, edited, edit_note(noted_strengths(opened.sessions), edited="Photo")
 
 
 def crop_of(editor: Editor, photo: FacePhoto, session: EditSession) -> Pixels:

@@ -104,6 +104,12 @@ class Editor:
         self.painter.transfer.prepare()
         self.detector.load()
 
+    def wait(self) -> None:
+        """Wait for the engines that `prepare` builds; from then on pictures come of these alone."""
+        self.decoder.wait()
+        self.inverter.wait()
+        self.painter.transfer.wait()
+
     @property
     def resolution(self) -> int:
         """Side of every crop and picture in pixels."""

@@ -8,12 +8,9 @@ from typing import Any
 
 from editor.errors import BatchError
 
-SETTINGS = "batch.json"
-_LINES = "batch-{part}.jsonl"
-
 
 class Journal:
-    """One line of JSON for every photo that is done, or that failed.
+    """One line of JSON for every photo, or other part of a work, that is done or that failed.
 
     A line is written when all that belongs to it is on the disk. Half a line, of a run that was killed, is
     not counted, and its photo is done again.
@@ -22,30 +19,36 @@ class Journal:
         folder: Of the results; made where missing.
         settings: What is done to every photo: a folder takes one kind of work.
         part: Which of several processes this is, from 0; each has a file of its own.
+        work: What its files are called.
+        advice: What to do where the folder is of other work.
 
     Raises:
         BatchError: The folder cannot be written, or holds the results of other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], part: int = 0) -> None:
-        file = folder / SETTINGS
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        part: int = 0,
+        *,
+        work: str = "batch",
+        advice: str = "name another folder",
+    ) -> None:
+        file = folder / f"{work}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not file.is_file():
                 write_whole(file, (json.dumps(dict(settings), indent=2) + "\n").encode())
             before = json.loads(file.read_text(encoding="utf-8"))
-            self._file = folder / _LINES.format(part=part)
+            self._file = folder / f"{work}-{part}.jsonl"
             self._mend()
-            self.entries = [
-                entry for path in sorted(folder.glob(_LINES.format(part="*"))) for entry in _read(path)
-            ]
+            self.entries = [entry for path in sorted(folder.glob(f"{work}-*.jsonl")) for entry in _read(path)]
         except (OSError, ValueError) as error:
             raise BatchError(f"{folder}: cannot keep a journal there ({error})") from error
         if before != dict(settings):
             changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
-            raise BatchError(
-                f"{folder}: holds results of other settings ({', '.join(changed)}); name another folder"
-            )
+            raise BatchError(f"{folder}: holds results of other settings ({', '.join(changed)}); {advice}")
 
     def done(self, *, failed: bool = True) -> set[str]:
         """Names of the photos that need not be looked at again.

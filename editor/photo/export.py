@@ -11,12 +11,19 @@ from editor.photo.writing.png import write_png
 from editor.photo.writing.xmp import SOFTWARE, fresh_packet
 
 
-def edit_note(strengths: Mapping[str, float], *, photo: bool = False) -> str:
-    """What was done, in one line: of a picture that a model drew, or of a photo that was edited with one."""
+def edit_note(strengths: Mapping[str, float], *, edited: str | None = None) -> str:
+    """What was done, in one line, to be kept in a file.
+
+    Args:
+        strengths: Direction -> strength.
+        edited: What was edited with a model, "Photo" or "Video"; None for a picture that the model drew.
+    """
     edits = (
         ", ".join(f"{name} {value:+g}" for name, value in strengths.items() if value) or "no attribute edit"
     )
-    done = "Photo edited with a generative model" if photo else "Drawn by a generative model from a photo"
+    done = (
+        f"{edited} edited with a generative model" if edited else "Drawn by a generative model from a photo"
+    )
     return f"{done}: {edits}"
 
 

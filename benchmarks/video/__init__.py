@@ -1,0 +1,1 @@
+"""Clips from file to file."""
