@@ -1,5 +1,6 @@
 """ZeroGPU, of Hugging Face's Spaces: a GPU that is lent for the time of one call."""
 
+import importlib
 import importlib.util
 import os
 import tempfile
@@ -39,8 +40,7 @@ class LentGPU:
     """
 
     def __init__(self, device: str = "cuda") -> None:
-        import spaces  # only there on Spaces
-
+        spaces = importlib.import_module("spaces")  # only there on Spaces
         self._device = device
         self._search: Callable[..., Iterator[Progress | Inversion]]
         self._search = spaces.GPU(_search, duration=_duration)

@@ -1,4 +1,4 @@
-"""Rate and delay of the live camera: `python -m benchmarks.webcam`.
+"""Rate and delay of the live camera: `python -m benchmarks.page.webcam`.
 
 Starts the app, opens it in headless Chromium with a fake camera of 640 x 480 px, 30 frames a second, that a
 moving portrait stands before, moves a slider to its end, and measures in the page: pictures a second, the
@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.live import FLAGS, free_port, wait_for
 from benchmarks.machine import describe
+from benchmarks.page.live import FLAGS, free_port, wait_for
 
-PORTRAIT = Path(__file__).parents[1] / "editor/ui/assets/astronaut.jpg"
+PORTRAIT = Path(__file__).parents[2] / "editor/ui/assets/astronaut.jpg"
 FAKE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
 WATCH = """

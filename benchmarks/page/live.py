@@ -1,4 +1,4 @@
-"""How long a slider move takes to reach the screen: `python -m benchmarks.live`.
+"""How long a slider move takes to reach the screen: `python -m benchmarks.page.live`.
 
 Starts the app, opens it in headless Chromium with a photo of which a view of 1 megapixel is shown, and
 measures in the page: from the input event until the photo is painted with the edit in it and the frame after

@@ -1,4 +1,4 @@
-"""Many people at once, and what is left of them: `python -m benchmarks.soak`.
+"""Many people at once, and what is left of them: `python -m benchmarks.page.soak`.
 
 Starts the app and lets visitors open pages over plain HTTP, as a browser does: each opens a photo, moves
 sliders, leaves, and comes again with another photo, until so many photos were opened and pictures drawn.
@@ -26,10 +26,10 @@ from typing import Any
 
 from PIL import Image, ImageEnhance, ImageOps
 
-from benchmarks.live import free_port, wait_for
 from benchmarks.machine import describe
+from benchmarks.page.live import free_port, wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "editor" / "ui" / "assets" / "astronaut.jpg"
 TIMEOUT = 600.0  # seconds for one answer under load
 STRENGTHS = [{}, {"smile": 1.0}, {"smile": -1.0, "age": 10.0}, {"age": -15.0}]
@@ -223,7 +223,7 @@ def _short(answer: str) -> str:
 
 def main() -> None:
     """Run the visits and print what came of them."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page.soak", description=__doc__)
     parser.add_argument("--visitors", type=int, default=20, help="at the same time")
     parser.add_argument("--edits", type=int, default=2000, help="pictures, of all photos together")
     parser.add_argument("--photos", type=int, default=200)

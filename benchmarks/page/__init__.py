@@ -1,0 +1,1 @@
+"""The app as people meet it in a browser: sliders, the camera, many at once."""
