@@ -23,7 +23,8 @@ COUNT_UNDER_WAY = """
 window.underWay = 0; window.mostUnderWay = 0;
 const plain = window.fetch;
 window.fetch = async (url, options) => {
-  const frame = String(url.url ?? url).includes("component_server");
+  const frame = String(url.url ?? url).includes("component_server")
+    && String(options?.body).includes("draw_frame");
   if (frame) window.mostUnderWay = Math.max(window.mostUnderWay, ++window.underWay);
   try { return await plain(url, options); } finally { if (frame) window.underWay -= 1; }
 };

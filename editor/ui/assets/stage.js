@@ -157,7 +157,7 @@ function offer(views, chosen) {
     label.className = "space";
     const choice = Object.assign(document.createElement("input"), { type: "radio", name: "space", value: view.space });
     choice.checked = view.space === chosen;
-    const picture = Object.assign(document.createElement("img"), { src: props.blank, alt: "" });
+    const picture = Object.assign(document.createElement("img"), { src: props.blank, alt: `reconstruction in ${view.label}` });
     const words = document.createElement("span");
     words.append(Object.assign(document.createElement("strong"), { textContent: view.label }), document.createElement("small"), document.createElement("small"));
     label.append(choice, picture, words);
@@ -179,7 +179,7 @@ async function inspect(face, current) {
   const labels = [...find("spaces").querySelectorAll("label")];
   for (const [index, view] of reply.spaces.entries()) {
     const [line, time] = labels[index].querySelectorAll("small");
-    Object.assign(labels[index].querySelector("img"), { src: view.src, alt: `reconstruction in ${view.label}` });
+    labels[index].querySelector("img").src = view.src;
     line.textContent = [view.psnr, view.likeness].filter(Boolean).join(" · ");
     time.textContent = view.milliseconds;
   }
