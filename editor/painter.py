@@ -65,8 +65,16 @@ class Painter:
         engine = self._decoder.engine(before, session.space).name
         key = (session.space, engine)
         drawn = session.ground.drawn.get(key, lambda: self._decoder.draw_ways(before, session.space).numpy())
-        edited = self._decoder.draw_ways(after, session.space, edit)
-        return self.transfer.fields(session.ground, torch.from_numpy(drawn), edited, find_head)
+
+        def draw_edited() -> Pixels:
+            return self._decoder.draw_ways(after, session.space, edit).numpy()
+
+        memo = session.ground.edited
+        asked = (*key, tuple(sorted(session.strengths.items())))
+        edited = draw_edited() if memo is None else memo.get(asked, draw_edited)
+        return self.transfer.fields(
+            session.ground, torch.from_numpy(drawn), torch.from_numpy(edited), find_head
+        )
 
     def on_crop(self, session: EditSession, crop: Pixels) -> Pixels:
         """A crop [S, S, 3] of the session's face, edited."""

@@ -20,6 +20,7 @@ from editor.transfer.paint import Patch, paint
 from inversion.directions.bank import DirectionBank
 
 PARSE_EVERY = 3  # edits of which one looks for the head before, and one for the head after
+HOLD = 0.01  # of latents, see `MovingFace`: within it, pictures of the bundled model differ by 44 dB
 STALE = 0.7  # seconds after which an edit that was computed is of another moment
 
 
@@ -158,7 +159,7 @@ class LiveEdit:
 
     def _work(self) -> None:
         try:
-            moving = MovingFace(self.editor, parse_every=PARSE_EVERY)
+            moving = MovingFace(self.editor, parse_every=PARSE_EVERY, hold=HOLD)
             while (task := self._next()) is not None:
                 if task.anew:
                     moving.forget()

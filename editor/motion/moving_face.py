@@ -20,7 +20,7 @@ from editor.photo.colour import Pixels
 from editor.pipeline import Editor
 from editor.session import EditSession
 from editor.transfer.fields import EditFields, Field
-from editor.transfer.ground import Ground, Surroundings
+from editor.transfer.ground import DrawnMemo, Ground, Surroundings
 from editor.transfer.paint import paint_crop
 from editor.transfer.surroundings import behind_of
 from inversion.chain.inversion import Inversion, Space
@@ -69,11 +69,16 @@ class MovingFace:
         editor: Does the work.
         space: Where the face is edited.
         parse_every: Frames of which one has its head looked for, before and after the edit in turn.
+        hold: How far latents may move until pictures are drawn anew, as a share of the distance between two
+            people; 0 draws every frame's.
     """
 
-    def __init__(self, editor: Editor, space: Space = "w", *, parse_every: int = 1) -> None:
+    def __init__(
+        self, editor: Editor, space: Space = "w", *, parse_every: int = 1, hold: float = 0.0
+    ) -> None:
         self.placing = Placing(editor.crop_config)
-        self._editor, self._space, self._parse_every = editor, space, parse_every
+        self._editor, self._space, self._parse_every, self._hold = editor, space, parse_every, hold
+        self._held: tuple[Inversion, DrawnMemo, DrawnMemo] | None = None  # with its pictures
         self._latents = OneEuro(LEAST, SLOPE)
         spread = spread_of_w(editor)
         self._unit = spread if space == "w" else spread * float(np.sqrt(editor.generator.num_ws))
@@ -100,10 +105,9 @@ class MovingFace:
         """
         part = min(1.0, max(0.0, (MAX_YAW - abs(seen.face.yaw)) / FADE_YAW))
         wanted = {name: value * part for name, value in strengths.items()}
-        inversion = self._steadied(seen.inversion, seconds)
-        session = EditSession(
-            crop=seen.crop, ground=self._ground(seen, others), inversion=inversion, space=self._space
-        )
+        inversion, drawn, edited = self._kept(self._steadied(seen.inversion, seconds))
+        ground = replace(self._ground(seen, others), drawn=drawn, edited=edited)
+        session = EditSession(crop=seen.crop, ground=ground, inversion=inversion, space=self._space)
         session = replace(session, own=own) if own is not None else session
         session = replace(session, strengths=wanted)
         found = self._editor.painter.fields(session, lambda edit: self._head_after(seen.large, edit))
@@ -130,7 +134,7 @@ class MovingFace:
         """Go on from a state that `remember` told."""
         self.placing.recall(state.get("placing", {}))
         self._latents.recall(state.get("latents", {}))
-        self._frames = int(state.get("frames", 0))
+        self._frames, self._held = int(state.get("frames", 0)), None
         self._head, self._after = (
             np.array(state[name], np.float32) if name in state else None for name in ("head", "after")
         )
@@ -143,6 +147,16 @@ class MovingFace:
         steady = self._latents(latents.numpy().astype(np.float64).ravel(), seconds, self._unit)
         moved = torch.from_numpy(steady.astype(np.float32)).reshape(latents.shape)
         return replace(found, w=moved[:, 0]) if self._space == "w" else replace(found, ws=moved)
+
+    def _kept(self, found: Inversion) -> tuple[Inversion, DrawnMemo, DrawnMemo]:
+        """What was drawn last, with its pictures, while the latents are where they were."""
+        held = self._held
+        if held is not None and self._space == "w" and self._hold > 0:
+            moved = float((found.w - held[0].w).norm()) / self._unit
+            if moved <= self._hold:
+                return held
+        self._held = found, DrawnMemo(), DrawnMemo()
+        return self._held
 
     def _ground(self, seen: Seen, others: Sequence[Face]) -> Ground:
         if self._head is None or self._due(0):

@@ -52,6 +52,7 @@ class Ground:
     parsed: Pixels  # [PARSED_SIDE, PARSED_SIDE, 3]: what the face parser is shown
     surroundings: Surroundings | None  # None where there are none to keep
     drawn: DrawnMemo = field(default_factory=DrawnMemo)
+    edited: DrawnMemo | None = None  # pictures under edits, where the next question may be the same
 
 
 def ground_of_crop(crop: Pixels) -> Ground:

@@ -128,3 +128,30 @@ def test_what_cannot_be_done_is_refused(tiny_editor, lone_editor):
         MovingEdit(tiny_editor, {"grimace": 1.0})
     with pytest.raises(StrengthError, match="outside"):
         MovingEdit(tiny_editor, {"smile": 9.0})
+
+
+def test_a_face_at_rest_is_not_drawn_again_and_one_that_changes_is(tiny_editor, astronaut, monkeypatch):
+    draws, plain = [], tiny_editor.decoder.draw_ways
+
+    def counted(*arguments):
+        draws.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr(tiny_editor.decoder, "draw_ways", counted)
+    (face,) = tiny_editor.detector.detect(astronaut, small_faces=False)
+    square = square_of(face, tiny_editor.crop_config)
+    seen = look(tiny_editor, astronaut, face, square, "w")
+    moving = MovingFace(tiny_editor, hold=1e-9)  # the tiny encoder hardly tells faces apart
+    first = moving.fields(seen, [], {"smile": 1.5}, 0.0)
+    again = moving.fields(seen, [], {"smile": 1.5}, 0.1)
+    assert len(draws) == 2  # without and with the edit
+    np.testing.assert_array_equal(first.added, again.added)
+    moving.fields(seen, [], {"smile": 1.0}, 0.2)
+    assert len(draws) == 3  # another edit of the same face
+    other = look(tiny_editor, 255 - astronaut, face, square, "w")
+    moving.fields(other, [], {"smile": 1.0}, 9.0)
+    assert len(draws) == 5
+    plainly = MovingFace(tiny_editor)
+    for k in range(3):
+        plainly.fields(seen, [], {"smile": 1.0}, k / FPS)
+    assert len(draws) == 11
