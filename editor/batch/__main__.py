@@ -88,3 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     earlier = f", {done.before} done before" if done.before else ""
     print(f"{done.edited} photos done, {done.failed} failed{earlier}")
     return 1 if done.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -245,3 +248,30 @@ def test_results_are_not_put_among_the_photos(photos, place, capsys):
     assert main([str(photos), "--set", "smile=1", "--out", str(photos / place)]) == 2
     assert "name a folder beside them" in capsys.readouterr().err
     assert files(photos) == before
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1",
+         "--mixed_precision", "no", "--dynamo_backend", "no"),
+        ("torch.distributed.run", "--nproc-per-node", "2"),
+    ],
+    ids=["accelerate", "torchrun"],
+)  # fmt: skip
+def test_launchers_of_many_processes_start_it(launcher, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        *launcher,
+        "--module",
+        "editor.batch",
+        str(tmp_path / "none"),
+        "--out",
+        "x",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    assert done.returncode != 0
+    assert "none" in done.stderr
+    assert "error:" in done.stderr
