@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -24,6 +26,7 @@ from inversion.published.__main__ import build_parser as published_parser
 from stylegan2.__main__ import build_parser as stylegan2_parser
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.settings import read_settings
+from tests.helpers.clips import write_clip
 from train.__main__ import build_parser as train_parser
 from train.attributes.config import AttributesConfig
 from train.contrastive.config import ContrastiveConfig
@@ -188,6 +191,18 @@ def test_the_batch_command_runs(tmp_path, monkeypatch, astronaut):
     assert editor_main(shlex.split(line)[3:]) == 0
     assert Image.open(tmp_path / "edited" / "photo.jpg").size == (512, 512)
     assert len(list((tmp_path / "latents").glob("*.safetensors"))) == 1
+
+
+@pytest.mark.weights
+def test_the_video_command_runs(tmp_path, monkeypatch, astronaut):
+    (line,) = [c for c in commands("README.md") if "-m editor video" in c]
+    write_clip(tmp_path / "clip.mp4", range(0, 80, 40), size=(512, 512), pictures=lambda *_: astronaut)
+    monkeypatch.chdir(tmp_path)
+    assert editor_main(shlex.split(line)[3:]) == 0
+    frames = [frame.to_ndarray(format="rgb24") for frame in av.open("edited.mp4").decode(video=0)]
+    assert [frame.shape for frame in frames] == [(512, 512, 3)] * 2
+    assert np.abs(frames[1].astype(int) - astronaut).max() > 30  # the face
+    assert np.abs(frames[1][400:].astype(int) - astronaut[400:]).mean() < 4  # and no more
 
 
 @pytest.mark.weights
