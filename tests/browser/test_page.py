@@ -381,3 +381,21 @@ def test_an_edited_picture_becomes_the_base_of_further_edits(visit):
     saved = Path(download.value.path()).read_bytes()
     assert b"smile" in saved
     assert b"mouth" in saved
+
+
+@pytest.mark.parametrize("width", [390, 700, 844, 1280])
+def test_no_words_run_over_their_places(visit, width):
+    visitor = visit(viewport={"width": width, "height": 900})
+    visitor.upload(str(ASTRONAUT))
+    visitor.status("Found")
+    visitor.inspected()
+    over = visitor.page.evaluate(
+        """() => [...document.querySelectorAll(
+          "#stage .space, #stage .space *, .edit-slider, .edit-slider label *, #top *"
+        )]
+          .filter((each) => each.clientWidth && each.scrollWidth > each.clientWidth + 1)
+          .filter((each) => getComputedStyle(each).display !== "inline")
+          .map((each) => `${each.tagName} ${each.className}: ${each.textContent.slice(0, 40)}`)"""
+    )
+    assert over == []
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
