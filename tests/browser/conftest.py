@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.browser_visitor import CHROMIUM, FAKE_CAMERA, QUIET, Visitor, write_film
+from tests.helpers.browser_visitor import Visitor, chromium_seeing, write_film
 from tests.helpers.running_app import running_app
 
 
@@ -27,14 +27,8 @@ def url(uploads, log):
 def chromium(tmp_path_factory):
     film = tmp_path_factory.mktemp("camera") / "film.y4m"
     write_film(film)
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=[*QUIET, *FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}"],
-        )
+    with chromium_seeing(film) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

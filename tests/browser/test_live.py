@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.browser_visitor import CHROMIUM, FAKE_CAMERA, QUIET, files_in
+from tests.helpers.browser_visitor import CHROMIUM, files_in
 from tests.helpers.running_app import ASTRONAUT
 
 pytestmark = [
@@ -29,14 +29,8 @@ def write_moving_face(path):
 def chromium(tmp_path_factory):
     film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
     write_moving_face(film)
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=[*QUIET, *FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}"],
-        )
+    with chromium_seeing(film) as browser:
         yield browser
-        browser.close()
 
 
 def frames(visitor, more):

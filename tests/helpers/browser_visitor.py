@@ -4,7 +4,10 @@ import base64
 import json
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
@@ -36,6 +39,19 @@ def write_film(path, width=640, height=480):
     luma = bytes([40]) * (width // 2) + bytes([200]) * (width // 2)
     frame = b"FRAME\n" + luma * height + bytes([128]) * (width * height // 2)
     path.write_bytes(f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420jpeg\n".encode() + 5 * frame)
+
+
+@contextmanager
+def chromium_seeing(film):
+    """Chromium, whose camera sees a film."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=str(CHROMIUM),
+            args=[*QUIET, *FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}"],
+        )
+        yield browser
+        browser.close()
 
 
 def wait_until(condition):
