@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from editor.ui.serving.addresses import is_local
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "7860"
+_ENDED = threading.Event()  # the program was told to end
 PATIENCE = 5.0  # seconds that threads of ours get to end by themselves
 
 
@@ -100,11 +102,18 @@ def offers_picker(args: argparse.Namespace, host: str) -> bool:
     return is_local(host) and not args.allow_host and not args.root_path
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """End the program, also where a library swallows the exception in one of its callbacks."""
+    _ENDED.set()
+    signal.default_int_handler(number, frame)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 2 where a flag, the weights or the port is at fault, 0 however it is ended."""
     args = build_parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end)
     workplace: list[Workplace] = []
     try:
         return _serve(args, workplace)
@@ -217,8 +226,8 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
         editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
         # The handlers have it, and give it up where another model is chosen.
         del editor, built
-        while True:
-            time.sleep(3600)
+        while not _ENDED.is_set():
+            time.sleep(1)
     finally:
         served.close()
 

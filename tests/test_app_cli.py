@@ -139,6 +139,35 @@ def test_ended_at_any_moment_it_ends_well(wait, tmp_path):
     assert not list((tmp_path / "uploads").glob("*")) if (tmp_path / "uploads").exists() else True
 
 
+def test_it_ends_too_where_a_library_swallows_the_signal(tmp_path):
+    """As MediaPipe's start did now and then: an exception within a callback of C is told, and dropped."""
+    script = """if True:
+        import signal, sys
+        import app
+        from editor.pipeline import Editor
+
+        def prepare(self):
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                print("swallowed", flush=True)
+
+        Editor.prepare = prepare
+        sys.exit(app.main(["--port", sys.argv[1]]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script, free_port()],
+        cwd=ROOT,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "uploads"), "CLCAE_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert "swallowed" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_engine_is_named_with_the_allowed_ones():
     assert_refused(start("--engine", "warp", "--port", free_port()), "warp", "auto, torch, openvino")
 

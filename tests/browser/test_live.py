@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.browser_visitor import CHROMIUM, files_in
+from tests.helpers.browser_visitor import CHROMIUM, chromium_seeing, files_in
 from tests.helpers.running_app import ASTRONAUT
 
 pytestmark = [
