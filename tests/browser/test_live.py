@@ -19,7 +19,7 @@ def write_moving_face(path):
     frames = []
     for k in range(40):
         x = 30 * np.sin(2 * np.pi * k / 40)
-        move = np.float32([[1, 0, x - 90], [0, 1, x / 3 - 20]])
+        move = np.float32([[1, 0, x - 90], [0, 1, k - 40]])  # no two frames are the same
         frame = cv2.warpAffine(portrait, move, (640, 480), borderMode=cv2.BORDER_REFLECT)
         frames.append(cv2.imencode(".jpg", frame)[1].tobytes())
     path.write_bytes(b"".join(frames))
