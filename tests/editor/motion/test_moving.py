@@ -9,6 +9,7 @@ from editor.face.mesh import Face
 from editor.motion.moving import MovingEdit
 from editor.motion.moving_face import FADE_YAW, MovingFace, look
 from editor.motion.placing import Placing, square_of
+from editor.pipeline import open_editor
 from inversion.directions.errors import DirectionError, StrengthError
 from stylegan2.errors import ConfigError
 from tests.helpers.pictures import two_faces
@@ -155,3 +156,23 @@ def test_a_face_at_rest_is_not_drawn_again_and_one_that_changes_is(tiny_editor, 
     for k in range(3):
         plainly.fields(seen, [], {"smile": 1.0}, k / FPS)
     assert len(draws) == 11
+
+
+@pytest.mark.weights
+def test_a_person_is_known_again_after_a_cut_to_somebody_else(astronaut):
+    """By the bundled model: the other one stands at the same place, and is left alone."""
+    editor = open_editor(engine="torch")
+    others = [
+        cv2.resize(editor.sample(seed).crop, (300, 300), interpolation=cv2.INTER_CUBIC) for seed in (3, 21)
+    ]
+    frames = [shifted(astronaut, 40 + 3 * k) for k in range(2)]
+    for face in others:
+        frame = np.full((512, 640, 3), 90, np.uint8)
+        frame[20:320, 110:410] = face
+        frames.append(frame)
+    frames.append(shifted(np.ascontiguousarray(astronaut[:, 40:]), 120, 30))
+    with editor.detector:
+        assert all(editor.detector.detect(frame, small_faces=False) for frame in frames)
+        moving = MovingEdit(editor, {"smile": 1.0})
+        edited = [len(moving.patches(frame, k / FPS)) for k, frame in enumerate(frames)]
+    assert edited == [1, 1, 0, 0, 1]
