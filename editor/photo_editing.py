@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from editor.errors import FaceError, ImageInputError
+from editor.errors import BoxError, FaceError, ImageInputError, NoFaceError
 from editor.face.box import PhotoBox
 from editor.face.crop import MAX_RESOLUTION
 from editor.face.photo import FacePhoto, PhotoFace, cut_again
@@ -22,6 +22,21 @@ from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.transfer.paint import Patch
 from inversion.optimise.search import Tell
+
+
+def open_or_box(editor: Editor, photo: str | Path) -> FacePhoto:
+    """A view of a photo with its faces; where there are none, with the largest box in the middle.
+
+    Raises:
+        ImageInputError: As `Editor.open_photo`; without a face only where there is no room for a box either.
+    """
+    try:
+        return editor.open_photo(photo, most_pixels=VIEW_PIXELS)
+    except NoFaceError as no_face:
+        try:
+            return editor.open_box(open_photo(photo), most_pixels=VIEW_PIXELS)
+        except BoxError:
+            raise no_face from None
 
 
 def start(editor: Editor, photo: FacePhoto, face: int = 1) -> PhotoSession:
