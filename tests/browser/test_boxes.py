@@ -84,6 +84,7 @@ def test_a_photo_without_a_face_is_edited_in_a_box_that_is_dragged(visit, scene)
     assert visitor.shown() is None
     take(visitor, lambda: page.locator("#stage .take-box").click())
     visitor.settle(strength)
+    visitor.status("This part is edited.")
     before, after = np.asarray(Image.open(scene)), pixels(visitor.canvas())
     changed = np.abs(after.astype(int) - before).max(2) > 24  # the page is sent JPEG
     rows, columns = np.nonzero(changed)

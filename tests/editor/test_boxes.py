@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from editor.__main__ import main
+from editor.edit_stage import EditStage, FaceEdit
 from editor.errors import BoxError, ImageInputError, NoFaceError, RecipeError
 from editor.face.box import PhotoBox
 from editor.photo_editing import as_new_base, choose_box, crop_of, encode, patch, start
 from editor.photo_session import VIEW_PIXELS, session_of_crop
-from editor.recipe import as_command, read_recipe, recipe_of, repeat
+from editor.recipe import Recipe, as_command, read_recipe, recipe_of, repeat
 from editor.transfer.ground import ground_of_box
+from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.bundle.content import Content
+from stylegan2.bundle.folder import CropConfig, save_bundle
 
 BOX = PhotoBox(40, 30, 200)  # 200 x 150 px of `scene`
 STRONG = {"smile": 2.0}
@@ -187,3 +191,42 @@ def test_boxes_of_files_are_checked(picture_editor, scene, change, words):
     told = json.loads(recipe_of(picture_editor, edited(picture_editor, scene)).to_json())
     with pytest.raises(RecipeError, match=words):
         read_recipe(json.dumps({**told, **change}))
+
+
+def test_a_box_is_edited_from_the_shell_and_its_edit_file_repeats_it(tiny_generator, scene, tmp_path, capsys):
+    save_bundle(
+        tmp_path / "toy",
+        tiny_generator,
+        name="toy",
+        crop_config=CropConfig(),
+        licence="own",
+        content=Content(height=0.75),
+    )
+    file, out, crop = (tmp_path / name for name in ("scene.png", "out.png", "crop.png"))
+    Image.fromarray(scene).save(file)
+    flags = [str(file), "--model", str(tmp_path / "toy"), "--out", str(out)]
+    edits = ["--box", "40,30,200", "--set", "component-1=3", "--steps", "1", "--crop", str(crop), "--json"]
+    assert main([*flags, *edits]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [face["box"] for face in report["faces"]] == [[40, 30, 240, 180]]
+    assert Image.open(crop).size == (200, 150)
+    first = np.asarray(Image.open(out))
+    changed = (first != scene).any(2)
+    assert changed.any()
+    assert not changed[outside(BOX, scene.shape)].any()
+    stage = EditStage(
+        faces={1: FaceEdit(strengths=report["strengths"], space=report["space"], steps=(1,))}, box=BOX
+    )
+    sha256 = file_sha256(tmp_path / "toy" / "generator.safetensors")
+    (tmp_path / "edit.json").write_text(Recipe(model=sha256, stages=(stage,)).to_json())
+    assert main([*flags, "--edit", str(tmp_path / "edit.json")]) == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), first)
+    capsys.readouterr()
+    for wrong, words in (
+        ("40,30", "must be LEFT,TOP,WIDTH"),
+        ("400,30,200", "must lie within the photo of 500"),
+    ):
+        assert main([*flags, "--box", wrong, "--set", "component-1=3"]) == 2
+        assert words in capsys.readouterr().err
+    assert main([*flags, "--edit", str(tmp_path / "edit.json"), "--box", "1,2,100"]) == 2
+    assert "--edit: says what to do by itself" in capsys.readouterr().err

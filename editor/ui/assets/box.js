@@ -47,7 +47,10 @@ box.open = (told) => {
 
 async function takeBox() {
   const { left, top, width } = box;
-  if (await goOn(server.choose_box, { box: [left / canvas.width, top / canvas.height, width / canvas.width] })) pane.focus({ preventScroll: true });
+  if (!(await goOn(server.choose_box, { box: [left / canvas.width, top / canvas.height, width / canvas.width] }))) return;
+  pane.focus({ preventScroll: true });
+  const line = document.querySelector("#status p"); // it said what to do, unless there is a warning by now
+  if (line && !line.textContent.startsWith("⚠")) line.textContent = "This part is edited. Press “box” to move it.";
 }
 const moveBox = () => { if (!find("move-box").hidden && box.placed) showPlacing(!box.placing); };
 find("move-box").addEventListener("click", moveBox);
