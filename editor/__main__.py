@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from editor.batch.__main__ import main as batch_main
+from editor.face.box import parse_box
 from editor.face.photo import FacePhoto, describe_face, face_line
 from editor.measure.detail import crop_psnr
 from editor.model.source import resolve_model
@@ -57,6 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
                         help="the face that each --set after it is for; the largest, without")  # fmt: skip
     parser.add_argument("--set", action=_OfFace, metavar="NAME=STRENGTH",
                         help="an edit, in its unit; may be repeated")  # fmt: skip
+    parser.add_argument("--box", metavar="X,Y,WIDTH",
+                        help="edit this part of the photo, in px, and look for no face; its height "
+                        "follows from the model")  # fmt: skip
     parser.add_argument("--edit", metavar="EDIT.json",
                         help="do what an edit says that the app saved")  # fmt: skip
     parser.add_argument("--faces", action="store_true",
@@ -115,6 +119,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what the flags say; returns what happened."""
     _check(args)
     recipe = load_recipe(args.edit) if args.edit else None
+    box = recipe.box if recipe else parse_box(args.box) if args.box else None
     by_face = {face: parse_edits(texts) for face, texts in args.edits.items()} or {args.face: {}}
     sign = _credentials(args)
     # A single picture is drawn before another engine would be ready.
@@ -125,7 +130,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         editor.directions.check(wanted)
     with editor.detector:
         # As large as the app looks at, where the edit comes from there: what is found is then the same.
-        photo = editor.open_photo(args.photo, most_pixels=VIEW_PIXELS if recipe else None)
+        photo = editor.open_photo(args.photo, most_pixels=VIEW_PIXELS if recipe else None, box=box)
     listed = [describe_face(face) for face in photo.faces]
     if args.faces:
         return {"faces": listed}
@@ -140,7 +145,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         save_png(args.crop, crop_of(editor, photo, session), session.strengths)
     reconstruction = editor.reconstruct(session)
     if args.reconstruction:
-        save_png(args.reconstruction, reconstruction, {})
+        save_png(args.reconstruction, session.content.cut(reconstruction), {})
     likeness = editor.likeness(session, reconstruction)
     return {
         "out": args.out,
@@ -148,7 +153,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "face": opened.chosen,
         "space": session.space,
         "strengths": dict(session.strengths),
-        "psnr": round(crop_psnr(session.crop, reconstruction), 2),
+        "psnr": round(crop_psnr(*map(session.content.cut, (session.crop, reconstruction))), 2),
         "identity": None if likeness is None else round(likeness, 4),
         "steps": session.inversion.steps,
         "milliseconds": {name: round(value, 1) for name, value in session.milliseconds.items()},
@@ -166,8 +171,9 @@ def _check(args: argparse.Namespace) -> None:
     for name, file in (("--crop", args.crop), ("--reconstruction", args.reconstruction)):
         if file and Path(file).suffix.lower() != ".png":
             raise ConfigError(f"{name}: {file}; must end in .png")
-    if args.edit and (args.edits or args.space or args.steps):
-        raise ConfigError("--edit: says what to do by itself; leave out --face, --set, --space and --steps")
+    if args.edit and (args.edits or args.space or args.steps or args.box):
+        words = "leave out --face, --set, --space, --steps and --box"
+        raise ConfigError(f"--edit: says what to do by itself; {words}")
 
 
 def _opened(

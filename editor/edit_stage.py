@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from editor.face.box import PhotoBox
+
 
 @dataclass(frozen=True, kw_only=True)
 class FaceEdit:
@@ -20,3 +22,4 @@ class EditStage:
 
     faces: Mapping[int, FaceEdit]  # by their number in the photo
     chosen: int = 1  # of them, the one that was edited last
+    box: PhotoBox | None = None  # that stands for the only face; None where faces were found

@@ -29,6 +29,14 @@ class FaceError(ImageInputError):
     """A picture is fine but shows no face that can be used."""
 
 
+class NoFaceError(FaceError):
+    """A picture shows no face at all; what is in it may be edited in a box."""
+
+
+class BoxError(ImageInputError):
+    """A box does not lie within its photo, or is too small."""
+
+
 class RecipeError(StyleGANError, ValueError):
     """A saved edit cannot be read, or does not fit the model or the photo."""
 

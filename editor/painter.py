@@ -11,7 +11,7 @@ from editor.face.photo import FacePhoto, PhotoFace
 from editor.photo.colour import Pixels
 from editor.session import EditSession
 from editor.transfer.fields import EditFields
-from editor.transfer.ground import Ground, ground_of_photo
+from editor.transfer.ground import Ground, ground_of_box, ground_of_photo
 from editor.transfer.paint import Patch, paint, paint_crop
 from editor.transfer.photo_transfer import FindHead, PhotoTransfer
 from inversion.chain.decoder import Decoder, Edit
@@ -42,6 +42,8 @@ class Painter:
         Raises:
             FaceError: The face cannot be used.
         """
+        if face.content is not None:
+            return ground_of_box(crop, face.content)
         inverse = np.linalg.inv(face.to_photo)
 
         def in_crop(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,7 +81,7 @@ class Painter:
     def on_crop(self, session: EditSession, crop: Pixels) -> Pixels:
         """A crop [S, S, 3] of the session's face, edited."""
         fields = self.fields(session)
-        return crop.copy() if fields is None else paint_crop(crop, fields)
+        return crop.copy() if fields is None else session.content.on_black(paint_crop(crop, fields))
 
     def on_photo(self, photo: FacePhoto, session: EditSession, onto: Pixels | None = None) -> Patch | None:
         """The part of the photo that the session's edit changes; see `paint`.

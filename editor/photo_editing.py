@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from editor.errors import FaceError, ImageInputError
-from editor.face.crop import MAX_RESOLUTION, crop_face
-from editor.face.photo import FacePhoto, PhotoFace
+from editor.errors import BoxError, FaceError, ImageInputError, NoFaceError
+from editor.face.box import PhotoBox
+from editor.face.crop import MAX_RESOLUTION
+from editor.face.photo import FacePhoto, PhotoFace, cut_again
 from editor.face.tiles import Box
 from editor.photo.colour import Pixels
 from editor.photo.export import edit_note, encode_png, save_png
@@ -21,6 +22,21 @@ from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.transfer.paint import Patch
 from inversion.optimise.search import Tell
+
+
+def open_or_box(editor: Editor, photo: str | Path) -> FacePhoto:
+    """A view of a photo with its faces; where there are none, with the largest box in the middle.
+
+    Raises:
+        ImageInputError: As `Editor.open_photo`; without a face only where there is no room for a box either.
+    """
+    try:
+        return editor.open_photo(photo, most_pixels=VIEW_PIXELS)
+    except NoFaceError as no_face:
+        try:
+            return editor.open_box(open_photo(photo), most_pixels=VIEW_PIXELS)
+        except BoxError:
+            raise no_face from None
 
 
 def start(editor: Editor, photo: FacePhoto, face: int = 1) -> PhotoSession:
@@ -74,6 +90,26 @@ def choose_face(editor: Editor, opened: PhotoSession, face: int) -> PhotoSession
     return replace(opened.updated(session), base=base)
 
 
+def choose_box(editor: Editor, opened: PhotoSession, box: PhotoBox) -> PhotoSession:
+    """Go on with a box on the photo, in the place of its faces or of another box; the edits stay.
+
+    Raises:
+        BoxError: It does not lie within the photo, or is too small.
+        ImageInputError: There is no photo, or it cannot be read again.
+    """
+    if opened.photo is None:
+        raise ImageInputError("box: this picture is no photo; there is nothing around it")
+    _, file = reopened(opened.photo)
+    photo = editor.open_box(file, box, most_pixels=VIEW_PIXELS if opened.photo.file is None else None)
+    if photo.box == opened.photo.box:
+        return replace(opened, placed=True)
+    before, session = opened.session, editor.invert(photo)
+    session = replace(session, own=before.own, strengths=before.strengths)
+    if before.space in editor.spaces(session):
+        session = editor.enter(session, before.space)
+    return replace(opened, photo=photo, sessions={1: session}, chosen=1, base=None, placed=True)
+
+
 def as_new_base(editor: Editor, opened: PhotoSession) -> PhotoSession:
     """Go on from the edited picture as if it were the photo: what is edited next starts from it.
 
@@ -93,7 +129,7 @@ def as_new_base(editor: Editor, opened: PhotoSession) -> PhotoSession:
         session = replace(editor.invert_crop(editor.edit_crop(opened.session)), own=opened.session.own)
         return replace(session_of_crop(session), earlier=earlier)
     data, _ = encode(editor, opened)
-    photo = editor.open_photo(data, most_pixels=VIEW_PIXELS)
+    photo = editor.open_photo(data, most_pixels=VIEW_PIXELS, box=opened.photo.box)
     begun = start(editor, photo, _again(photo, opened.photo.face(opened.chosen)))
     session = replace(begun.session, own=opened.session.own)
     return replace(begun.updated(session), earlier=earlier, first_name=opened.name)
@@ -110,7 +146,7 @@ def patch(editor: Editor, opened: PhotoSession, session: EditSession) -> Patch |
     """What a session of the chosen face changes of `opened.pixels`; None where it has no edit."""
     if opened.photo is not None:
         return editor.painter.on_photo(opened.photo, session, onto=opened.base)
-    return Patch(0, 0, editor.edit_crop(session)) if session.edited else None
+    return Patch(0, 0, session.content.cut(editor.edit_crop(session))) if session.edited else None
 
 
 def reopened(photo: FacePhoto) -> tuple[FacePhoto, PhotoFile]:
@@ -147,7 +183,7 @@ def encode(
         ImageInputError: The photo's file is gone or has changed; or as `encode_photo`.
     """
     if opened.photo is None:
-        return encode_png(editor.edit_crop(opened.session), opened.session.strengths), "png"
+        return encode_png(_lone(editor, opened.session), opened.session.strengths), "png"
     file, edited, note = _whole(editor, opened, opened.photo)
     kind = kind or kind_of(file)
     return encode_photo(file, edited, kind=kind, note=note, sign=sign), kind
@@ -160,10 +196,15 @@ def save(editor: Editor, opened: PhotoSession, path: str | Path, *, sign: Creden
         ImageInputError: As `encode`, or from `save_photo`.
     """
     if opened.photo is None:
-        save_png(path, editor.edit_crop(opened.session), opened.session.strengths)
+        save_png(path, _lone(editor, opened.session), opened.session.strengths)
         return
     file, edited, note = _whole(editor, opened, opened.photo)
     save_photo(path, file, edited, note=note, sign=sign)
+
+
+def _lone(editor: Editor, session: EditSession) -> Pixels:
+    """The edited picture of a session without a photo."""
+    return session.content.cut(editor.edit_crop(session))
 
 
 def _whole(editor: Editor, opened: PhotoSession, photo: FacePhoto) -> tuple[PhotoFile, Pixels, str]:
@@ -173,13 +214,17 @@ def _whole(editor: Editor, opened: PhotoSession, photo: FacePhoto) -> tuple[Phot
 
 
 def crop_of(editor: Editor, photo: FacePhoto, session: EditSession) -> Pixels:
-    """The edited face, cut out and upright, at the size that it has in the photo: [S, S, 3] uint8."""
+    """The edited face, cut out and upright, at the size that it has in the photo: [S, S, 3] uint8.
+
+    Of a box what the model's content covers, [h, w, 3].
+    """
     whole, _ = reopened(photo)
-    to_photo = whole.face(session.face).to_photo
+    face = whole.face(session.face)
+    to_photo = face.to_photo
     side = round(float(np.hypot(*to_photo[:2, 0])))
     side = min(max(side, editor.resolution), MAX_RESOLUTION)
-    crop = crop_face(whole.pixels, whole.face(session.face).face, editor.crop_config, side).crop
-    return editor.edit_crop(session, crop)
+    crop = cut_again(whole, face, editor.crop_config, side)
+    return session.content.cut(editor.edit_crop(session, crop))
 
 
 def noted_strengths(sessions: Mapping[int, EditSession]) -> dict[str, float]:

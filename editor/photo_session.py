@@ -25,6 +25,7 @@ class PhotoSession:
     base: Pixels | None = None  # `photo.pixels` with the edits of all other faces; None where there are none
     # What had been done to the photo before its picture became a photo of its own, see `as_new_base`.
     earlier: tuple[EditStage, ...] = ()
+    placed: bool = True  # whether somebody has said where the photo's box lies; of faces nobody has to
     first_name: str = ""  # of the file that the first of these was done to
 
     @property
@@ -45,7 +46,7 @@ class PhotoSession:
             for number, session in self.sessions.items()
             if session.edited or number == self.chosen
         }
-        return EditStage(faces=faces, chosen=self.chosen)
+        return EditStage(faces=faces, chosen=self.chosen, box=None if self.photo is None else self.photo.box)
 
     @property
     def session(self) -> EditSession:
@@ -56,16 +57,17 @@ class PhotoSession:
     def pixels(self) -> Pixels:
         """What the chosen face is painted onto [H, W, 3]."""
         if self.photo is None:
-            return self.session.crop
+            return self.session.content.cut(self.session.crop)
         return self.photo.pixels if self.base is None else self.base
 
     @property
     def to_pixels(self) -> Matrix:
-        """Affine map [3, 3] from the chosen face's crop, corners (0, 0) and (1, 1), to `pixels`."""
+        """Affine map [3, 3] from the chosen crop's content, corners (0, 0) and (1, 1), to `pixels`."""
         if self.photo is None:
-            side = len(self.session.crop)
-            return np.diag((side, side, 1.0))
-        return self.photo.to_pixels(self.photo.face(self.chosen))
+            height, width = self.pixels.shape[:2]
+            return np.diag((width, height, 1.0))
+        to_pixels = self.photo.to_pixels(self.photo.face(self.chosen)) @ self.session.content.to_square
+        return np.asarray(to_pixels, np.float64)
 
     def updated(self, session: EditSession) -> "PhotoSession":
         """With another session of one of its faces, which is then the chosen one."""

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from editor.errors import FaceError
+from editor.face.box import PhotoBox
 from editor.face.landmarks import FaceDetector
-from editor.face.photo import FacePhoto, PhotoFace, cut_faces, open_faces
+from editor.face.photo import FacePhoto, PhotoFace, cut_faces, open_box, open_faces
 from editor.measure.fit import Fit, FitGauge
 from editor.measure.identity import IdentityMeter
 from editor.model.card import ModelCard, describe_model
@@ -19,7 +20,7 @@ from editor.model.opening import open_model
 from editor.painter import Painter, edited_latents
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.photo.colour import Pixels
-from editor.photo.original import open_photo
+from editor.photo.original import PhotoFile, open_photo
 from editor.session import EditSession
 from editor.transfer.ground import DrawnMemo, Ground, ground_of_crop
 from editor.transfer.photo_transfer import PhotoTransfer
@@ -32,6 +33,7 @@ from inversion.directions.errors import DirectionError
 from inversion.directions.rated import Measures, find_measures
 from inversion.networks.checkpoint import load_contrastive_pair
 from inversion.optimise.search import Tell
+from stylegan2.bundle.content import Content
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.network.generator import Generator
@@ -62,6 +64,7 @@ class Editor:
         measures: How w moves with what is measured of faces; None where nobody found that out.
         sha256: Of the generator's weights file, which own edits are kept for.
         optimiser: Optimises in the inverter's place; None where the inverter does.
+        content: Of a model of whole pictures what they fill of the square; None where it draws faces.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Editor:
         measures: Measures | None = None,
         sha256: str = "",
         optimiser: Optimise | None = None,
+        content: Content | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -90,7 +94,7 @@ class Editor:
         self.gauge = gauge
         self.identity = identity
         self.painter = Painter(decoder, directions, transfer)
-        self.measures, self.sha256 = measures, sha256
+        self.measures, self.sha256, self.content = measures, sha256, content
         self._optimiser = optimiser or _by_inverter
         self.card = card or ModelCard(name="a model", text="")
 
@@ -124,18 +128,25 @@ class Editor:
         """Whether the session's latents are a mere start, so that `optimise` has to find the face."""
         return not self.has_encoder and not session.invented and session.inversion.steps == 0
 
-    def open_photo(self, photo: PhotoSource, *, most_pixels: int | None = None) -> FacePhoto:
-        """Read a photo, and find and cut out every face in it.
+    def open_photo(
+        self, photo: PhotoSource, *, most_pixels: int | None = None, box: PhotoBox | None = None
+    ) -> FacePhoto:
+        """Read a photo, and find and cut out every face in it; or a box, where the model draws no faces.
 
         Args:
             photo: A path, the bytes of an image file, a PIL image, or pixels [H, W, 3] uint8. A file must
                 stay where it is until the photo is saved.
             most_pixels: Keep no more than a view of so many pixels; None keeps the photo as it is.
+            box: What to cut out instead of faces; None of a model of no faces for the largest in the middle.
 
         Raises:
             ImageInputError: The photo cannot be read, or is too small, too large or too narrow.
-            FaceError: No face, or none that is not turned too far away.
+            NoFaceError: No face, and no box.
+            FaceError: None that is not turned too far away.
+            BoxError: The box does not lie within the photo, or is too small.
         """
+        if box is not None or self.content is not None:
+            return self.open_box(open_photo(photo), box, most_pixels=most_pixels)
         return open_faces(
             open_photo(photo),
             self.detector,
@@ -145,13 +156,22 @@ class Editor:
             most_pixels=most_pixels,
         )
 
+    def open_box(
+        self, file: PhotoFile, box: PhotoBox | None = None, *, most_pixels: int | None = None
+    ) -> FacePhoto:
+        """A photo with a box in the place of a face; arguments and errors as of `open_photo`."""
+        content = self.content or Content()
+        return open_box(file, content, self.resolution, large=PARSED_SIDE, most_pixels=most_pixels, box=box)
+
     def find_faces(self, photo: PhotoSource) -> tuple[PhotoFace, ...]:
-        """Every face of a photo, the largest first, also those that cannot be used; as `open_photo`.
+        """Every face of a photo, the largest first, also those that cannot be used; or box, as `open_photo`.
 
         Raises:
             ImageInputError: As `open_photo`.
             FaceError: There is no face.
         """
+        if self.content is not None:
+            return self.open_photo(photo).faces
         pixels = open_photo(photo).pixels
         return cut_faces(pixels, self.detector, self.crop_config, self.resolution, large=PARSED_SIDE)
 
@@ -179,6 +199,7 @@ class Editor:
         return replace(
             session,
             face=face,
+            content=chosen.content or Content(),
             transform=chosen.cropped.transform,
             padded=chosen.cropped.padded,
             notes=chosen.notes,
@@ -186,7 +207,7 @@ class Editor:
         )
 
     def invert_crop(self, crop: Pixels) -> EditSession:
-        """Invert a face that is cropped already: crop [R, R, 3] uint8.
+        """Invert a face that is cropped already, or a picture, black beyond its content: [R, R, 3] uint8.
 
         Raises:
             ShapeError: `crop` has another shape.
@@ -200,6 +221,7 @@ class Editor:
             crop=crop,
             ground=ground,
             inversion=inversion,
+            content=self.content or Content(),
             space="w+" if inversion.f is None else "f",
             milliseconds={"invert": (time.perf_counter() - start) * 1e3},
         )
@@ -236,8 +258,10 @@ class Editor:
         """A face that the generator invents, with its true latent; the same for the same seed."""
         w = self.generator.sample_w(1, seed=seed, truncation_psi=truncation_psi).cpu()
         inversion = Inversion(w=w, ws=self.generator.broadcast(w).clone())
-        crop = self.decoder.draw(inversion, "w")[0].numpy()
-        return EditSession(crop=crop, ground=ground_of_crop(crop), inversion=inversion, invented=True)
+        content = self.content or Content()
+        crop = content.on_black(self.decoder.draw(inversion, "w")[0].numpy())
+        ground = ground_of_crop(crop)
+        return EditSession(crop=crop, ground=ground, inversion=inversion, content=content, invented=True)
 
     def optimise(self, session: EditSession, steps: int, progress: Tell | None = None) -> EditSession:
         """Improve the inversion, `steps` in each space, as `Inverter.optimise` does; edits stay."""
@@ -357,6 +381,7 @@ def open_editor(
         measures=find_measures(model.generator_sha256, DIRECTIONS_ROOT),
         sha256=model.generator_sha256,
         optimiser=optimiser,
+        content=model.content,
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from editor.edit_stage import EditStage, FaceEdit
 from editor.errors import RecipeError
+from editor.face.box import PhotoBox
 from editor.face.search import MAX_FACES
-from editor.photo_editing import as_new_base, choose_face
+from editor.photo_editing import as_new_base, choose_box, choose_face
 from editor.photo_session import VIEW_PIXELS, PhotoSession
 from editor.pipeline import Editor
 from editor.session import EditSession
@@ -44,6 +45,11 @@ class Recipe:
         """Of the last stage."""
         return self.stages[-1].chosen
 
+    @property
+    def box(self) -> PhotoBox | None:
+        """That the first stage draws on the photo; None where it edits faces."""
+        return self.stages[0].box
+
     def to_json(self) -> str:
         """As it is saved."""
         told = {"format": FORMAT, "version": VERSION, "model": self.model}
@@ -56,7 +62,8 @@ def _told(stage: EditStage) -> dict[str, Any]:
         str(number): {"space": each.space, "steps": list(each.steps), "strengths": dict(each.strengths)}
         for number, each in sorted(stage.faces.items())
     }
-    return {"chosen": stage.chosen, "faces": faces}
+    box = {} if stage.box is None else {"box": [stage.box.left, stage.box.top, stage.box.width]}
+    return {"chosen": stage.chosen, **box, "faces": faces}
 
 
 def recipe_of(editor: Editor, opened: PhotoSession) -> Recipe:
@@ -94,7 +101,16 @@ def _stage(told: object) -> EditStage:
     read = {_number(key): _face_edit(key, value) for key, value in faces.items()}
     if chosen not in read:
         raise RecipeError("edit: the chosen face is none of those that it edits")
-    return EditStage(faces=read, chosen=int(chosen))
+    box = _box(told["box"]) if "box" in told else None
+    if box is not None and set(read) != {1}:
+        raise RecipeError("edit: a box is one face, number 1, and it names others")
+    return EditStage(faces=read, chosen=int(chosen), box=box)
+
+
+def _box(told: object) -> PhotoBox:
+    if not isinstance(told, list) or len(told) != 3 or any(type(value) is not int for value in told):
+        raise RecipeError("edit: its box must be left, top and width in whole px")
+    return PhotoBox(*told)
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -126,6 +142,7 @@ def repeat(
     Raises:
         RecipeError: It was made with another model, or has optimisations that may not be run.
         FaceError: The photo has no such face, or one that cannot be edited.
+        BoxError: The photo does not hold the recipe's box.
         DirectionError: An edit or a space that there is none of.
         StrengthError: A strength beyond its range.
     """
@@ -143,6 +160,7 @@ def repeat(
 def _done(
     editor: Editor, opened: PhotoSession, stage: EditStage, progress: Tell | None, *, optimise: bool
 ) -> PhotoSession:
+    opened = _boxed(editor, opened, stage.box)
     sessions = {number: replace(each, strengths={}) for number, each in opened.sessions.items()}
     for number, wanted in stage.faces.items():
         if wanted.steps and not optimise and not _is_at(opened.sessions.get(number), wanted.steps):
@@ -156,6 +174,15 @@ def _done(
         sessions[number] = editor.edit(session, wanted.strengths)
     done = replace(opened, sessions=sessions, chosen=stage.chosen, base=None)
     return done if done.photo is None else choose_face(editor, done, stage.chosen)
+
+
+def _boxed(editor: Editor, opened: PhotoSession, box: PhotoBox | None) -> PhotoSession:
+    """The photo with the box of a stage, and not with another."""
+    if box is not None:
+        return choose_box(editor, opened, box)
+    if opened.photo is not None and opened.photo.box is not None:
+        raise RecipeError("edit: it is of faces; this photo is edited in a box")
+    return opened
 
 
 def _at(
@@ -187,13 +214,16 @@ def as_command(recipe: Recipe, photo: str, out: str, file: str) -> str:
         file: Name of the recipe's file, for what flags do not say.
     """
     words = ["python", "-m", "editor", photo]
+    box = recipe.stages[-1].box
+    drawn = [] if box is None else ["--box", f"{box.left},{box.top},{box.width}"]
     ways = {(each.space, each.steps) for each in recipe.faces.values()}
     if len(recipe.stages) > 1 or len(ways) > 1 or any(len(steps) > 1 for _, steps in ways):
         return shlex.join([*words, "--edit", file, "--out", out])
+    words += drawn
     ((space, steps),) = ways
     last = (recipe.chosen, recipe.faces[recipe.chosen])
     for number, each in [*((n, e) for n, e in recipe.faces.items() if n != recipe.chosen), last]:
-        words += ["--face", str(number)]
+        words += [] if drawn else ["--face", str(number)]
         for name, value in each.strengths.items():
             words += ["--set", f"{name}={value:g}"]
     words += ["--space", space, *(["--steps", str(steps[0])] if steps else []), "--out", out]
@@ -206,9 +236,10 @@ def as_python(photo: str, out: str, file: str) -> str:
 from editor.pipeline import open_editor
 from editor.recipe import load_recipe, repeat
 
-editor = open_editor()
-photo = editor.open_photo({photo!r}, most_pixels={VIEW_PIXELS})  # as large as the app looks at
-opened = repeat(editor, start(editor, photo, photo.first), load_recipe({file!r}))
+editor, recipe = open_editor(), load_recipe({file!r})
+# As large as the app looks at.
+photo = editor.open_photo({photo!r}, most_pixels={VIEW_PIXELS}, box=recipe.box)
+opened = repeat(editor, start(editor, photo, photo.first), recipe)
 save(editor, opened, {out!r})
 editor.detector.close()
 """

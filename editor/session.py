@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from editor.transfer.ground import Ground
 from inversion.chain.inversion import Inversion, Space
 from inversion.directions.bank import DirectionBank
+from stylegan2.bundle.content import Content
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class EditSession:
     inversion: Inversion
     optimised: tuple[int, ...] = ()  # steps in each space that every optimisation so far was given
     face: int = 1  # number in its photo, see `FacePhoto`
+    content: Content = field(default_factory=Content)  # of the crop; of a face all of it
     invented: bool = False  # by the generator, so that the latents are the true ones
     space: Space = "w+"  # which of the latents are drawn and edited
     strengths: Mapping[str, float] = field(default_factory=dict)  # direction -> strength, in its unit

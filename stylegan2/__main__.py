@@ -11,12 +11,14 @@ from stylegan2.bundle.conversion import (
     ASSUMED_CROP,
     UNKNOWN_LICENCE,
     bundle_around,
+    content_in,
     convert_file,
     runs_here,
 )
-from stylegan2.bundle.folder import CropConfig
+from stylegan2.bundle.folder import CropConfig, ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.command import exit_status
+from stylegan2.layouts.found import Found
 from stylegan2.layouts.loading import check_generator
 from stylegan2.layouts.recognise import recognise
 from stylegan2.layouts.report import describe
@@ -55,6 +57,12 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--w-avg", type=Path, metavar="FILE", help="of the same generator: take the mean of W from it"
     )
+    convert.add_argument(
+        "--pictures",
+        type=_size,
+        metavar="WIDTHxHEIGHT",
+        help="its pictures are no faces, and of this size in px (512x384): photos are cropped by boxes",
+    )
     _add_class(convert)
     convert.set_defaults(run=_convert)
 
@@ -65,6 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--force", action="store_true", help="replace what is there")
     export.set_defaults(run=_export)
     return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return int(width), int(height)  # argparse says what is wrong
 
 
 def _add_class(command: argparse.ArgumentParser) -> None:
@@ -82,11 +95,7 @@ def _inspect(options: argparse.Namespace) -> None:
     ]
     if found.config is not None:
         home = bundle_around(options.file)
-        lines.append(
-            ("crop", _crop_words(ASSUMED_CROP, "FFHQ's, assumed"))
-            if home is None
-            else ("crop", _crop_words(home.crop_config, f"of the bundle {home.name!r}"))
-        )
+        lines.append(("crop", _crop_of(found, home)))
     for what, finding in lines:
         print(f"{what + ':':14}{finding}")
     # What `convert` would refuse is refused here by the same words.
@@ -106,6 +115,7 @@ def _convert(options: argparse.Namespace) -> None:
         w_avg_from=options.w_avg,
         class_number=options.class_number,
         check_encoder=check_encoder,
+        pictures=options.pictures,
     )
     bundle = load_bundle(options.out)
     print(f"{options.out}: {bundle.name}, {bundle.resolution} px, from {loaded.layout} layout")
@@ -133,6 +143,15 @@ def _export(options: argparse.Namespace) -> None:
     if generator.config.conv_clamp is not None:
         limit = f"+-{generator.config.conv_clamp:g}"
         print(f"its activations are kept within {limit} here, which rosinality's code does not do")
+
+
+def _crop_of(found: Found, home: ModelBundle | None) -> str:
+    """How photos are cropped for a file's generator, and who says so."""
+    origin = "FFHQ's, assumed" if home is None else f"of the bundle {home.name!r}"
+    content = content_in(found) if home is None else home.content
+    if content is not None:
+        return f"a box with sides as {content.width:g} to {content.height:g}, drawn by hand; no faces"
+    return _crop_words(ASSUMED_CROP if home is None else home.crop_config, origin)
 
 
 def _crop_words(crop_config: CropConfig, origin: str) -> str:

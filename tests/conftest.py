@@ -17,6 +17,7 @@ from inversion.directions.components import discover_directions
 from inversion.directions.linear import EditDirection
 from inversion.networks.config import EncoderConfig
 from inversion.networks.w_encoder import WEncoder
+from stylegan2.bundle.content import Content
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.engines.renderer import Renderer
 from stylegan2.network.config import GeneratorConfig
@@ -138,6 +139,22 @@ def tiny_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
             directions=tiny_directions,
             crop_config=CropConfig(scale=0.66, center=0.48),
             transfer=tiny_transfer,
+        )
+
+
+@pytest.fixture
+def picture_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
+    """`tiny_editor` of pictures of 32 x 24 px that are no faces."""
+    with FaceDetector() as detector:
+        yield Editor(
+            generator=tiny_generator,
+            decoder=Decoder(Renderer(tiny_generator, engine="torch")),
+            inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
+            detector=detector,
+            directions=tiny_directions,
+            crop_config=CropConfig(),
+            transfer=tiny_transfer,
+            content=Content(height=0.75),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from editor.errors import FaceError
+from editor.errors import FaceError, NoFaceError
 from editor.face.crop import CroppedFace
 from editor.face.landmarks import FaceDetector
 from editor.face.mesh import Face
@@ -21,13 +21,13 @@ def find_faces(detector: FaceDetector, pixels: Pixels) -> tuple[Face, ...]:
     """Every face of a photo [H, W, 3] uint8, the largest first; at least one.
 
     Raises:
-        FaceError: There is none.
+        NoFaceError: There is none.
         CheckpointError: The detector's model is missing or damaged.
     """
     faces = tuple(detector.detect(pixels))
     if not faces:
         height, width = pixels.shape[:2]
-        raise FaceError(
+        raise NoFaceError(
             f"no face found in the {width}x{height} photo; one is needed, both eyes and the mouth in view, "
             f"at least {MIN_FACE_PART:.0%} of the longer side. A closer or better lit photo helps"
         )

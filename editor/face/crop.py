@@ -93,6 +93,12 @@ def unit_square(quad: Quad) -> Matrix:
     return to_photo
 
 
+def square_corners(to_photo: Matrix) -> Quad:
+    """Corners [4, 2] of a crop, as `CroppedFace.quad` has them: what `unit_square` was made from."""
+    corners = to_photo @ np.array([[0, 0, 1, 1], [0, 1, 1, 0], [1, 1, 1, 1]])
+    return np.asarray(corners[:2].T, np.float64)
+
+
 def cut_square(pixels: Pixels, to_photo: Matrix, resolution: int) -> Pixels:
     """Cut a square out of a photo.
 

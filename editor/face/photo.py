@@ -1,4 +1,4 @@
-"""FacePhoto: a photo and every face in it, ready to be inverted one by one."""
+"""FacePhoto: a photo and every face in it, or a box on it, ready to be inverted one by one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from editor.errors import FaceError
+from editor.face.box import PhotoBox, box_face, check_box, crop_box, first_box, notes_on_box
 from editor.face.choice import check_turn, find_faces, notes_on
 from editor.face.crop import CroppedFace, crop_face
 from editor.face.landmarks import FaceDetector
@@ -16,12 +17,13 @@ from editor.face.mesh import Face
 from editor.face.warp import Matrix
 from editor.photo.colour import Pixels
 from editor.photo.original import PhotoFile
+from stylegan2.bundle.content import Content
 from stylegan2.bundle.folder import CropConfig
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoFace:
-    """One face of a photo, cut out."""
+    """One face of a photo, or the box that stands for it, cut out."""
 
     number: int  # from 1, the largest first
     face: Face  # in px of the photo
@@ -29,6 +31,7 @@ class PhotoFace:
     large: Pixels | None  # the same crop at another size; None where it cannot be used
     notes: tuple[str, ...] = ()  # what may make the result worse, in plain sentences
     refusal: str = ""  # why it cannot be used
+    content: Content | None = None  # of a box: what it fills of the crop; None: it is a face
 
     @property
     def to_photo(self) -> Matrix:
@@ -54,6 +57,7 @@ class FacePhoto:
     width: int  # of the photo, px
     height: int
     faces: tuple[PhotoFace, ...]  # the largest first, at least one
+    box: PhotoBox | None = None  # that was drawn; its entry is the only one of `faces`
 
     def face(self, number: int) -> PhotoFace:
         """The face with this number, from 1.
@@ -122,6 +126,67 @@ def open_faces(
         height=height,
         faces=faces,
     )
+
+
+def open_box(
+    file: PhotoFile,
+    content: Content,
+    resolution: int,
+    *,
+    large: int,
+    most_pixels: int | None = None,
+    box: PhotoBox | None = None,
+) -> FacePhoto:
+    """Cut a box out of a photo in which no face is looked for.
+
+    Args:
+        file: The photo.
+        content: What the box fills of the model's square.
+        resolution: As of `open_faces`, like `large` and `most_pixels`.
+        large: Side of the second crop, px.
+        most_pixels: Keep no more than a view of so many pixels.
+        box: Where; None for the largest in the middle.
+
+    Raises:
+        BoxError: It does not lie within the photo, or is too small.
+        ConfigError: As `crop_box`.
+    """
+    pixels = file.pixels
+    height, width = pixels.shape[:2]
+    box = first_box(width, height, content) if box is None else check_box(box, width, height, content)
+    entry = PhotoFace(
+        number=1,
+        face=box_face(box, content),
+        cropped=crop_box(pixels, box, content, resolution),
+        large=crop_box(pixels, box, content, large).crop,
+        notes=notes_on_box(box, content, resolution),
+        content=content,
+    )
+    view, scale = _view(pixels, most_pixels)
+    return FacePhoto(
+        file=file if view is pixels else None,
+        source=file.source,
+        pixels=view,
+        scale=scale,
+        width=width,
+        height=height,
+        faces=(entry,),
+        box=box,
+    )
+
+
+def cut_again(photo: FacePhoto, face: PhotoFace, crop_config: CropConfig, side: int) -> Pixels:
+    """The crop of a face or of a box at another size: [side, side, 3] uint8 of `photo.pixels`.
+
+    Args:
+        photo: At its own size.
+        face: One of its faces.
+        crop_config: `scale` and `center` of the model.
+        side: px.
+    """
+    if photo.box is not None and face.content is not None:
+        return crop_box(photo.pixels, photo.box, face.content, side).crop
+    return crop_face(photo.pixels, face.face, crop_config, side).crop
 
 
 def cut_faces(

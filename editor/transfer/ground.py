@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from editor.parts.network import SIDE as PARSED_SIDE
 from editor.parts.parser import FaceParser, room_of_head
 from editor.photo.colour import Pixels
 from editor.transfer.fields import Field
-from editor.transfer.surroundings import behind_of
+from editor.transfer.surroundings import behind_of, region_within
 from inversion.transfer.config import SIDE
+from stylegan2.bundle.content import Content
 
 _KEPT = 3  # pictures of other spaces and engines
 
@@ -51,6 +52,8 @@ class Ground:
     seen: Pixels  # [SIDE, SIDE, 3]: what the transfer network is shown
     parsed: Pixels  # [PARSED_SIDE, PARSED_SIDE, 3]: what the face parser is shown
     surroundings: Surroundings | None  # None where there are none to keep
+    # Where nothing tells head from surroundings: where the photo may change [G, G]; None: everywhere.
+    region: Field | None = None
     drawn: DrawnMemo = field(default_factory=DrawnMemo)
     edited: DrawnMemo | None = None  # pictures under edits, where the next question may be the same
 
@@ -58,6 +61,16 @@ class Ground:
 def ground_of_crop(crop: Pixels) -> Ground:
     """Of a picture that is nothing but the crop [R, R, 3]: all of it may change."""
     return Ground(seen=resized(crop, SIDE), parsed=resized(crop, PARSED_SIDE), surroundings=None)
+
+
+def ground_of_box(crop: Pixels, content: Content) -> Ground:
+    """Of a box on a photo, which may change within it, ever less towards its border.
+
+    Args:
+        crop: The box's crop [PARSED_SIDE, PARSED_SIDE, 3] uint8.
+        content: What the box fills of it.
+    """
+    return replace(ground_of_crop(crop), region=region_within(content, SIDE))
 
 
 def ground_of_photo(

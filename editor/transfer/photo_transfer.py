@@ -91,7 +91,7 @@ class PhotoTransfer:
         )
         around = ground.surroundings
         if around is None:
-            return everywhere
+            return replace(everywhere, region=ground.region)
         find_head = find_head or (lambda edit: self.parser.head(paint_crop(ground.parsed, edit)))
         after = find_head(everywhere) * around.room
         return replace(

@@ -4,12 +4,14 @@ import cv2
 import numpy as np
 
 from editor.transfer.fields import Field
+from stylegan2.bundle.content import Content
 
 _SPREAD = 1  # places that the region reaches beyond the head
 _SOFT = 1.2  # places of blur at the region's border
 _DOUBTFUL, _LIKELY = 0.4, 0.95  # chosen by eye: with less, hair is seen where there is none
 _GAP, _GAP_SOFT = (0.3, 1.0), 2.0  # the same where the head gives way, and places of blur there
 _FADE = 0.1  # of the crop's side over which edits end before its border
+_INSET = 1 / 64  # of the crop's side within a box where nothing changes yet, so that rounding stays inside
 _FAR = 0.12  # of the crop's side: no reflected pixel comes from farther behind the border
 
 
@@ -24,6 +26,15 @@ def region_of(before: Field, after: Field) -> Field:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _SPREAD + 1,) * 2)
     wide = cv2.GaussianBlur(cv2.dilate(either, kernel), (0, 0), _SOFT)
     return np.asarray(_stepped(wide) * _fade(len(wide)), np.float32)
+
+
+def region_within(content: Content, side: int) -> Field:
+    """Where a photo may change in a box [side, side]: not at its border, and nowhere beyond it."""
+    ways = []
+    for part in (content.height, content.width):
+        from_middle = np.abs((np.arange(side, dtype=np.float32) + 0.5) / side - 0.5)
+        ways.append(_eased(np.asarray((part / 2 - from_middle - _INSET) / _FADE, np.float32)))
+    return np.asarray(np.minimum(ways[0][:, None], ways[1]), np.float32)
 
 
 def uncovered_by(before: Field, after: Field) -> Field:
@@ -68,12 +79,15 @@ def behind_of(head: Field) -> Field:
 
 def _stepped(x: Field, low: float = _DOUBTFUL, high: float = _LIKELY) -> Field:
     """A smooth step from 0 to 1: what is hardly likely counts for nothing, and shows nothing invented."""
-    t = np.clip((x - low) / (high - low), 0, 1)
+    return _eased(np.asarray((x - low) / (high - low), np.float32))
+
+
+def _eased(x: Field) -> Field:
+    t = np.clip(x, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _fade(side: int) -> Field:
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
-    edge = np.clip(np.minimum(places, 1 - places) / _FADE, 0, 1)
-    smooth = edge * edge * (3 - 2 * edge)
+    smooth = _eased(np.asarray(np.minimum(places, 1 - places) / _FADE, np.float32))
     return np.asarray(np.minimum(smooth[:, None], smooth), np.float32)

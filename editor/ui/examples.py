@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from editor.photo.reading import load_photo
 from editor.pipeline import Editor
 from editor.session import EditSession
+from editor.ui.messages import thing_of
 from editor.ui.stage import ASSETS, jpeg_uri
+from stylegan2.bundle.content import Content
 
 SEEDS = (3, 8, 14, 21, 34)
 ASTRONAUT = ASSETS / "astronaut.jpg"  # NASA, public domain
@@ -29,18 +31,28 @@ class Example:
     picture: NDArray[np.uint8]  # [H, H, 3]; without a photo this is the crop itself
     photo: Path | None = None  # to be cropped first
     seed: int = 0  # of `Editor.sample`, where there is no photo
+    content: Content = field(default_factory=Content)  # of the picture
 
 
 def make_examples(editor: Editor) -> list[Example]:
-    """The bundled photo, then faces of nobody, the same at every start."""
+    """The bundled photo, then faces of nobody, the same at every start; of pictures the invented alone."""
+    thing = thing_of(editor)
+    invented = [
+        Example(
+            label=f"Invented {thing} {number}",
+            picture=sample.crop,
+            seed=seed,
+            content=sample.content,
+        )
+        for number, seed in enumerate(SEEDS, 1)
+        for sample in (editor.sample(seed),)
+    ]
+    if editor.content is not None:
+        return invented
     photo = load_photo(ASTRONAUT)
     sides = (photo.shape[1], photo.shape[0]) * 2
     left, top, right, bottom = (round(part * side) for part, side in zip(ASTRONAUT_FACE, sides, strict=True))
     face = photo[top:bottom, left:right]
-    invented = [
-        Example(label=f"Invented face {number}", picture=editor.sample(seed).crop, seed=seed)
-        for number, seed in enumerate(SEEDS, 1)
-    ]
     return [Example(label="Eileen Collins, astronaut (NASA)", picture=face, photo=ASTRONAUT), *invented]
 
 
@@ -62,8 +74,14 @@ def build_examples(examples: Sequence[Example]) -> gr.HTML:
     )
 
 
+def _thumbnail(aspect: float) -> tuple[int, int]:
+    return round(THUMBNAIL * max(1, aspect)), round(THUMBNAIL * max(1, 1 / aspect))
+
+
 def _button(index: int, example: Example) -> str:
-    pixels = cv2.resize(example.picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(
+        example.content.cut(example.picture), _thumbnail(example.content.aspect), interpolation=cv2.INTER_AREA
+    )
     label = html.escape(example.label)
     picture = f'<img alt="{label}" src="{jpeg_uri(pixels)}">'
     return f'<button type="button" data-index="{index}" title="{label}">{picture}</button>'

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from editor.face.box import PhotoBox
 from editor.photo.writing.saving import Kind
-from editor.photo_editing import as_new_base, choose_face, encode, patch
+from editor.photo_editing import as_new_base, choose_box, choose_face, encode, patch
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
 from editor.recipe import MOST_STAGES, as_command, as_python, read_recipe, recipe_of, repeat
@@ -15,6 +16,7 @@ from editor.session import EditSession
 from editor.ui.messages import (
     MODEL_CHANGED,
     NO_FACE_YET,
+    NO_PHOTO,
     OVERTAKEN,
     TO_BE_FITTED,
     VISIT_OVER,
@@ -22,7 +24,7 @@ from editor.ui.messages import (
     OvertakenError,
     VisitOverError,
 )
-from editor.ui.serving.asked import check_space, check_strengths
+from editor.ui.serving.asked import check_box_part, check_space, check_strengths
 from editor.ui.serving.gate import Gate
 from editor.ui.stage import SpaceView, data_uri, inspected, jpeg_uri
 from editor.ui.store import Visit, VisitStore
@@ -99,7 +101,7 @@ class Frames:
                 fit = editor.fit(session)
         except StyleGANError as error:
             return _refusal(error)
-        return inspected(session.crop, views, fit)
+        return inspected(session.content.cut(session.crop), views, fit)
 
     def save(self, question: object) -> Answer:
         """The photo at its own size with all edits: `draw`'s question -> {"src", "name"} or {"error"}."""
@@ -115,6 +117,20 @@ class Frames:
         """Another face: `draw`'s question and its "face" -> {"value", "note"} or {"error", "over"}."""
         face = question.get("face", 0) if isinstance(question, dict) else 0
         return self._changed(question, lambda editor, opened: choose_face(editor, opened, face))
+
+    def box(self, question: object) -> Answer:
+        """A box on the photo: `draw`'s question and its "box", see `check_box_part` -> as `choose`."""
+        part = question.get("box") if isinstance(question, dict) else None
+
+        def change(editor: Editor, opened: PhotoSession) -> PhotoSession:
+            left, top, wide = check_box_part(part)
+            if opened.photo is None:
+                raise StyleGANError(NO_PHOTO)
+            width, height = opened.photo.width, opened.photo.height
+            box = PhotoBox(round(left * width), round(top * height), round(wide * width))
+            return choose_box(editor, opened, box)
+
+        return self._changed(question, change)
 
     def describe(self, question: object) -> Answer:
         """The edits as a file and in words: `draw`'s question -> {"file", "name", "command", "python"}."""
@@ -191,7 +207,7 @@ def _view(editor: Editor, session: EditSession, space: str) -> SpaceView:
     drawn_before = space == "f" and session.inversion.drawn is not None
     return SpaceView(
         space=space,
-        pixels=pixels,
+        pixels=session.content.cut(pixels),
         milliseconds=session.milliseconds["invert"] if drawn_before else milliseconds,
         with_inversion=drawn_before,
         likeness=editor.likeness(session, pixels),

@@ -3,13 +3,14 @@
 import html
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from editor.photo_editing import start
-from editor.photo_session import VIEW_PIXELS, PhotoSession, session_of_crop
+from editor.photo_editing import open_or_box, start
+from editor.photo_session import PhotoSession, session_of_crop
 from editor.pipeline import OPTIMISATION_STEPS, Editor
 from editor.session import EditSession
 from editor.ui.aside import Outcome, run_aside
@@ -22,7 +23,9 @@ from editor.ui.messages import (
     VISIT_OVER,
     before_you,
     gains_of,
+    opening_words,
     problem,
+    thing_of,
 )
 from editor.ui.serving.gate import BusyError, Gate, GivenUpError
 from editor.ui.serving.live import LiveRoom
@@ -86,7 +89,7 @@ class Handlers:
             words = "The photo and its edits are as they were before the page was loaded again."
             return visit.token, *self._show(visit, made_by, work[1], words, work[1]), visit.made
         visit = self.store.open(page)
-        hint = "Open a photo, or move the sliders on this invented face."
+        hint = f"Open a photo, or move the sliders on this invented {thing_of(self.editor)}."
         return visit.token, *self.show_first(visit, hint), visit.made
 
     def _back(self, token: str, page: str | None) -> Visit | None:
@@ -121,7 +124,7 @@ class Handlers:
         self.store.close_page(request.session_hash)
 
     def open_photo(self, path: str | None, token: str | None, action: str | None = None) -> Updates:
-        """A photo arrived: find the face, crop, invert.
+        """A photo arrived: find the face, or put a box on it; crop, invert.
 
         Args:
             path: Of its file.
@@ -162,17 +165,12 @@ class Handlers:
         editor = made_by[0]
         try:
             with self.light.passing():
-                photo = editor.open_photo(path, most_pixels=VIEW_PIXELS)
-                opened = start(editor, photo, photo.first)
+                photo = open_or_box(editor, path)
+                opened = replace(start(editor, photo, photo.first), placed=photo.box is None)
         except StyleGANError as error:
             gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
             return gr.skip(), problem(error)
-        done = "Found, cropped and inverted the face."
-        if len(photo.faces) > 1:
-            done += " Click another's box to edit that."
-        if editor.awaits_fit(opened.session):
-            done = "Found and cropped the face. This model has no encoder: its latents are searched for."
-        return self._show(visit, made_by, opened, " ".join([done, *opened.session.notes]))
+        return self._show(visit, made_by, opened, opening_words(editor, opened))
 
     def _show(
         self,
@@ -209,7 +207,13 @@ class Handlers:
             return None
         times = " · ".join(f"{name} {value:.0f} ms" for name, value in session.milliseconds.items())
         return face_value(
-            visit.token, version, opened, editor.spaces(session), timing=times, generation=generation
+            visit.token,
+            version,
+            opened,
+            editor.spaces(session),
+            timing=times,
+            generation=generation,
+            thing=thing_of(editor, opened),
         )
 
     def fit_new(self, token: str | None, steps: float = OPTIMISATION_STEPS) -> Iterator[tuple[Any, Any, Any]]:
@@ -238,7 +242,8 @@ class Handlers:
     def _awaits_fit(self, token: str | None) -> bool:
         visit = self.store.find(token)
         work = None if visit is None else self.store.work(visit)
-        return work is not None and work[0].awaits_fit(work[1].session)
+        # What nobody has placed yet is not worth the time.
+        return work is not None and work[1].placed and work[0].awaits_fit(work[1].session)
 
     def optimise(self, token: str | None, steps: float) -> Iterator[tuple[Any, Any, Any]]:
         """Optimise the inversion, telling how it goes; ends early at `stop` or when another photo comes.

@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from editor.face.box import LEAST_BOX
 from editor.face.photo import FacePhoto, PhotoFace
 from editor.measure.detail import crop_psnr
 from editor.measure.fit import Fit
@@ -22,7 +23,7 @@ JPEG_QUALITY = 95  # of frames; what is saved is PNG
 DRAWN = "This face was drawn by a generative model."  # said by pictures that a browser may save
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one clear pixel
 
-SCRIPTS = ("view.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js", "live.js")
+SCRIPTS = ("view.js", "box.js", "aligned.js", "flow.js", "keys.js", "touch.js", "stage.js", "live.js")
 
 
 class Frames(Protocol):
@@ -39,6 +40,9 @@ class Frames(Protocol):
 
     def choose(self, question: object) -> dict[str, Any]:
         """Another face."""
+
+    def box(self, question: object) -> dict[str, Any]:
+        """A box on the photo."""
 
     def describe(self, question: object) -> dict[str, Any]:
         """The edits as a file and in words."""
@@ -91,6 +95,7 @@ def face_value(
     *,
     timing: str,
     generation: int,
+    thing: str = "face",
 ) -> str:
     """What the stage shows of a newly chosen face, as the component's value.
 
@@ -101,9 +106,10 @@ def face_value(
         spaces: What it can be edited in.
         timing: What the inversion took.
         generation: Which of the app's models drew it: sliders of another one mean nothing here.
+        thing: What is edited, in a word.
     """
     session, photo = opened.session, opened.photo
-    crop = session.crop
+    crop = session.content.cut(session.crop)
     height, width = opened.pixels.shape[:2]
     return json.dumps(
         {
@@ -115,6 +121,9 @@ def face_value(
             "height": height,
             "faces": [] if photo is None else [_box(photo, face) for face in photo.faces],
             "face": opened.chosen,
+            "thing": thing,
+            "aspect": session.content.aspect,
+            "box": None if photo is None or photo.box is None else _drawn_box(opened, photo),
             "strengths": dict(session.strengths),
             "toView": opened.to_pixels[:2].T.ravel().tolist(),
             "crop": jpeg_uri(crop),
@@ -158,6 +167,14 @@ def _box(photo: FacePhoto, face: PhotoFace) -> dict[str, Any]:
     return {"number": face.number, "box": [left, top, right - left, bottom - top], "refusal": face.refusal}
 
 
+def _drawn_box(opened: PhotoSession, photo: FacePhoto) -> dict[str, Any]:
+    """Where a photo's box lies and how small it may be, in parts of the sides, and whether it was placed."""
+    (face,) = photo.faces
+    aspect = opened.session.content.aspect
+    least = LEAST_BOX * min(1, aspect) / photo.width
+    return {"at": _box(photo, face)["box"], "aspect": aspect, "least": least, "placed": opened.placed}
+
+
 def build_stage(frames: Frames) -> gr.HTML:
     """The component.
 
@@ -177,6 +194,9 @@ def build_stage(frames: Frames) -> gr.HTML:
 
     def choose_face(question: dict[str, Any]) -> dict[str, Any]:
         return frames.choose(question)
+
+    def choose_box(question: dict[str, Any]) -> dict[str, Any]:
+        return frames.box(question)
 
     def describe_edit(question: dict[str, Any]) -> dict[str, Any]:
         return frames.describe(question)
@@ -198,6 +218,7 @@ def build_stage(frames: Frames) -> gr.HTML:
             inspect_face,
             save_photo,
             choose_face,
+            choose_box,
             describe_edit,
             rebase_photo,
             repeat_edit,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.found import Found
+from stylegan2.layouts.psp_family import sees_cars
 
 Kind = Literal["clcae", "psp", "e4e", "single-w"]
 NAMES: Mapping[Kind, str] = {"clcae": "CLCAE", "psp": "pSp", "e4e": "e4e", "single-w": "single-W"}
@@ -17,7 +18,6 @@ UNITS = (3, 4, 14, 3)  # residual units of each stage of IR-SE50 (arXiv:1801.076
 LAST_UNITS = tuple(sum(UNITS[: stage + 1]) - 1 for stage in range(4))  # numbers in `body`
 COARSE_STYLES, MIDDLE_STYLES = 3, 7  # pSp's borders between the pyramid's levels (arXiv:2008.00951)
 F_RESOLUTION = 16  # CLCAE's f replaces the activation after the second convolution at 16 x 16
-CARS_STYLES = 16  # of a 512 px generator; of CLCAE's two published models, the one for cars
 FACES_SIZE, CARS_SIZE = (256, 256), (192, 256)  # height and width that the encoders see
 _MOST_STYLES = 18
 _ALWAYS_ADDS = "WEncoder"  # HyperStyle's, which never asks `start_from_latent_avg`
@@ -88,8 +88,7 @@ def config_of(found: Found, num_ws: int) -> PublishedConfig:
     kind: Kind = "single-w" if _finds_one_style(found.encoder) else cast("Kind", found.layout)
     if kind != "single-w":
         num_ws = _count_styles(kind, found.encoder)
-    dataset = str(found.opts.get("dataset_type") or "")
-    cars = "car" in dataset if dataset else kind == "clcae" and num_ws == CARS_STYLES
+    cars = sees_cars(found.layout, found.opts, num_ws)
     default = PublishedConfig(kind=kind, num_ws=num_ws)
     hidden = _length(found.encoder, "cross_attention.0.linear1.bias")
     return PublishedConfig(

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from stylegan2.bundle.checkpoint import file_sha256
+from stylegan2.bundle.content import Content, content_of_size
 from stylegan2.bundle.folder import (
     BUNDLE_FILE,
     CropConfig,
@@ -21,7 +22,7 @@ from stylegan2.engines.cache import cache_folder
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.found import Found
 from stylegan2.layouts.loading import Loaded, build_generator
-from stylegan2.layouts.psp_family import OURS
+from stylegan2.layouts.psp_family import ENCODER_KINDS, OURS, sees_cars
 from stylegan2.layouts.recognise import recognise
 from stylegan2.reading import read_document
 from stylegan2.reading.listing import read_listing
@@ -29,8 +30,9 @@ from stylegan2.reading.listing import read_listing
 UNKNOWN_LICENCE = "unknown: see where the file came from"
 # No layout states how its training pictures were cropped, and published face models follow FFHQ.
 ASSUMED_CROP = CropConfig()
+CARS = Content(height=0.75)  # 4:3, see `sees_cars`
 # Part of the cache's key: raise it when a conversion gives other bundles than before.
-CONVERSION_VERSION = 4
+CONVERSION_VERSION = 5
 
 
 def convert_file(
@@ -44,6 +46,7 @@ def convert_file(
     w_avg_from: Path | None = None,
     class_number: int | None = None,
     check_encoder: Callable[[Found], None] | None = None,
+    pictures: tuple[int, int] | None = None,
 ) -> Loaded:
     """Write the generator of `path` as a bundle, in float32, with the encoder where it is one that runs here.
 
@@ -61,8 +64,11 @@ def convert_file(
         class_number: Of a conditional generator the class to draw.
         check_encoder: Raises CheckpointError where an encoder that would be stored cannot run; None stores it
             unchecked.
+        pictures: Width and height in px of the pictures that the generator was trained on, which are no
+            faces; None for what the file says: cars, or else faces.
 
     Raises:
+        ConfigError: `pictures` does not fit the generator, see `content_of_size`.
         CheckpointError: See `build_generator` and `check_encoder`; or `folder` is not empty, or cannot be
             written; or `w_avg_from` is another generator's, or lacks the mean too.
     """
@@ -72,6 +78,8 @@ def convert_file(
     loaded = build_generator(found)
     if w_avg_from is not None:
         loaded = _with_mean_of(loaded, w_avg_from)
+    side = loaded.generator.img_resolution
+    content = content_in(found) if pictures is None else content_of_size(*pictures, side)
     inverts = runs_here(found) and not generator_only
     if inverts and check_encoder is not None:
         check_encoder(found)
@@ -85,10 +93,18 @@ def convert_file(
             dtype=torch.float32,
             source={**loaded.facts, "sha256": file_sha256(path)},
             inverter=found if inverts else None,
+            content=content,
         )
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
     return loaded
+
+
+def content_in(found: Found) -> Content | None:
+    """What the pictures of a file's generator fill of their square; None where they are taken for faces."""
+    num_ws = 0 if found.config is None else found.config.num_ws
+    cars = found.layout in ENCODER_KINDS and sees_cars(found.layout, found.opts, num_ws)
+    return CARS if cars else None
 
 
 def runs_here(found: Found) -> bool:

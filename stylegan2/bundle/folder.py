@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from stylegan2.bundle.checkpoint import file_sha256, save_generator
+from stylegan2.bundle.content import Content, read_content, told_content
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.found import Found
 from stylegan2.layouts.inverter_file import save_inverter
@@ -54,6 +55,7 @@ class ModelBundle:
     inverter_path: Path | None = None  # another project's encoder, see `save_inverter`
     inverter_sha256: str | None = None
     source_sha256: str | None = None  # of the file that the bundle was converted from
+    content: Content | None = None  # where pictures are whole ones, what they fill; None: aligned faces
 
 
 def read_bundle(folder: Path) -> ModelBundle:
@@ -74,11 +76,15 @@ def read_bundle(folder: Path) -> ModelBundle:
         contrastive = paths.get("contrastive", paths.get("aligner", (None, None)))
         refiners = paths.get("refiners", (None, None))
         inverter = paths.get("inverter", (None, None))
+        resolution = _whole("resolution", data["resolution"])
+        content = read_content(data, resolution)
         return ModelBundle(
             folder=folder,
             name=str(data["name"]),
-            resolution=_whole("resolution", data["resolution"]),
-            crop_config=_crop_config(data[crop]),
+            resolution=resolution,
+            content=content,
+            # Where there are no faces, nothing says where they are.
+            crop_config=CropConfig() if content and crop not in data else _crop_config(data[crop]),
             licence=str(data["licence"]),
             generator_path=paths["generator"][0],
             generator_sha256=paths["generator"][1],
@@ -106,6 +112,7 @@ def save_bundle(
     dtype: torch.dtype = torch.float16,
     source: Mapping[str, Any] | None = None,
     inverter: Found | None = None,
+    content: Content | None = None,
 ) -> str:
     """Write a bundle of a generator, and of another project's encoder for it.
 
@@ -120,6 +127,7 @@ def save_bundle(
         dtype: Half precision halves the file; float32 loses nothing.
         source: Where the weights came from, plain values; None for a model of our own.
         inverter: The file whose encoder to store, see `save_inverter`; None for a generator alone.
+        content: What whole pictures fill of the square; None where they are aligned faces.
 
     Returns:
         The generator file's sha256.
@@ -137,6 +145,7 @@ def save_bundle(
         "name": name,
         "resolution": generator.img_resolution,
         "crop": {"scale": crop_config.scale, "center": crop_config.center},
+        **told_content(content, generator.img_resolution),
         "licence": licence,
         "files": files,
     }

@@ -35,6 +35,7 @@ ENCODER_KINDS: Mapping[Layout, str] = {
     "sfe": "SFE encoder (not run here)",
 }
 OURS: frozenset[Layout] = frozenset({"psp", "e4e", "clcae"})  # whose encoders run here
+CARS_STYLES = 16  # of a 512 px generator; of CLCAE's two published models, the one for cars
 _RESTYLE_CHANNELS = 6  # it sees the photo and its last reconstruction
 
 
@@ -103,3 +104,15 @@ def left_over_of(state: Mapping[str, Tensor], layout: Layout) -> tuple[str, ...]
     """Entries that are neither decoder nor an encoder that has a use here."""
     used = (ENCODER, DECODER) if layout in OURS else (DECODER,)
     return tuple(name for name in state if not name.startswith(used))
+
+
+def sees_cars(layout: Layout, opts: Mapping[str, Any], num_ws: int) -> bool:
+    """Whether such a network was trained on cars: 4:3 in the middle of squares, black above and below.
+
+    Args:
+        layout: Of its file.
+        opts: The file's settings, which mostly name the pictures.
+        num_ws: Styles that it finds.
+    """
+    dataset = str(opts.get("dataset_type") or "")
+    return "car" in dataset if dataset else layout == "clcae" and num_ws == CARS_STYLES

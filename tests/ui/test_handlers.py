@@ -182,7 +182,7 @@ def bad_files():
         "cut.jpg": (ASTRONAUT.read_bytes()[:4000], "truncated"),
         "dot.png": (encoded(noise[:1, :1]), "at least"),
         "ribbon.png": (encoded(np.zeros((50, 10000, 3), np.uint8)), "times the shorter"),
-        "noise.png": (encoded(noise), "face"),
+        "sliver.png": (encoded(noise[:48, :60]), "face"),
     }
 
 
@@ -581,7 +581,7 @@ def test_only_the_documented_functions_are_offered_to_programs_and_told(tiny_edi
         name: [each["parameter_name"] for each in about["parameters"]] for name, about in offered.items()
     }
     assert names == {
-        "/edit": ["photo", "strengths", "space", "steps", "face"],
+        "/edit": ["photo", "strengths", "space", "steps", "face", "box"],
         "/faces": ["photo"],
         "/metrics": ["photo", "face", "space"],
         "/batch": ["photos", "strengths", "space", "steps"],

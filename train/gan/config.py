@@ -91,6 +91,7 @@ class ModelConfig:
     name: str
     licence: str
     crop: CropConfig = field(default_factory=CropConfig)  # of the training pictures
+    pictures: bool = False  # whether they are whole pictures, and no aligned faces
 
     def __post_init__(self) -> None:
         for key in ("name", "licence"):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from editor.parts.efficientnet import EfficientNetLite0Features
 from stylegan2 import Generator
+from stylegan2.bundle.content import Content
 from stylegan2.bundle.folder import save_bundle
 from train.core.hardware import autocast, choose_precision, laid_out
 from train.core.optim import LazyAdam, learning_rate
@@ -143,6 +144,7 @@ class GeneratorStage:
             name=model.name,
             crop_config=model.crop,
             licence=model.licence,
+            content=Content() if model.pictures else None,
         )
         facts = {"steps": steps, "images": self.images, "generator_sha256": digest}
         save_discriminator(self.discriminator, folder, facts)

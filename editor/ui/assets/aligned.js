@@ -1,7 +1,7 @@
 // The face as the model sees it, cut out and upright: any two of the cropped photo, its reconstructions and the
 // edit, side by side under a slider. The edit is cut out of the photo's canvas.
 const EDITED = "edited", INPUT = "input";
-const aligned = { pictures: new Map(), left: INPUT, right: EDITED };
+const aligned = { pictures: new Map(), left: INPUT, right: EDITED, aspect: 1 };
 
 function drawAligned(name) {
   const target = find(name === "left" ? "before" : "after"), context = target.getContext("2d");
@@ -24,12 +24,20 @@ function cutOut(target) {
   context.drawImage(canvas, 0, 0);
 }
 
+// Pictures that are no squares are shown as they are.
+aligned.shape = (aspect) => {
+  aligned.aspect = aspect;
+  find("stage").style.setProperty("--aspect", aspect);
+  for (const name of ["before", "after"]) find(name).height = Math.round(find(name).width / aspect);
+};
+
 // The crop at once, reconstructions when they are there.
 aligned.open = async (face, current) => {
   const known = face.spaces.filter((space) => space.src);
   const sources = [[INPUT, "Cropped photo", face.crop], ...known.map((space) => [space.space, space.label, space.src])];
   const pictures = await Promise.all(sources.map(([, , source]) => picture(source)));
   if (!current()) return false;
+  aligned.shape(face.aspect);
   aligned.pictures = new Map(sources.map(([name], i) => [name, pictures[i]]));
   const names = [...sources.map(([name, label]) => [name, label]), [EDITED, "Edited"]];
   for (const side of ["left", "right"]) {

@@ -8,7 +8,7 @@ const same = (a, b) => [...new Set([...Object.keys(a), ...Object.keys(b)])].ever
 const history = () => flow.states.get(pump.face) ?? { entries: [], at: -1 };
 
 function thumbnail() {
-  const small = Object.assign(document.createElement("canvas"), { width: 88, height: 88 });
+  const small = Object.assign(document.createElement("canvas"), { width: Math.round(88 * aligned.aspect), height: 88 });
   cutOut(small);
   return small.toDataURL("image/jpeg", 0.85);
 }

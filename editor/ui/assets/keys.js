@@ -15,7 +15,7 @@ element.querySelectorAll("dialog").forEach((sheet) => {
 });
 
 const written = (target) => target.closest?.("input:not([type=range]):not([type=radio]), textarea, select, [contenteditable]");
-const plainKeys = { "?": () => help("keys"), r: surprise, o: () => view.hold(true), f: view.face, 0: view.all, "+": () => view.zoomBy(1.25), "=": () => view.zoomBy(1.25), "-": () => view.zoomBy(0.8) };
+const plainKeys = { "?": () => help("keys"), r: surprise, o: () => view.hold(true), f: view.face, b: moveBox, 0: view.all, "+": () => view.zoomBy(1.25), "=": () => view.zoomBy(1.25), "-": () => view.zoomBy(0.8) };
 const commandKeys = { z: undo, y: redo, s: () => find("save").click() };
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.altKey || document.querySelector("dialog[open]")) return;

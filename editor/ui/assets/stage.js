@@ -58,7 +58,7 @@ const ask = async (question, more = {}) => {
 };
 
 async function run() {
-  if (pump.busy || !pump.dirty || !pump.token || pump.live) return;
+  if (pump.busy || !pump.dirty || !pump.token || pump.live || !box.placed) return;
   pump.busy = true;
   while (pump.dirty) {
     pump.dirty = false;
@@ -122,19 +122,22 @@ function enter(name) {
   return run();
 }
 
-// Go on with another face of the photo, whose own edits the sliders then show.
-async function choose(number) {
-  if (number === pump.face || pump.choosing) return;
+// Go on with another part of the photo, whose own edits the sliders then show; whether it is on show now.
+async function goOn(question, chosen) {
+  if (pump.choosing) return false;
   pump.choosing = true;
   let reply;
-  try { reply = await ask(server.choose_face, { face: number }); } catch { reply = { error: "The server does not answer; try again." }; }
+  try { reply = await ask(question, chosen); } catch { reply = { error: "The server does not answer; try again." }; }
   pump.choosing = false;
-  if (reply.overtaken) return;
-  if (reply.over) { beginAnew(reply.error); return; }
-  if (reply.error) { complain(reply.error); return; }
-  if (!(await pump.take(reply.value))) return;
+  if (reply.overtaken) return false;
+  if (reply.over) { beginAnew(reply.error); return false; }
+  if (reply.error) { complain(reply.error); return false; }
+  if (!(await pump.take(reply.value))) return false;
   if (reply.note) announce(reply.note);
-  find("faces").children[number - 1]?.focus();
+  return true;
+}
+async function choose(number) {
+  if (number !== pump.face && (await goOn(server.choose_face, { face: number }))) find("faces").children[number - 1]?.focus();
 }
 // A state that brings its own edits along; whether it is newer than what is on show.
 pump.take = async (value) => {
@@ -199,6 +202,7 @@ async function load(value = props.value) {
   const first = pump.token === null;
   pump.token = face.token;
   pump.version = face.version;
+  box.placed = face.box?.placed ?? true; // nothing is painted into a box before it is taken
   pump.face = face.face;
   find("fit").hidden = true;
   pump.crop = face.crop;
@@ -212,6 +216,8 @@ async function load(value = props.value) {
   const current = () => face.version === pump.version;
   if (!(await view.open(face, current)) || !(await aligned.open(face, current))) return;
   view.boxes(face.faces, face.face, choose);
+  box.open(face.box);
+  call(face.thing);
   // A visitor who chose a space keeps it where the next face has it.
   const kept = face.spaces.some((view) => view.space === pump.wanted) ? pump.wanted : face.chosen;
   offer(face.spaces, kept);
@@ -222,7 +228,15 @@ async function load(value = props.value) {
   const painted = enter(kept);
   noteState();
   await painted;
-  if (current()) await inspect(face, current);
+  if (current() && box.placed) await inspect(face, current);
+}
+
+// What is edited, by its name.
+function call(thing) {
+  find("thing").textContent = thing;
+  find("aligned").ariaLabel = `The ${thing} as the model sees it`;
+  find("zoom-face").textContent = thing;
+  find("zoom-face").title = `The ${thing} that is edited (F)`;
 }
 
 element.addEventListener("change", (event) => {
@@ -234,6 +248,7 @@ element.addEventListener("click", async (event) => {
   if (!event.target.classList.contains("save")) return;
   event.preventDefault();
   if (!pump.token) return;
+  if (!box.placed) { complain("Place the box first, and press “Edit this”."); return; }
   say("Saving the photo.");
   let reply;
   try { reply = await ask(server.save_photo); } catch { reply = { error: "The server does not answer; try again." }; }

@@ -68,9 +68,9 @@ view.all = () => { view.zoom = 1; place(); };
 // The chosen face, as large as the pane allows.
 view.face = () => {
   if (!view.toView) return;
-  const [a, b, c, d, e, f] = view.toView; // from the crop's unit square
-  const side = Math.hypot(a, b), middle = [e + (a + c) / 2, f + (b + d) / 2];
-  const scale = Math.min(pane.clientWidth, pane.clientHeight) / side;
+  const [a, b, c, d, e, f] = view.toView; // from the unit square, which is all of the crop
+  const wide = Math.hypot(a, b), high = Math.hypot(c, d), middle = [e + (a + c) / 2, f + (b + d) / 2];
+  const scale = Math.min(pane.clientWidth / wide, pane.clientHeight / high);
   view.zoom = Math.min(MOST_ZOOM, Math.max(1, scale / fitting()));
   const shown = fitting() * view.zoom;
   Object.assign(view, { x: pane.clientWidth / 2 - middle[0] * shown, y: pane.clientHeight / 2 - middle[1] * shown });

@@ -25,6 +25,7 @@ from inversion.directions.bank import DirectionBank
 from inversion.directions.errors import DirectionError
 from inversion.directions.linear import EditDirection
 from inversion.directions.sharing import SUFFIX, read_shared_edit, shared_edit
+from stylegan2.bundle.content import Content
 from stylegan2.errors import StyleGANError
 
 NO_CLIP = "A sentence needs CLIP's encoders: start the app with --clip FOLDER, see docs/directions.md."
@@ -94,6 +95,8 @@ class OwnEditPanel:
 
         def make(own: OwnEdits, tell: Tell) -> EditDirection:
             x, y, rank = _numbers(place, 3)
+            to_square = (self._handlers.editor.content or Content()).to_square
+            x, y = (to_square @ (x, y, 1))[:2].tolist()
             return own.channel(x, y, int(rank), tell)
 
         yield from self._make(token, label, strengths, make)

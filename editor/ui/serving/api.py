@@ -20,6 +20,7 @@ from editor.ui.serving.asked import (
     MAX_PHOTO,
     MOST_PHOTOS,
     check_batch,
+    check_box,
     check_face,
     check_faces,
     check_space,
@@ -85,6 +86,7 @@ class ProgramAPI:
         space: str | None = None,
         steps: int = 0,
         face: int | None = None,
+        box: list[Any] | None = None,
     ) -> dict[str, Any]:
         """Edit faces of a photo.
 
@@ -96,6 +98,8 @@ class ProgramAPI:
             steps: Of optimisation in each space; 0 takes the encoder's answer.
             face: Number of the face, from 1, the largest first; None for the largest that can be used, or
                 the first that is named.
+            box: [left, top, width] of a part of the photo in whole px, which is edited without looking for a
+                face; None for faces, or of a model that draws none for the largest box in the middle.
 
         Returns:
             "photo", the whole photo with the edits at its own size, as a file of its own kind; "edited" and
@@ -107,9 +111,9 @@ class ProgramAPI:
         """
         editor = self._editor()
         data, by_face = decode_photo(photo), check_faces(editor, strengths, face)
-        steps, number = check_steps(steps), check_face(face)
+        steps, number, drawn = check_steps(steps), check_face(face), check_box(box)
         with self._light.passing():
-            found = editor.open_photo(data)
+            found = editor.open_photo(data, box=drawn)
             wanted = {found.first if key is None else key: edits for key, edits in by_face.items()}
             sessions = {key: editor.invert(found, key) for key in wanted}
             for key, session in sessions.items():
@@ -122,11 +126,12 @@ class ProgramAPI:
             opened = PhotoSession(photo=found, sessions=sessions, chosen=chosen)
             whole, kind = encode(editor, opened)
             session = opened.session
+            reconstruction = session.content.cut(editor.reconstruct(session))
             crop = encode_png(crop_of(editor, found, session), session.strengths)
             return {
                 "photo": data_uri(whole, kind),
                 "edited": data_uri(crop, "png"),
-                "reconstruction": data_uri(encode_png(editor.reconstruct(session), {}), "png"),
+                "reconstruction": data_uri(encode_png(reconstruction, {}), "png"),
                 "faces": [describe_face(each) for each in found.faces],
             }
 
@@ -174,10 +179,14 @@ class ProgramAPI:
             spaces = [session.space] if space else editor.spaces(session)
             drawn = {each: editor.reconstruct(editor.enter(session, each)) for each in spaces}
             alike = {each: editor.likeness(session, pixels) for each, pixels in drawn.items()}
+            cut = session.content.cut
             fit, told = editor.fit(session), measure(editor.detector, self._attributes, session.crop)
             return {
                 "face": session.face,
-                "psnr": {each: round(crop_psnr(session.crop, pixels), 2) for each, pixels in drawn.items()},
+                "psnr": {
+                    each: round(crop_psnr(cut(session.crop), cut(pixels)), 2)
+                    for each, pixels in drawn.items()
+                },
                 "identity": None
                 if editor.identity is None
                 else {each: round(value, 4) for each, value in alike.items() if value is not None},
@@ -241,13 +250,14 @@ class ProgramAPI:
         space = "where to edit: w, w+ or f; null for the most faithful that the model has"
         steps = f"steps of optimisation in each space, 0 to {MAX_STEPS}; 0 takes the encoder's answer"
         face = "number of the face, from 1, the largest first; null for the largest that can be used"
+        box = "left, top and width in px of a part to edit without looking for a face; null for faces"
         photos = f"a list of 1 to {MOST_PHOTOS} photos, each as base64, together at most "
         return [
             Endpoint(
                 "edit",
                 "Edit faces of a photo; pictures come back as data: addresses.",
                 self.edit,
-                (photo, strengths, space, steps, face),
+                (photo, strengths, space, steps, face, box),
             ),
             Endpoint("faces", "Find every face of a photo.", self.faces, (photo,)),
             Endpoint(

@@ -4,7 +4,8 @@ import base64
 import binascii
 from typing import Any
 
-from editor.errors import BatchError, FaceError, ImageInputError
+from editor.errors import BatchError, BoxError, FaceError, ImageInputError
+from editor.face.box import PhotoBox
 from editor.face.search import MAX_FACES
 from editor.pipeline import Editor
 from inversion.directions.bank import DirectionBank
@@ -120,6 +121,32 @@ def check_steps(steps: object) -> int:
     if not 0 <= steps <= MAX_STEPS:
         raise ConfigError(f"steps: out of range; must be from 0 to {MAX_STEPS}")
     return int(steps)
+
+
+def check_box(box: object) -> PhotoBox | None:
+    """`box` as a box on a photo, [left, top, width] in px; None for none.
+
+    Raises:
+        BoxError: It is something else.
+    """
+    if box is None:
+        return None
+    if not isinstance(box, list) or len(box) != 3 or any(type(value) is not int for value in box):
+        raise BoxError("box: must be left, top and width in whole px")
+    return PhotoBox(*box)
+
+
+def check_box_part(box: object) -> tuple[float, float, float]:
+    """`box` as left, top and width of a box, in parts of the photo's sides.
+
+    Raises:
+        BoxError: It is something else.
+    """
+    numbers = [value for value in box if type(value) in (int, float)] if isinstance(box, list) else []
+    if len(numbers) != 3 or numbers != box or not all(abs(value) <= 1 for value in numbers):
+        raise BoxError("box: must be left, top and width in parts of the photo")
+    left, top, width = numbers
+    return left, top, width
 
 
 def check_batch(editor: Editor, photos: object, strengths: object) -> list[tuple[Any, Any]]:
