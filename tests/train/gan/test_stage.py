@@ -12,6 +12,7 @@ from PIL import Image
 
 from stylegan2 import Renderer
 from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.content import Content
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import CheckpointError, ConfigError
 from stylegan2.image import to_uint8
@@ -568,11 +569,13 @@ def test_a_new_domain_needs_no_commands_of_the_shell_between():
 def test_the_command_line_makes_a_bundle_of_a_folder_of_pictures(settings, tmp_path, capsys):
     file = tmp_path / "settings.yaml"
     file.write_text(yaml.safe_dump({**settings, "feature_images": 0}))
-    assert main(["generator", "--config", str(file), "--set", "phases.1.max_steps=1"]) == 0
+    changes = ["--set", "phases.1.max_steps=1", "--set", "model.pictures=true"]
+    assert main(["generator", "--config", str(file), *changes]) == 0
     assert "finished: 7 steps" in capsys.readouterr().out
     bundle = load_bundle(tmp_path / "run" / "bundle")
     assert (bundle.name, bundle.resolution, bundle.licence) == ("discs", 32, "CC0-1.0")
     assert (bundle.crop_config.scale, bundle.crop_config.center) == (0.7, 0.2)
+    assert bundle.content == Content()  # whole pictures, as the settings say
     generator = load_generator(bundle.generator_path)
     pixels = Renderer(generator, engine="torch").render(generator.broadcast(generator.sample_w(2, seed=0)))
     assert (pixels.shape, pixels.dtype) == ((2, 32, 32, 3), torch.uint8)
