@@ -9,7 +9,7 @@ const address = () => `${(window.gradio_config?.root ?? location.origin).replace
 
 pump.goLive = async (stream, hand) => {
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: stream });
-  Object.assign(pump, { live: { stream, video, hand, fresh: null, busy: false } });
+  Object.assign(pump, { live: { stream, video, hand, fresh: null, arrived: null } });
   Object.assign(live, { scale: 1, times: [], ends: [], behind: 0, rate: 0, found: true });
   await video.play();
   find("live").hidden = false;
@@ -19,10 +19,11 @@ pump.goLive = async (stream, hand) => {
 
 function endLive() {
   if (!pump.live) return;
-  const { stream, video } = pump.live;
+  const { stream, video, arrived } = pump.live;
   stream.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
   pump.live = null;
+  arrived?.(); // who waits for a frame waits no more
   find("live").hidden = true;
   fetch(address(), { method: "POST", keepalive: true }).catch(() => {});
   pump.changed = performance.now();
@@ -30,36 +31,45 @@ function endLive() {
   run();
 }
 
-// Work goes on with the newest frame as soon as there is one that was not worked on.
+// Work goes on with the newest frame as soon as there is one that was not worked on; one is made ready while the
+// server has the one before.
 function watchFrames(video) {
   const note = (now, told) => {
     if (pump.live?.video !== video) return;
     pump.live.fresh = told?.captureTime ?? now;
-    if (!pump.live.busy) work(video);
+    pump.live.arrived?.();
     video.requestVideoFrameCallback ? video.requestVideoFrameCallback(note) : requestAnimationFrame(note);
   };
   note(performance.now());
+  work(video);
 }
 
 async function work(video) {
-  pump.live.busy = true;
-  while (pump.live?.video === video && pump.live.fresh !== null) {
-    const taken = pump.live.fresh;
-    pump.live.fresh = null;
-    await oneFrame(taken);
+  let next = readyFrame(video);
+  while (pump.live?.video === video) {
+    const ready = await next;
+    next = readyFrame(video);
+    if (ready) await oneFrame(ready);
   }
-  if (pump.live?.video === video) pump.live.busy = false;
 }
 
-async function oneFrame(taken) {
-  const { video } = pump.live;
+// The newest frame, cut to size; with its JPEG where it is to be edited.
+async function readyFrame(video) {
+  const current = () => pump.live?.video === video;
+  while (current() && (pump.live.fresh === null || !video.videoWidth)) await new Promise((done) => { pump.live.arrived = done; });
+  if (!current()) return null;
+  const taken = pump.live.fresh;
+  pump.live.fresh = null;
   const fit = Math.min(1, LIVE_SIZE[0] / video.videoWidth, LIVE_SIZE[1] / video.videoHeight) * live.scale;
-  const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side * fit));
-  if (!width) return;
-  const frame = new OffscreenCanvas(width, height), context = frame.getContext("2d");
-  context.drawImage(video, 0, 0, width, height);
+  const frame = new OffscreenCanvas(Math.round(video.videoWidth * fit), Math.round(video.videoHeight * fit));
+  frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+  const edited = Object.values(pump.strengths).some(Boolean);
+  return { frame, taken, data: edited ? await frame.convertToBlob({ type: "image/jpeg", quality: 0.9 }) : null };
+}
+
+async function oneFrame({ frame, taken, data }) {
   try {
-    if (Object.values(pump.strengths).some(Boolean)) await editFrame(frame, context);
+    if (data) await editFrame(frame.getContext("2d"), data);
     else live.rate = 0;
   } catch {
     announce("The server does not answer; the camera is off.");
@@ -67,13 +77,12 @@ async function oneFrame(taken) {
   }
   if (!pump.live) return;
   const target = find("moving");
-  if (target.width !== width || target.height !== height) Object.assign(target, { width, height });
+  if (target.width !== frame.width || target.height !== frame.height) Object.assign(target, { width: frame.width, height: frame.height });
   target.getContext("2d").drawImage(frame, 0, 0);
   count(taken);
 }
 
-async function editFrame(frame, context) {
-  const data = await frame.convertToBlob({ type: "image/jpeg", quality: 0.9 });
+async function editFrame(context, data) {
   const reply = await fetch(address(), { method: "POST", body: data, headers: { "x-edit": JSON.stringify(moved(pump.strengths)) } });
   if (!reply.ok) {
     const { error } = await reply.json();
