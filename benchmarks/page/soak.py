@@ -116,7 +116,8 @@ class Visitor:
         edge = uuid.uuid4().hex
         head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
         body = head.encode() + photo + f"\r\n--{edge}--\r\n".encode()
-        (path,) = self.server.post("upload", body, f"multipart/form-data; boundary={edge}")
+        (path,) = found = self.server.post("upload", body, f"multipart/form-data; boundary={edge}")
+        self._look_for_paths(found)
         file = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
         _, status = self._call(self.server.event("open-photo", "upload", 2), [file, None, "1"])
         if "inverted the face" not in status:

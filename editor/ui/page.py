@@ -1,8 +1,12 @@
 """The app's own kinds of Gradio's page and upload button."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
+
+from editor.ui.serving.uploads import real_path
 
 
 class Page(gr.Blocks):
@@ -11,7 +15,11 @@ class Page(gr.Blocks):
     is_template = True
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:  # noqa: ANN401  (Gradio's own types)
-        """Refuse a call with too few values; Gradio's own refusal lists all that came, photos too."""
+        """Refuse a call with too few values; Gradio's own refusal lists all that came, photos too.
+
+        Uploads get their paths back here, the first thing that is done to values.
+        """
+        _find_uploads(inputs, Path(get_upload_folder()))
         missing = len(block_fn.inputs) - len(inputs)
         if missing <= 0:
             return
@@ -19,6 +27,19 @@ class Page(gr.Blocks):
             inputs.extend([None] * missing)  # what programs call has defaults, and tells of what it misses
             return
         raise gr.Error(f"got {len(inputs)} values, expected {len(block_fn.inputs)}", print_exception=False)
+
+
+def _find_uploads(values: Any, home: Path) -> None:  # noqa: ANN401
+    """Put the paths of uploads in the places of their names, wherever files are told."""
+    if isinstance(values, list):
+        for value in values:
+            _find_uploads(value, home)
+    elif isinstance(values, dict) and "path" in values:
+        if isinstance(values["path"], str):
+            values["path"] = real_path(values["path"], home)
+    elif isinstance(values, dict):
+        for value in values.values():
+            _find_uploads(value, home)
 
 
 class PhotoButton(gr.UploadButton):

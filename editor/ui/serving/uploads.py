@@ -16,6 +16,7 @@ from editor.ui.serving.doors import BAD_REQUEST, TOO_LARGE
 
 PATH = "/gradio_api/upload"
 MAX_BYTES = 30 * 2**20  # of one file
+ALIAS = "uploaded:"  # begins what an upload is called by its page
 
 
 def upload_route() -> Route:
@@ -51,4 +52,20 @@ async def _receive(request: Request) -> Response:
             shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # it holds what was sent
             folder.rmdir()
-    return JSONResponse([str(file) for file in files])
+    # Where they lie is nobody's business: pages name them by what `real_path` turns back.
+    home = Path(request.app.uploaded_file_dir)
+    return JSONResponse([ALIAS + Path(file).relative_to(home).as_posix() for file in files])
+
+
+def real_path(name: str, home: Path) -> str:
+    """The path of an uploaded file that the door for uploads has named.
+
+    Args:
+        name: As it answered; anything else is answered as it is, and refused by Gradio.
+        home: Folder of all uploads.
+    """
+    if not name.startswith(ALIAS):
+        return name
+    home = home.resolve()
+    path = (home / name.removeprefix(ALIAS)).resolve()
+    return str(path) if home in path.parents else name
