@@ -71,7 +71,7 @@ class LiveEdit:
         clock: Seconds from any start.
 
     Raises:
-        ConfigError: The model has no encoder.
+        ConfigError: As `check_moving`.
     """
 
     def __init__(self, editor: Editor, clock: Callable[[], float] = time.monotonic) -> None:

@@ -32,7 +32,7 @@ class MovingEdit:
         space: Where to edit; W is steadiest in time.
 
     Raises:
-        ConfigError: The model has no encoder, or the space is none of its.
+        ConfigError: As `check_moving`.
         DirectionError: An unknown edit.
         StrengthError: A strength beyond its range.
     """
@@ -128,10 +128,12 @@ class MovingEdit:
 
 
 def check_moving(editor: Editor) -> None:
-    """Refuse a model that cannot keep up with moving pictures.
+    """Refuse a model that moving pictures mean nothing to, or that cannot keep up with them.
 
     Raises:
-        ConfigError: It has no encoder.
+        ConfigError: It draws no faces, or has no encoder.
     """
+    if editor.content is not None:
+        raise ConfigError("model: it draws no faces, and moving pictures are edited by the faces in them")
     if not editor.has_encoder:
         raise ConfigError("model: it has no encoder, and moving pictures cannot wait for optimisation")

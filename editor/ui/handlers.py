@@ -1,6 +1,5 @@
 """What happens when a visitor does something: widget values in, one call of the editor, widget values out."""
 
-import html
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -168,7 +167,6 @@ class Handlers:
                 photo = open_or_box(editor, path)
                 opened = replace(start(editor, photo, photo.first), placed=photo.box is None)
         except StyleGANError as error:
-            gr.Warning(html.escape(str(error)))  # on a phone the status line may be out of sight
             return gr.skip(), problem(error)
         return self._show(visit, made_by, opened, opening_words(editor, opened))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from editor.errors import VideoError
 from editor.model.source import resolve_model
 from editor.photo.export import edit_note
 from editor.pipeline import Editor, open_editor
@@ -95,8 +94,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     strengths = parse_edits(args.set)
     clip = open_clip(args.clip)
     editor = open_editor(resolve_model(args.model), device=args.device, engine=args.engine)
-    if editor.content is not None:
-        raise VideoError("clip: this model draws no faces; clips are edited by the faces in them")
     editor.directions.check(strengths)
     editor.prepare()
     editor.wait()  # all frames come of the same engine, also those after a run was broken off

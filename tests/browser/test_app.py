@@ -362,6 +362,7 @@ def test_a_bad_upload_shows_a_message_and_keeps_the_picture(visit, tmp_path):
     assert "⚠" in line
     assert "not a picture" in line
     assert visitor.page.locator("#status b").count() == 0  # a file name is never read as HTML
+    assert visitor.page.get_by_text("is text; allowed are JPEG").count() == 1
     assert (visitor.crop(), visitor.canvas()) == kept
 
 
@@ -548,7 +549,13 @@ def test_many_photos_are_edited_as_the_sliders_stand_and_come_back_as_a_zip(visi
     visitor.range().focus()
     page.keyboard.press("End")
     page.locator("#batch button").first.click()
-    page.set_input_files("#batch-files input[type=file]", [ASTRONAUT, sent])
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for name in ("one.jpg", "more/two.jpg"):
+        (tmp_path / "photos" / name).write_bytes(ASTRONAUT.read_bytes())
+    files = page.locator("#batch-files input[type=file]")
+    files.nth(1).set_input_files(tmp_path / "photos")
+    status.filter(has_text="Ready to be edited: 2.").wait_for()
+    files.nth(0).set_input_files([ASTRONAUT, sent])
     status.filter(has_text="Ready to be edited: 3.").wait_for()
     page.locator("#batch-start").click()
     status.filter(has_text="Done: 2 edited, 1 failed.").wait_for()

@@ -399,3 +399,19 @@ def test_no_words_run_over_their_places(visit, width):
     )
     assert over == []
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_error_comes_into_view_on_a_phone(visit, tmp_path):
+    visitor = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = visitor.page
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("document.querySelector('#status').getBoundingClientRect().bottom < 0")
+    (tmp_path / "notes.txt").write_text("This is a text file.")
+    visitor.upload(tmp_path / "notes.txt")
+    visitor.status("is text; allowed are JPEG")
+    page.wait_for_function(
+        """() => {
+          const { top, bottom } = document.querySelector("#status p").getBoundingClientRect();
+          return top >= 0 && bottom <= innerHeight;
+        }"""
+    )

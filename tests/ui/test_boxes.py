@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from editor.errors import BoxError, LiveError
+from editor.errors import BoxError
 from editor.face.box import PhotoBox
 from editor.ui.examples import make_examples
 from editor.ui.handlers import Handlers
@@ -15,6 +15,7 @@ from editor.ui.serving.api import ProgramAPI
 from editor.ui.serving.asked import check_box, check_box_part
 from editor.ui.serving.gate import Gate
 from editor.ui.serving.live import LiveRoom
+from stylegan2.errors import ConfigError
 from tests.ui.serving.test_api import PHOTO, pixels_of
 from tests.ui.test_handlers import pixels_of as shown
 
@@ -131,5 +132,5 @@ def test_a_camera_is_not_followed_by_a_model_that_draws_no_faces(picture_editor)
     handlers = Handlers(picture_editor, make_examples(picture_editor))
     room = LiveRoom(handlers.store, lambda: picture_editor)
     token = handlers.enter(SimpleNamespace(session_hash="page"))[0]
-    with pytest.raises(LiveError, match="draws no faces"):
+    with pytest.raises(ConfigError, match="draws no faces"):
         room.frame(token, b"", {})

@@ -19,11 +19,12 @@ function say(text, wrong = false) {
 }
 const complain = (text) => say("⚠ " + text, true);
 
-// What the page itself has to say stands where people look first, too: in the status line above the picture.
+// What the page itself has to say stands once, where people look first: in the status line above the picture.
 function announce(text) {
-  complain(text);
   const line = document.querySelector("#status p");
-  if (line) line.textContent = "⚠ " + text;
+  if (!line) { complain(text); return; }
+  line.textContent = "⚠ " + text;
+  line.scrollIntoView({ block: "nearest" });
 }
 pump.announce = announce;
 

@@ -1,3 +1,7 @@
-const say = () => { element.querySelector("p").textContent = props.value; };
+const say = () => {
+  const line = element.querySelector("p");
+  line.textContent = props.value;
+  if (String(props.value).startsWith("⚠")) line.scrollIntoView({ block: "nearest" }); // on a phone it may be out of sight
+};
 watch("value", say);
 say();

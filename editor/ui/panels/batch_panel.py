@@ -171,6 +171,9 @@ def build_batch(panel: BatchPanel, token: gr.State, text: Callable[[str, str], g
         )
         with gr.Group(elem_id="batch-files"):
             choose = PhotosButton("Choose photos or a zip", file_count="multiple", size="sm")
+            folder = PhotosButton(
+                "Choose a folder", file_count="directory", size="sm", elem_id="batch-folder"
+            )
         every_face = gr.Checkbox(label="Every face", info="not only the largest", elem_id="batch-every-face")
         with gr.Row():
             start = gr.Button("Edit all", variant="primary", size="sm", elem_id="batch-start", min_width=80)
@@ -178,7 +181,8 @@ def build_batch(panel: BatchPanel, token: gr.State, text: Callable[[str, str], g
         status = text("", "batch-status")
         link = gr.HTML("", elem_id="batch-link")
     sliders = gr.Textbox(visible="hidden")
-    choose.upload(panel.take, [choose, token], status, **_EVENT)
+    for button in (choose, folder):
+        button.upload(panel.take, [button, token], status, **_EVENT)
     start.click(
         panel.run,
         [token, every_face, sliders],

@@ -76,8 +76,6 @@ class LiveRoom:
         visit = self._store.find(token)
         if visit is None:
             raise VisitGoneError("live: this visit is over; load the page again")
-        if self._editor().content is not None:
-            raise LiveError("live: this model draws no faces; a camera's picture is followed by its faces")
         camera = self._camera(visit)
         if not camera.lock.acquire(blocking=False):
             return None

@@ -122,7 +122,9 @@ def test_a_crop_follows_a_fast_face(tiny_editor, astronaut):
             assert np.abs(steady[:2, 2] - wanted[:2, 2]).max() < 0.06 * side
 
 
-def test_what_cannot_be_done_is_refused(tiny_editor, lone_editor):
+def test_what_cannot_be_done_is_refused(tiny_editor, lone_editor, picture_editor):
+    with pytest.raises(ConfigError, match="draws no faces"):
+        MovingEdit(picture_editor, {})
     with pytest.raises(ConfigError, match="no encoder"):
         MovingEdit(lone_editor, {})
     with pytest.raises(DirectionError, match="no direction 'grimace'"):

@@ -139,7 +139,7 @@ def test_no_list_of_photos_gets_past_the_bound_of_a_body(client):
         (b"[]", 422, "data: got NoneType"),
         (b'{"data": "secret"}', 422, "data: got str"),
         (json.dumps({"data": ["secret"]}).encode(), 422, "data: got a list of 1"),
-        (json.dumps({"data": ["secret", {}, "w", 0, 1, 1]}).encode(), 422, "data: got a list of 6"),
+        (json.dumps({"data": ["secret", {}, "w", 0, 1, None, 1]}).encode(), 422, "data: got a list of 7"),
         (json.dumps({"data": [None, {}]}).encode(), 422, "photo: got NoneType"),
         (json.dumps({"data": ["s", {"secret": 1}]}).encode(), 422, "photo"),
         (json.dumps({"data": [PHOTO, {"secret": 1}]}).encode(), 422, "no such direction"),
