@@ -113,6 +113,15 @@ def test_clips_that_cannot_be_edited_are_exit_code_2(tmp_path, moving, capsys):
     assert moving == []
 
 
+@pytest.fixture
+def interruptible():
+    """As shells start programs; the app, which other tests end in this process, ignores SIGINT at its end."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_says_how_it_goes_on(clip, moving, monkeypatch, capsys, number, code):
     def stop(progress):
