@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from editor.face.crop import points_in_crop
 from editor.face.photo import FacePhoto, PhotoFace
 from editor.photo.colour import Pixels
 from editor.session import EditSession
@@ -44,13 +43,8 @@ class Painter:
         """
         if face.content is not None:
             return ground_of_box(crop, face.content)
-        inverse = np.linalg.inv(face.to_photo)
-
-        def in_crop(points: NDArray[np.float32]) -> NDArray[np.float32]:
-            return np.asarray(points @ inverse[:2, :2].T + inverse[:2, 2], np.float32)
-
-        others = [in_crop(other.points) for other in photo.others(face)]
-        return ground_of_photo(crop, self.transfer.parser, in_crop(face.face.points), others)
+        own, *others = (points_in_crop(each, face.to_photo) for each in (face.face, *photo.others(face)))
+        return ground_of_photo(crop, self.transfer.parser, own, others)
 
     def fields(self, session: EditSession, find_head: FindHead | None = None) -> EditFields | None:
         """The session's edit as it is painted; None where there is none, so that the photo stays.

@@ -1,6 +1,7 @@
 """Fixtures that every test may use: small networks, the bundled model, the test photo."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -128,34 +129,30 @@ def refined_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer)
 
 
 @pytest.fixture
-def tiny_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
-    """The whole chain on real photos, with toy networks."""
+def open_tiny(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
+    """Opens the whole chain on real photos, with toy networks, for pictures that are told."""
     with FaceDetector() as detector:
-        yield Editor(
+        yield partial(
+            Editor,
             generator=tiny_generator,
             decoder=Decoder(Renderer(tiny_generator, engine="torch")),
             inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
             detector=detector,
             directions=tiny_directions,
-            crop_config=CropConfig(scale=0.66, center=0.48),
             transfer=tiny_transfer,
         )
 
 
 @pytest.fixture
-def picture_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
+def tiny_editor(open_tiny):
+    """The whole chain on real photos, with toy networks."""
+    return open_tiny(crop_config=CropConfig(scale=0.66, center=0.48))
+
+
+@pytest.fixture
+def picture_editor(open_tiny):
     """`tiny_editor` of pictures of 32 x 24 px that are no faces."""
-    with FaceDetector() as detector:
-        yield Editor(
-            generator=tiny_generator,
-            decoder=Decoder(Renderer(tiny_generator, engine="torch")),
-            inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
-            detector=detector,
-            directions=tiny_directions,
-            crop_config=CropConfig(),
-            transfer=tiny_transfer,
-            content=Content(height=0.75),
-        )
+    return open_tiny(crop_config=CropConfig(), content=Content(height=0.75))
 
 
 @pytest.fixture

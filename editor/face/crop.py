@@ -99,6 +99,12 @@ def square_corners(to_photo: Matrix) -> Quad:
     return np.asarray(corners[:2].T, np.float64)
 
 
+def points_in_crop(face: Face, to_photo: Matrix) -> npt.NDArray[np.float32]:
+    """A face's points [478, 2] in parts of the side of a crop, whose square `to_photo` leads to the photo."""
+    inverse = np.linalg.inv(to_photo)
+    return np.asarray(face.points @ inverse[:2, :2].T + inverse[:2, 2], np.float32)
+
+
 def cut_square(pixels: Pixels, to_photo: Matrix, resolution: int) -> Pixels:
     """Cut a square out of a photo.
 

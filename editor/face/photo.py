@@ -115,17 +115,7 @@ def open_faces(
     faces = cut_faces(pixels, detector, crop_config, resolution, large=large)
     if all(face.cropped is None for face in faces):
         raise FaceError(faces[0].refusal)
-    height, width = pixels.shape[:2]
-    view, scale = _view(pixels, most_pixels)
-    return FacePhoto(
-        file=file if view is pixels else None,
-        source=file.source,
-        pixels=view,
-        scale=scale,
-        width=width,
-        height=height,
-        faces=faces,
-    )
+    return _kept(file, faces, most_pixels)
 
 
 def open_box(
@@ -162,17 +152,7 @@ def open_box(
         notes=notes_on_box(box, content, resolution),
         content=content,
     )
-    view, scale = _view(pixels, most_pixels)
-    return FacePhoto(
-        file=file if view is pixels else None,
-        source=file.source,
-        pixels=view,
-        scale=scale,
-        width=width,
-        height=height,
-        faces=(entry,),
-        box=box,
-    )
+    return _kept(file, (entry,), most_pixels, box)
 
 
 def cut_again(photo: FacePhoto, face: PhotoFace, crop_config: CropConfig, side: int) -> Pixels:
@@ -240,6 +220,24 @@ def _cut(
     except FaceError as error:
         return PhotoFace(number, face, None, None, refusal=str(error))
     return PhotoFace(number, face, cropped, larger, notes_on(cropped, face, count, number))
+
+
+def _kept(
+    file: PhotoFile, faces: tuple[PhotoFace, ...], most_pixels: int | None, box: PhotoBox | None = None
+) -> FacePhoto:
+    """What is known of an opened photo, itself or a view of it."""
+    height, width = file.pixels.shape[:2]
+    view, scale = _view(file.pixels, most_pixels)
+    return FacePhoto(
+        file=file if view is file.pixels else None,
+        source=file.source,
+        pixels=view,
+        scale=scale,
+        width=width,
+        height=height,
+        faces=faces,
+        box=box,
+    )
 
 
 def _view(pixels: Pixels, most_pixels: int | None) -> tuple[Pixels, tuple[float, float]]:

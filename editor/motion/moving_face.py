@@ -6,26 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from editor.face.choice import MAX_YAW
-from editor.face.crop import cut_square
+from editor.face.crop import cut_square, points_in_crop
 from editor.face.mesh import Face
 from editor.face.warp import Matrix, resized
 from editor.motion.one_euro import OneEuro
 from editor.motion.placing import Placing
 from editor.parts.network import SIDE as PARSED_SIDE
-from editor.parts.parser import room_of_head
 from editor.photo.colour import Pixels
 from editor.pipeline import Editor
 from editor.session import EditSession
 from editor.transfer.fields import EditFields, Field
-from editor.transfer.ground import DrawnMemo, Ground, Surroundings
+from editor.transfer.ground import DrawnMemo, Ground, ground_around
 from editor.transfer.paint import paint_crop
-from editor.transfer.surroundings import behind_of
 from inversion.chain.inversion import Inversion, Space
 from inversion.directions.bank import DirectionBank
-from inversion.transfer.config import SIDE
 
 LEAST, SLOPE = 1.0, 4.0  # of latents: Hz, and Hz for each unit a second, see `OneEuro`
 FADE_YAW = 10.0  # degrees before `MAX_YAW` over which edits give way
@@ -161,11 +157,8 @@ class MovingFace:
     def _ground(self, seen: Seen, others: Sequence[Face]) -> Ground:
         if self._head is None or self._due(0):
             self._head = _mixed(self._head, self._editor.painter.transfer.parser.head(seen.large))
-        own, *around = (_in_crop(face, seen.to_frame) for face in (seen.face, *others))
-        room = room_of_head(self._head, own, around)
-        head = np.asarray(self._head * room, np.float32)
-        surroundings = Surroundings(head=head, room=room, behind=behind_of(head))
-        return Ground(seen=resized(seen.large, SIDE), parsed=seen.large, surroundings=surroundings)
+        own, *around = (points_in_crop(face, seen.to_frame) for face in (seen.face, *others))
+        return ground_around(seen.large, self._head, own, around)
 
     def _head_after(self, large: Pixels, edit: EditFields) -> Field:
         if self._after is None or self._due(1):
@@ -188,8 +181,3 @@ def _mixed(before: Field | None, found: Field) -> Field:
     if before is None:
         return found
     return np.asarray(before + HEAD_SHARE * (found - before), np.float32)
-
-
-def _in_crop(face: Face, to_frame: Matrix) -> NDArray[np.float32]:
-    inverse = np.linalg.inv(to_frame)
-    return np.asarray(face.points @ inverse[:2, :2].T + inverse[:2, 2], np.float32)

@@ -84,7 +84,13 @@ def ground_of_photo(
         own: Points of the face's mesh [K, 2], in parts of the crop's side.
         others: Points of the photo's other faces, likewise.
     """
-    found = parser.head(crop)
+    return ground_around(crop, parser.head(crop), own, others)
+
+
+def ground_around(
+    crop: Pixels, found: Field, own: NDArray[np.float32], others: Sequence[NDArray[np.float32]]
+) -> Ground:
+    """`ground_of_photo`, where it is known how likely each place belongs to a head [G, G]."""
     room = room_of_head(found, own, others)
     head = np.asarray(found * room, np.float32)
     surroundings = Surroundings(head=head, room=room, behind=behind_of(head))
