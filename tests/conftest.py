@@ -1,7 +1,6 @@
 """Fixtures that every test may use: small networks, the bundled model, the test photo."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,15 +131,19 @@ def refined_editor(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer)
 def open_tiny(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
     """Opens the whole chain on real photos, with toy networks, for pictures that are told."""
     with FaceDetector() as detector:
-        yield partial(
-            Editor,
-            generator=tiny_generator,
-            decoder=Decoder(Renderer(tiny_generator, engine="torch")),
-            inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
-            detector=detector,
-            directions=tiny_directions,
-            transfer=tiny_transfer,
-        )
+
+        def open_chain(**pictures):
+            return Editor(
+                generator=tiny_generator,
+                decoder=Decoder(Renderer(tiny_generator, engine="torch")),
+                inverter=Inverter(tiny_generator, tiny_encoder, engine="torch"),
+                detector=detector,
+                directions=tiny_directions,
+                transfer=tiny_transfer,
+                **pictures,
+            )
+
+        yield open_chain
 
 
 @pytest.fixture
