@@ -133,6 +133,18 @@ def test_the_box_is_taken_and_moved_by_keys_and_the_rest_of_the_photo_stays(visi
     page.locator("#stage .move-box").wait_for(state="hidden")
 
 
+def test_who_goes_on_to_a_slider_while_the_box_is_taken_stays_there(visit, scene):
+    visitor = visit()
+    page = visitor.page
+    visitor.upload(scene)
+    visitor.status("No face was found")
+    page.locator("#stage .box").wait_for()
+    visitor.range().focus()
+    page.evaluate("document.querySelector('#stage .take-box').click()")  # which moves no focus by itself
+    visitor.status("This part is edited.")  # the last that is done
+    assert page.evaluate("document.activeElement.closest('#slider-smile') !== null")
+
+
 def test_a_finger_moves_the_box(visit, scene):
     visitor = visit(**PHONE)
     page = visitor.page

@@ -48,7 +48,8 @@ box.open = (told) => {
 async function takeBox() {
   const { left, top, width } = box;
   if (!(await goOn(server.choose_box, { box: [left / canvas.width, top / canvas.height, width / canvas.width] }))) return;
-  pane.focus({ preventScroll: true });
+  const at = document.activeElement; // whoever has gone on to a slider meanwhile stays there
+  if (!at || at === document.body || frame.contains(at) || find("placing").contains(at)) pane.focus({ preventScroll: true });
   const line = document.querySelector("#status p"); // it said what to do, unless there is a warning by now
   if (line && !line.textContent.startsWith("⚠")) line.textContent = "This part is edited. Press “box” to move it.";
 }
