@@ -64,7 +64,7 @@ class LiveEngine:
                 # A copy, since tracing a module while another thread runs it is not safe.
                 module = copy.deepcopy(self._module)
                 fast = OpenVINOEngine(module, self._examples, folder=self._cache)
-                fast(*self._examples)  # the first run allocates
+                fast.settle()
             except EngineError as error:
                 self.note = f"{error}; rendering with torch instead."
             else:

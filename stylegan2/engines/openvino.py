@@ -1,6 +1,7 @@
 """OpenVINO on the CPU: several times faster than torch there, without a compiler."""
 
 import hashlib
+import mmap
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +21,10 @@ from stylegan2.engines.cache import cache_folder
 from stylegan2.errors import EngineError
 
 # Part of the cache key: raise it when the conversion changes.
-GRAPH_VERSION = 2
+GRAPH_VERSION = 3
 # Tracing keeps state of its own: two conversions at once disturb each other.
 _CONVERSION = threading.Lock()
-_HASHES = ".sha256"  # ending of the file beside a converted graph that says what its files must be
+_HASHES = ".sha256"  # ending of the file beside a compiled graph that says what it must be
 
 
 def import_openvino() -> ModuleType:
@@ -102,21 +104,30 @@ class OpenVINOEngine:
             capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = inference_precision(capabilities)
             version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
-            file = (folder or cache_folder()) / f"{weights_hash(module, *examples)[:32]}-{version}.xml"
+            name = f"{weights_hash(module, *examples)[:32]}-{version}-{precision}.blob"
             settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-            self._request = _compile(openvino, core, file, module, examples, settings).create_infer_request()
+            self._compiled = _Compiled(openvino, core, (folder or cache_folder()) / name, settings)
+            self._request = self._compiled.model(module, examples).create_infer_request()
         except EngineError:
             raise
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
             reason = (str(error).splitlines() or ["no reason given"])[0]  # the rest fills pages
             raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {reason})") from error
-        self._name = f"OpenVINO cpu {precision}"
+        self._name, self._examples = f"OpenVINO cpu {precision}", examples
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
         """For example "OpenVINO cpu f16"."""
         return self._name
+
+    def settle(self) -> None:
+        """Run for the first time, which allocates, and let go of what only the compilation has read.
+
+        Until then a graph takes the memory of its weights twice.
+        """
+        self(*self._examples)
+        self._compiled.forget_file()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the module on each sample of `inputs`."""
@@ -131,51 +142,80 @@ class OpenVINOEngine:
         return [torch.from_numpy(found[i].copy()) for i in range(len(found))]
 
 
-def _compile(
-    openvino: Any,  # noqa: ANN401 (OpenVINO is imported late, so its types are not at hand)
-    core: Any,  # noqa: ANN401
-    file: Path,
-    module: nn.Module,
-    examples: tuple[Tensor, ...],
-    settings: dict[str, str],
-) -> Any:  # noqa: ANN401
-    if _is_whole(file):
+class _Compiled:
+    """A graph that is ready to run, by a file of the cache where there is one.
+
+    Args:
+        openvino: The library.
+        core: Of it.
+        file: Where the compiled graph is kept.
+        settings: Of the compilation; `file` is named after them.
+    """
+
+    def __init__(
+        self,
+        openvino: Any,  # noqa: ANN401 (OpenVINO is imported late, so its types are not at hand)
+        core: Any,  # noqa: ANN401
+        file: Path,
+        settings: dict[str, str],
+    ) -> None:
+        self._openvino, self._core, self._file, self._settings = openvino, core, file, settings
+        self._mapped: mmap.mmap | None = None  # the file; the graph reads constants there as long as it lives
+
+    def model(self, module: nn.Module, examples: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
+        """The compiled graph of `module`."""
+        if _is_whole(self._file):
+            try:
+                return self._mapped_model()
+            except RuntimeError:
+                pass  # of another build of OpenVINO, or another machine: convert again
+        graph = self._converted(module, examples)
         try:
-            return core.compile_model(file, "CPU", settings)
-        except RuntimeError:
-            pass  # of another build of OpenVINO: convert again
-    with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
-        # The tracer warns of every shape check, which a fixed shape makes constant.
-        warnings.simplefilter("ignore")
-        shapes = [list(x.shape) for x in examples]
-        graph = openvino.convert_model(module, example_input=examples, input=shapes)
-    try:
-        _save(openvino, graph, file)
-        # From the file, whose weights are halved: the first start draws what every later one does.
-        return core.compile_model(file, "CPU", settings)
-    except (OSError, RuntimeError):  # OpenVINO says the second where a disk is full
-        # It costs the next start some seconds, nothing else.
-        return core.compile_model(graph, "CPU", settings)
+            self._save(graph)
+            # From the file, whose weights are halved: the first start draws what every later one does.
+            return self._mapped_model()
+        except (OSError, RuntimeError):  # OpenVINO says the second where a disk is full
+            # It costs the next start some seconds, nothing else.
+            return self._core.compile_model(graph, "CPU", self._settings)
 
+    def forget_file(self) -> None:
+        """Let the system take back what was read of the file; what is needed again is read again."""
+        if self._mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # not there on Windows
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
-def _save(openvino: Any, graph: Any, file: Path) -> None:  # noqa: ANN401
-    """Write the graph aside, then move it to its place, its hashes last: no reader takes half a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        fresh = Path(folder) / file.name
-        openvino.save_model(graph, fresh, compress_to_fp16=True)
-        fresh.with_suffix(_HASHES).write_text(_hashes(fresh), encoding="utf-8")
-        for suffix in (".bin", ".xml", _HASHES):
-            os.replace(fresh.with_suffix(suffix), file.with_suffix(suffix))
+    def _converted(self, module: nn.Module, examples: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
+        with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
+            # The tracer warns of every shape check, which a fixed shape makes constant.
+            warnings.simplefilter("ignore")
+            shapes = [list(x.shape) for x in examples]
+            return self._openvino.convert_model(module, example_input=examples, input=shapes)
+
+    def _mapped_model(self) -> Any:  # noqa: ANN401
+        with self._file.open("rb") as file:
+            # Mapped, so that the weights are no copy; as one that may be written, which OpenVINO asks for.
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        data = self._openvino.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
+        return self._core.import_model(data, "CPU", self._settings)
+
+    def _save(self, graph: Any) -> None:  # noqa: ANN401
+        """Write the compiled graph aside, then move it to its place, its hash last: no reader takes half."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._file.parent) as folder:
+            halved, fresh = Path(folder) / "graph.xml", Path(folder) / self._file.name
+            self._openvino.save_model(graph, halved, compress_to_fp16=True)
+            fresh.write_bytes(self._core.compile_model(halved, "CPU", self._settings).export_model().getbuffer())
+            _hash_of(fresh).write_text(file_sha256(fresh), encoding="utf-8")
+            os.replace(fresh, self._file)
+            os.replace(_hash_of(fresh), _hash_of(self._file))
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a converted graph is there as it was written: OpenVINO does not notice other weights."""
+    """Whether a compiled graph is there as it was written: OpenVINO does not notice other weights."""
     try:
-        return file.with_suffix(_HASHES).read_text(encoding="utf-8") == _hashes(file)
+        return _hash_of(file).read_text(encoding="utf-8") == file_sha256(file)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def _hashes(file: Path) -> str:
-    return " ".join(file_sha256(file.with_suffix(suffix)) for suffix in (".xml", ".bin"))
+def _hash_of(file: Path) -> Path:
+    return file.with_suffix(_HASHES)

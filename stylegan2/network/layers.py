@@ -12,6 +12,16 @@ from stylegan2.ops.modulated_conv import modulated_conv2d
 NOISE_MODES = ("const", "random", "none")
 
 
+def unit_normal(*shape: int, divided_by: float = 1.0) -> Tensor:
+    """What weights start from; where shapes alone are asked for, on the meta device, nothing is drawn.
+
+    torch would load its whole library of decompositions there, for which a start has to wait a second.
+    """
+    if torch.get_default_device().type == "meta":
+        return torch.empty(shape)
+    return torch.randn(shape).div_(divided_by)
+
+
 class FullyConnectedLayer(nn.Module):
     """x [N, I] -> [N, O], optionally with the leaky ReLU."""
 
@@ -25,7 +35,7 @@ class FullyConnectedLayer(nn.Module):
         bias_init: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(unit_normal(out_features, in_features, divided_by=lr_multiplier))
         self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_multiplier))
         self.activate = activate
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
@@ -58,10 +68,10 @@ class SynthesisLayer(nn.Module):
         self.conv_clamp = conv_clamp
         self.resolution = resolution
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.weight = nn.Parameter(unit_normal(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", unit_normal(resolution, resolution))
         self.weight_gain = 1 / math.sqrt(in_channels * 9)
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str = "const") -> Tensor:
@@ -90,7 +100,7 @@ class ToRGBLayer(nn.Module):
         super().__init__()
         self.conv_clamp = conv_clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
+        self.weight = nn.Parameter(unit_normal(3, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.weight_gain = 1 / math.sqrt(in_channels)
 

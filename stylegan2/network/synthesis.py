@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from stylegan2.checks import check_shape
 from stylegan2.errors import ConfigError, ShapeError
 from stylegan2.network.config import GeneratorConfig
-from stylegan2.network.layers import NOISE_MODES, SynthesisLayer, ToRGBLayer
+from stylegan2.network.layers import NOISE_MODES, SynthesisLayer, ToRGBLayer, unit_normal
 from stylegan2.ops.upfirdn2d import upsample2d
 
 
@@ -48,7 +48,7 @@ class SynthesisBlock(nn.Module):
         self.resolution = resolution
         self.first = resolution == 4
         if self.first:
-            self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
+            self.const = nn.Parameter(unit_normal(out_channels, 4, 4))
         else:
             self.conv0 = SynthesisLayer(
                 in_channels, out_channels, w_dim, resolution, up=True, conv_clamp=conv_clamp

@@ -1,0 +1,1 @@
+"""This checkout and another one, measured in turn: `python -m benchmarks.against`."""
