@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,18 +21,23 @@ from tqdm import tqdm
 from benchmarks.machine import describe
 from editor.face.landmarks import FaceDetector
 from editor.measure.attributes import find_mesh
-from editor.model.opening import open_model
+from editor.model.opening import OpenedModel, open_model
 from editor.painter import Painter
+from editor.parts.checkpoint import BUNDLED_PARSER
 from editor.photo.colour import Pixels
 from editor.session import EditSession
 from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.inversion import Space
-from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
+from inversion.directions.bank import DIRECTIONS_ROOT, direction_folders, find_directions
+from inversion.transfer.checkpoint import BUNDLED_TRANSFER
+from stylegan2.bundle.checkpoint import file_sha256
+from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from train.data.images import find_images, read_images
 from train.evaluate.config import DEFAULT_METRICS, PHOTO_SIDE
 from train.evaluate.measure import load_metric_networks
 from train.evaluate.photo.edits import Instruments, measure_photo_edits
+from train.evaluate.photo.notebook import Notebook
 from train.evaluate.retention import open_instruments
 from train.evaluate.subject import SPACES, Subject
 
@@ -84,6 +90,20 @@ def _moved(pixels: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return cv2.remap(pixels, *there, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
+def told_settings(bundle: ModelBundle, model: OpenedModel, args: argparse.Namespace) -> dict[str, Any]:
+    """All that the numbers of a face depend on."""
+    files = [args.weights or BUNDLED_TRANSFER, BUNDLED_PARSER]
+    for folder in direction_folders(bundle.generator_sha256):
+        files += sorted(file for file in folder.rglob("*") if file.is_file())
+    return {
+        "model": [bundle.generator_sha256, bundle.encoder_sha256, bundle.refiners_sha256],
+        "engines": model.engines,
+        "files": {file.name: file_sha256(file)[:16] for file in files},
+        "data": args.data,
+        "ways": [*args.spaces, "alone" if args.alone else "and others"],
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,6 +115,7 @@ def main() -> None:
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=["f"], help="of the product")
     parser.add_argument("--alone", action="store_true", help="the product alone, without the closed forms")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--notebook", type=Path, help="a file by which a run that was ended goes on")
     args = parser.parse_args()
     bundle = load_bundle(DEFAULT_BUNDLE)
     model = open_model(bundle)
@@ -130,6 +151,7 @@ def main() -> None:
             spaces=tuple(args.spaces),
             others={} if args.alone else others,
             count=bar.update,
+            notebook=Notebook(args.notebook, told_settings(bundle, model, args)),
         )
     if args.json:
         print(json.dumps(found))

@@ -64,9 +64,7 @@ def main(name: str) -> None:
         seconds = time.perf_counter() - begin
     images = stage.phases[phase].images * STEPS
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(
-        json.dumps({f"{name}: images/s": images / seconds, f"{name}: memory at its peak, MB": peak / 1e6})
-    )
+    print(json.dumps({f"{name}: images/s": images / seconds, f"{name}: memory at its peak, MB": peak / 1e6}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Edits on the photo itself: what they keep of photo and edit, and how near they come to the truth."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from train.evaluate.edit_truth import PSI, STRENGTH
 from train.evaluate.measure import number
 from train.evaluate.metrics import MeasureFace, median
 from train.evaluate.photo.measures import doubled_contours, fine_detail, seam
+from train.evaluate.photo.notebook import Column, Measured, Moves, Notebook
 from train.evaluate.retention import own_attribute
 from train.evaluate.subject import Subject
 from train.losses.identity import IdentityEmbedder
@@ -50,25 +51,6 @@ class Instruments:
     identity: IdentityEmbedder | None
 
 
-@dataclass
-class _Column:
-    """One edit in one way, over faces."""
-
-    low: list[float] = field(default_factory=list)  # own attribute at the low end, NaN without a face
-    high: list[float] = field(default_factory=list)
-    identity: list[float] = field(default_factory=list)
-    detail: list[float] = field(default_factory=list)
-    psnr: list[float] = field(default_factory=list)
-    contours: list[float] = field(default_factory=list)
-    seam: list[float] = field(default_factory=list)
-
-    def change(self) -> float:
-        return float(np.nanmean(np.array(self.high) - np.array(self.low)))
-
-
-Columns = dict[str, dict[str, _Column]]  # way -> edit
-
-
 @torch.no_grad()
 def measure_photo_edits(
     subject: Subject,
@@ -80,6 +62,7 @@ def measure_photo_edits(
     spaces: tuple[Space, ...] = ("f",),
     others: Mapping[str, Way] | None = None,
     count: Callable[[int], object] = lambda done: None,
+    notebook: Notebook | None = None,
 ) -> dict[str, Any]:
     """Edit real photos and invented faces by the product's own painter.
 
@@ -92,6 +75,7 @@ def measure_photo_edits(
         spaces: Where photos are edited; those that the model lacks are left out.
         others: Other ways to edit a photo, to compare with, by name.
         count: Receives the number of faces done since its last call.
+        notebook: Keeps what was measured of each face, so that a run that was ended goes on.
 
     Returns:
         {"protocol", "real": {way: ...}, "truth": {way: ...}, "steady": {...}}, ready for JSON. Ways are the
@@ -100,16 +84,16 @@ def measure_photo_edits(
     edits = measured_edits(subject.directions)
     known = tuple(space for space in spaces if space in subject.model.spaces)
     work = _Work(subject, painter, edits, instruments, known, others or {})
-    generated: Columns = {}
-    truth: Columns = {}
+    kept = notebook or Notebook(None, {})
+    found = Measured()
     for seed in range(true_faces):
-        work.invented(seed, generated, truth)
+        found.add(kept.of("invented", seed, lambda seed=seed: work.invented(seed)))
         count(1)
-    real: Columns = {}
     for index, pixels in enumerate(photos.numpy()):
-        work.photo(pixels, real, steps=index % STEADY_EVERY == 0)
+        steps = index % STEADY_EVERY == 0
+        found.add(kept.of("photo", index, lambda pixels=pixels, steps=steps: work.photo(pixels, steps=steps)))
         count(1)
-    own = {name: column.change() for name, column in generated.get("true", {}).items()}
+    own = {name: column.change() for name, column in found.generated.get("true", {}).items()}
     return {
         "protocol": {
             "photos": len(photos),
@@ -123,9 +107,9 @@ def measure_photo_edits(
             "seam": "how steep the picture is where the edit ends, over how steep the photo is there",
             "contours": doubled_contours.__doc__.splitlines()[0] if doubled_contours.__doc__ else "",
         },
-        "real": {way: _real_summary(columns, edits, own) for way, columns in real.items()},
-        "truth": {way: _truth_summary(columns) for way, columns in truth.items()},
-        "steady": work.steady(),
+        "real": {way: _real_summary(columns, edits, own) for way, columns in found.real.items()},
+        "truth": {way: _truth_summary(columns) for way, columns in found.truth.items()},
+        "steady": _steady(found),
     }
 
 
@@ -143,40 +127,39 @@ class _Work:
         self._others = others
         self._painter = Painter(subject.model.decoder, edits, painter.transfer)
         self._region: Field | None = None  # of the edit that was painted last
-        # Edit -> PSNR in dB of a slider's steps, from each of `STARTS`.
-        self._moves: dict[str, list[float]] = {}
-        self._true_moves: dict[str, list[float]] = {}  # and that of invented faces' own steps
 
-    def invented(self, seed: int, generated: Columns, truth: Columns) -> None:
+    def invented(self, seed: int) -> Measured:
         """Edit an invented face, and compare with its true edit."""
-        subject = self._subject
+        subject, measured = self._subject, Measured()
         ws = invented_styles(subject, seed)
         photo = subject.truth(ws)[0].numpy()
         session = _session(subject, photo, ground_of_crop(photo))
         for name, strength in self._ends():
             true = subject.truth(self._edits.apply(ws, {name: strength}))[0].numpy()
-            column = generated.setdefault("true", {}).setdefault(name, _Column())
+            column = measured.generated.setdefault("true", {}).setdefault(name, Column())
             self._note_attribute(column, self._edits[name], strength, true)
             who = self._embedding(true)
             for way, pixels in self._ways(session, photo, name, strength):
-                column = truth.setdefault(way, {}).setdefault(name, _Column())
+                column = measured.truth.setdefault(way, {}).setdefault(name, Column())
                 found, wanted = torch.from_numpy(pixels)[None], torch.from_numpy(true)[None]
                 column.psnr.append(float(psnr(found, wanted)[0]))
                 column.detail.append(fine_detail(pixels) / max(fine_detail(true), 1e-6))
                 column.contours.append(doubled_contours(pixels, true))
                 self._note_identity(column, who, pixels)
         if seed % STEADY_EVERY == 0:
-            self._step(lambda strengths: subject.truth(self._edits.apply(ws, strengths)), self._true_moves)
+            self._step(lambda strengths: subject.truth(self._edits.apply(ws, strengths)), measured.true_moves)
+        return measured
 
-    def photo(self, pixels: Pixels, real: Columns, *, steps: bool) -> None:
-        """Edit a real photo; `steps` also moves its sliders by the smallest step."""
+    def photo(self, pixels: Pixels, *, steps: bool) -> Measured:
+        """Edit a real photo; `steps` also moves its sliders by the smallest step. Nothing without a face."""
+        measured = Measured()
         session = photo_session(self._subject, self._painter, pixels, self._with.outline)
         if session is None:
-            return
+            return measured
         who, whole = self._embedding(pixels), fine_detail(pixels)
         for name, strength in self._ends():
             for way, edited in self._ways(session, pixels, name, strength):
-                column = real.setdefault(way, {}).setdefault(name, _Column())
+                column = measured.real.setdefault(way, {}).setdefault(name, Column())
                 self._note_attribute(column, self._edits[name], strength, edited)
                 self._note_identity(column, who, edited)
                 column.detail.append(fine_detail(edited) / max(whole, 1e-6))
@@ -185,17 +168,11 @@ class _Work:
         if steps:
             self._step(
                 lambda strengths: torch.from_numpy(self._painted(session, pixels, strengths))[None],
-                self._moves,
+                measured.moves,
             )
+        return measured
 
-    def steady(self) -> dict[str, Any]:
-        """How far the picture moves with a slider's smallest step, by edit; beside it invented faces' own."""
-        out: dict[str, Any] = {"step": STEP, "starts": list(STARTS)}
-        for name, values in self._moves.items():
-            out[name] = {**_moved("", values), **_moved("own_", self._true_moves.get(name, []))}
-        return out
-
-    def _step(self, edited: Callable[[Mapping[str, float]], Tensor], moves: dict[str, list[float]]) -> None:
+    def _step(self, edited: Callable[[Mapping[str, float]], Tensor], moves: Moves) -> None:
         """Move every slider by the smallest step; `edited` answers pixels [1, S, S, 3] under strengths."""
         for name in self._edits:
             size = self._edits[name].unit_size
@@ -229,7 +206,7 @@ class _Work:
         self._region = None if fields is None else fields.region
         return photo if fields is None else paint_crop(photo, fields)
 
-    def _note_attribute(self, column: _Column, edit: EditDirection, strength: float, pixels: Pixels) -> None:
+    def _note_attribute(self, column: Column, edit: EditDirection, strength: float, pixels: Pixels) -> None:
         found = self._with.measure_face(pixels)
         value = float("nan") if found is None else found[own_attribute(edit) or ""]
         (column.high if strength > 0 else column.low).append(value)
@@ -242,7 +219,7 @@ class _Work:
         found: Tensor = self._with.identity(img)
         return found.cpu()
 
-    def _note_identity(self, column: _Column, who: Tensor | None, pixels: Pixels) -> None:
+    def _note_identity(self, column: Column, who: Tensor | None, pixels: Pixels) -> None:
         other = None if who is None else self._embedding(pixels)
         if who is not None and other is not None:
             column.identity.append(float((who * other).sum()))
@@ -283,6 +260,14 @@ def _session(subject: Subject, crop: Pixels, ground: Ground) -> EditSession:
     return EditSession(crop=crop, ground=ground, inversion=inversion)
 
 
+def _steady(found: Measured) -> dict[str, Any]:
+    """How far the picture moves with a slider's smallest step, by edit; beside it invented faces' own."""
+    out: dict[str, Any] = {"step": STEP, "starts": list(STARTS)}
+    for name, values in found.moves.items():
+        out[name] = {**_moved("", values), **_moved("own_", found.true_moves.get(name, []))}
+    return out
+
+
 def _moved(prefix: str, values: list[float]) -> dict[str, Any]:
     if not values:
         return {}
@@ -292,7 +277,7 @@ def _moved(prefix: str, values: list[float]) -> dict[str, Any]:
 
 
 def _real_summary(
-    columns: dict[str, _Column], edits: Mapping[str, EditDirection], own: Mapping[str, float]
+    columns: dict[str, Column], edits: Mapping[str, EditDirection], own: Mapping[str, float]
 ) -> dict[str, Any]:
     kept = {name: column.change() / own[name] for name, column in columns.items()}
     values = list(kept.values())
@@ -315,7 +300,7 @@ def _real_summary(
     }
 
 
-def _truth_summary(columns: dict[str, _Column]) -> dict[str, Any]:
+def _truth_summary(columns: dict[str, Column]) -> dict[str, Any]:
     names = ("psnr", "identity", "detail", "contours")
     whole = {key: value for name in names for key, value in _spread(columns, name).items()}
     by_edit = {
@@ -325,7 +310,7 @@ def _truth_summary(columns: dict[str, _Column]) -> dict[str, Any]:
     return {**whole, "by_edit": by_edit}
 
 
-def _spread(columns: Mapping[str, _Column], name: str) -> dict[str, Any]:
+def _spread(columns: Mapping[str, Column], name: str) -> dict[str, Any]:
     values = torch.tensor([value for column in columns.values() for value in getattr(column, name)])
     if not len(values):
         return {f"{name}_median": "n/a"}

@@ -7,14 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from editor.painter import Painter
-from tests.helpers.opened import tiny_model
-from tests.helpers.refiners import tiny_refiners
+from tests.helpers.instruments import middle, redness
 from train.evaluate.config import EvaluateConfig
 from train.evaluate.photo.edits import Instruments, measure_photo_edits
 from train.evaluate.photo.measures import doubled_contours, fine_detail, seam
 from train.evaluate.photo.report import report_photo_edits
-from train.evaluate.subject import Subject
 
 
 def outline(x=32, width=3):
@@ -54,25 +51,6 @@ def test_a_seam_is_seen_where_the_edit_ends():
     hard[:, 32:] += 90
     assert seam(photo, hard, region) > 2
     assert seam(photo, hard, np.ones((64, 64), np.float32)) == 1
-
-
-@pytest.fixture
-def work(tiny_generator, tiny_encoder, tiny_directions, tiny_transfer):
-    model = tiny_model(tiny_generator, tiny_encoder, tiny_refiners(tiny_encoder))
-    known = {name: vars(edit) | {"effects": {"red": 1.0}} for name, edit in tiny_directions.items()}
-    edits = type(tiny_directions)(
-        {name: type(tiny_directions[name])(**values) for name, values in known.items()}
-    )
-    return Subject(model=model, directions=edits), Painter(model.decoder, edits, tiny_transfer)
-
-
-def redness(pixels):
-    return {"red": float(pixels[..., 0].mean())}
-
-
-def middle(crop):
-    side = len(crop)
-    return np.array([[0.3, 0.3], [0.7, 0.3], [0.7, 0.8], [0.3, 0.8]], np.float32) * side
 
 
 def test_photos_and_invented_faces_are_measured(work):
