@@ -49,7 +49,7 @@ def test_a_measurement_that_was_ended_goes_on_and_finds_the_same(work, tmp_path)
 
 def test_nothing_of_other_settings_is_taken(tmp_path):
     Notebook(tmp_path / "book", {"model": "a"})
-    with pytest.raises(ConfigError, match='begun with other settings, .*"a".*; must be .*"b"'):
+    with pytest.raises(ConfigError, match="begun with other settings"):
         Notebook(tmp_path / "book", {"model": "b"})
     with (tmp_path / "book").open("a") as file:
         file.write('{"kind": "photo"}\n')
