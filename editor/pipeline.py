@@ -1,7 +1,7 @@
 """Editor: the facade from a photo to an edited face."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from editor.measure.fit import Fit, FitGauge
 from editor.measure.identity import IdentityMeter
 from editor.model.card import ModelCard, describe_model
 from editor.model.opening import open_model
+from editor.optimiser import Optimise, by_inverter
 from editor.painter import Painter, edited_latents
 from editor.parts.network import SIDE as PARSED_SIDE
 from editor.photo.colour import Pixels
@@ -36,12 +37,11 @@ from inversion.optimise.search import Tell
 from stylegan2.bundle.content import Content
 from stylegan2.bundle.folder import CropConfig
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
+from stylegan2.engines.resting import RestingWeights
 from stylegan2.network.generator import Generator
 
 OPTIMISATION_STEPS = 50  # in each space, of a photo's first fit where the model has no encoder
 
-# Inverter, pixels, start, steps, progress -> what `InvertsPictures.optimise` answers.
-Optimise = Callable[[InvertsPictures, torch.Tensor, Inversion, int, Tell | None], Inversion]
 PhotoSource = str | Path | bytes | Image.Image | Pixels
 
 
@@ -65,6 +65,7 @@ class Editor:
         sha256: Of the generator's weights file, which own edits are kept for.
         optimiser: Optimises in the inverter's place; None where the inverter does.
         content: Of a model of whole pictures what they fill of the square; None where it draws faces.
+        weights: Of the networks; None where they stay in memory.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Editor:
         sha256: str = "",
         optimiser: Optimise | None = None,
         content: Content | None = None,
+        weights: RestingWeights | None = None,
     ) -> None:
         self.generator = generator
         self.inverter = inverter
@@ -95,17 +97,15 @@ class Editor:
         self.identity = identity
         self.painter = Painter(decoder, directions, transfer)
         self.measures, self.sha256, self.content = measures, sha256, content
-        self._optimiser = optimiser or _by_inverter
+        self.weights = weights or RestingWeights((), list)
+        self._optimiser = optimiser or by_inverter
         self.card = card or ModelCard(name="a model", text="")
 
     def prepare(self) -> None:
-        """Load the face model, and start building faster engines in the background.
-
-        Pictures are drawn meanwhile, only slower.
-        """
+        """Build faster engines in the background, and load the face model; meanwhile drawing is slower."""
         self.decoder.prepare()
-        self.inverter.prepare()
         self.painter.transfer.prepare()
+        self.inverter.prepare()
         self.detector.load()
 
     def wait(self) -> None:
@@ -113,6 +113,12 @@ class Editor:
         self.decoder.wait()
         self.inverter.wait()
         self.painter.transfer.wait()
+
+    def settle(self) -> None:
+        """Wait as `wait`, then let the weights rest where converted graphs have replaced them."""
+        self.wait()
+        if self.decoder.converted and self.inverter.converted:
+            self.weights.rest()
 
     @property
     def resolution(self) -> int:
@@ -267,7 +273,8 @@ class Editor:
         """Improve the inversion, `steps` in each space, as `Inverter.optimise` does; edits stay."""
         start = time.perf_counter()
         crop = torch.from_numpy(np.ascontiguousarray(session.crop))[None]
-        inversion = self._optimiser(self.inverter, crop, session.inversion, steps, progress)
+        with self.weights.in_use():
+            inversion = self._optimiser(self.inverter, crop, session.inversion, steps, progress)
         times = {**session.milliseconds, "optimise": (time.perf_counter() - start) * 1e3}
         ground = replace(session.ground, drawn=DrawnMemo())  # the unedited face is drawn otherwise now
         given = (*session.optimised, steps)
@@ -338,6 +345,7 @@ def open_editor(
     identity: str | Path | None = None,
     detector: FaceDetector | None = None,
     optimiser: Optimise | None = None,
+    at_once: bool = False,
 ) -> Editor:
     """Load everything that a model needs; `Editor.prepare` then makes it fast.
 
@@ -353,44 +361,38 @@ def open_editor(
         identity: A face network for `IdentityMeter`; None leaves identity unmeasured.
         detector: One that is open already, instead of one of its own.
         optimiser: See `Editor`.
+        at_once: Begin to prepare every part, but for the face model, as soon as it is read.
 
     Raises:
         CheckpointError: Missing or damaged weights.
         EngineError: A device or engine that cannot be used.
     """
     model = load_bundle(bundle)
-    opened = open_model(model, device=device, engine=engine, cache=cache)
+    transfer = PhotoTransfer(model.resolution, device=device, engine=engine, cache=cache)
+    opened = open_model(model, device=device, engine=engine, cache=cache, at_once=at_once)
+    if at_once:
+        opened.prepare()
+        transfer.prepare()
     generator, decoder = opened.generator, opened.decoder
     detector = detector or FaceDetector(face_model)
-    gauge = None
-    if model.contrastive_path is not None:
-        gauge = FitGauge(load_contrastive_pair(model.contrastive_path), generator, decoder.renderer, detector)
+    pair = None if model.contrastive_path is None else load_contrastive_pair(model.contrastive_path)
     directions = find_directions(model.generator_sha256, generator.w_dim, generator.num_ws)
     if not len(directions):
         directions = discover_directions(generator)
     return Editor(
         generator=generator,
-        gauge=gauge,
+        gauge=None if pair is None else FitGauge(pair, generator, decoder.renderer, detector),
         identity=None if identity is None else IdentityMeter(identity, model.crop_config),
         decoder=decoder,
         inverter=opened.inverter,
         detector=detector,
         directions=directions,
         crop_config=model.crop_config,
-        transfer=PhotoTransfer(model.resolution, device=device, engine=engine, cache=cache),
+        transfer=transfer,
         measures=find_measures(model.generator_sha256, DIRECTIONS_ROOT),
         sha256=model.generator_sha256,
         optimiser=optimiser,
+        weights=opened.weights,
         content=model.content,
         card=describe_model(model, directions, spaces=opened.spaces, encoder=opened.encoder),
     )
-
-
-def _by_inverter(
-    inverter: InvertsPictures,
-    pixels: torch.Tensor,
-    start: Inversion,
-    steps: int,
-    progress: Tell | None,
-) -> Inversion:
-    return inverter.optimise(pixels, start, steps, progress=progress)

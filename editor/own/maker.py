@@ -187,7 +187,9 @@ class OwnEdits:
         Raises:
             DirectionError: There is no such factor.
         """
-        found = factorised_edits(self._editor.generator, _number(number, self._editor.generator.w_dim))
+        generator = self._editor.generator
+        with self._editor.weights.in_use():
+            found = factorised_edits(generator, _number(number, generator.w_dim))
         return self._measured(found[-1], tell)
 
     def component(self, number: int, tell: Tell = lambda line: None) -> EditDirection:
@@ -222,7 +224,9 @@ class OwnEdits:
         place = ((columns - x).square() + (rows - y).square() <= PLACE**2).float()
         tell("looking which channel draws that place")
         w = generator.sample_w(4, seed=SEED, truncation_psi=CHECKED_PSI)
-        return self._measured(channel_at(generator, generator.broadcast(w), place, _number(rank, 100)), tell)
+        with self._editor.weights.in_use():
+            found = channel_at(generator, generator.broadcast(w), place, _number(rank, 100))
+        return self._measured(found, tell)
 
     def named(self, edit: EditDirection, label: str, taken: Iterable[str]) -> EditDirection:
         """The edit under a name of its own, and what people call it.

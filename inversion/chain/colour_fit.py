@@ -1,10 +1,17 @@
 """ColourFit: the styles of the last two blocks that draw a picture's colours best, in closed form."""
 
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stylegan2.checks import check_shape
+from stylegan2.engines.openvino import weights_hash
 from stylegan2.network.generator import Generator
 from stylegan2.network.layers import FullyConnectedLayer
 from stylegan2.network.synthesis import Synthesis, SynthesisBlock
@@ -43,10 +50,18 @@ class ColourFit:
         w_std: Spread of W [], as `WEncoder` holds it.
         synthesis: Draws the other faces, here.
         restraint: See above, `RefinerConfig.restraint`.
+        keep: A folder that what the other faces say is kept in, which is nearly all of the work; None keeps
+            nothing.
     """
 
     def __init__(
-        self, generator: Generator, w_std: Tensor, *, synthesis: Synthesis, restraint: float
+        self,
+        generator: Generator,
+        w_std: Tensor,
+        *,
+        synthesis: Synthesis,
+        restraint: float,
+        keep: Path | None = None,
     ) -> None:
         lower, last = generator.synthesis.blocks[-2:]
         self.first, self.side = lower.resolution, min(SIDE, lower.resolution)
@@ -57,7 +72,7 @@ class ColourFit:
         self.last_moves, last_tints = _movements(last, None)
         self.tints: Tensor = torch.block_diag(lower_tints, last_tints)  # type: ignore[no-untyped-call]
         spread = torch.eye(self.tints.shape[1]) / _exact(w_std).square()
-        self.restraint = restraint * self._squares_of_others(generator, synthesis) + PENALTY * spread
+        self.restraint = restraint * self._kept_squares(generator, synthesis, keep) + PENALTY * spread
 
     def __call__(self, missing: Tensor, palette: Tensor, ws: Tensor) -> Tensor:
         """Solve for the colours of each picture.
@@ -90,6 +105,23 @@ class ColourFit:
         """Mean products of the c_i [N, movements, movements] for palettes [N, C, places]."""
         gram = (self.weight.T @ self.weight) * (x @ x.transpose(1, 2)) / x.shape[2]
         squares: Tensor = self.tints.T @ gram @ self.tints
+        return squares
+
+    def _kept_squares(self, generator: Generator, synthesis: Synthesis, keep: Path | None) -> Tensor:
+        if keep is None:
+            return self._squares_of_others(generator, synthesis)
+        file = keep / f"colours-{weights_hash(generator, self.tints)[:32]}-{OTHERS}-{self.side}.safetensors"
+        with suppress(OSError, SafetensorError, KeyError):
+            squares = load_file(file)["squares"]
+            if squares.shape == (self.tints.shape[1],) * 2 and torch.isfinite(squares).all():
+                return squares
+        squares = self._squares_of_others(generator, synthesis)
+        with suppress(OSError, SafetensorError):  # a disk that is full costs the next start a second
+            keep.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=keep) as folder:
+                fresh = Path(folder) / file.name
+                save_file({"squares": squares.contiguous()}, fresh)
+                fresh.replace(file)
         return squares
 
     @torch.no_grad()

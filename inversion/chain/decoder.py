@@ -13,6 +13,7 @@ from inversion.chain.steps import Activation, FeatureSpace, FeatureSynthesis
 from inversion.transfer.config import WAYS
 from stylegan2.checks import check_shape
 from stylegan2.engines.live import LiveEngine
+from stylegan2.engines.lower import LowerPart
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import to_uint8
 from stylegan2.network.folded import FoldedSynthesis
@@ -39,21 +40,29 @@ class Decoder:
         self.renderer, self.features = renderer, features
 
     @property
+    def live_engines(self) -> list[LiveEngine]:
+        """All that draws, first what a first picture needs."""
+        return [*self.renderer.engines, *(() if self.features is None else (self.features.engine,))]
+
+    @property
     def engines(self) -> list[str]:
         """Names of what draws at the moment."""
         return [part.engine.name for part in (self.renderer, self.features) if part is not None]
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""
-        self.renderer.engine.prepare()
-        if self.features is not None:
-            self.features.engine.prepare()
+        for engine in self.live_engines:
+            engine.prepare()
 
     def wait(self) -> None:
         """Return when they are built, or have refused."""
-        self.renderer.engine.wait()
-        if self.features is not None:
-            self.features.engine.wait()
+        for engine in self.live_engines:
+            engine.wait()
+
+    @property
+    def converted(self) -> bool:
+        """Whether all that draws does so by converted graphs."""
+        return all(engine.converted for engine in self.live_engines)
 
     def styles(self, found: Inversion, space: Space) -> Tensor:
         """Where edits start in a space [N, num_ws, w_dim]; in F from the styles that the code was found for.
@@ -100,8 +109,10 @@ class Decoder:
 
 
 class _PixelsOfBothWays(FeatureSynthesis):
-    def forward(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        in_f, below_f = self.both_ways(ws_hat, code, a)
+    def forward(  # type: ignore[override]
+        self, ws_hat: Tensor, code: Tensor, a: Tensor, *begun: Tensor
+    ) -> tuple[Tensor, ...]:
+        in_f, below_f = self.both_ways(ws_hat, code, a, *begun)
         return to_uint8(in_f), to_uint8(below_f)
 
 
@@ -112,6 +123,7 @@ class FeatureRenderer:
         generator: Its shapes are used.
         space: Its `carrier` is used.
         synthesis: Of `generator`, as the `Renderer` has it; None folds one more.
+        lower: Likewise, at the space's resolution or below; None draws all of it here.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino" (CPU only).
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -126,6 +138,7 @@ class FeatureRenderer:
         space: FeatureSpace,
         *,
         synthesis: FoldedSynthesis | None = None,
+        lower: LowerPart | None = None,
         device: str = "auto",
         engine: str = "auto",
         cache: Path | None = None,
@@ -134,14 +147,15 @@ class FeatureRenderer:
         self._synthesis = synthesis = synthesis or FoldedSynthesis(generator.synthesis).eval()
         config = space.config
         ws = generator.broadcast(generator.w_avg[None]).detach().cpu().contiguous()
-        side = config.f_resolution
+        self._side = side = config.f_resolution
         code = torch.zeros(1, config.code, side, side)
         a = torch.zeros(1, config.f_channels, side, side)
         # The activation is computed once a picture and must be that of the edits, so it has their precision.
         open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
         self._open_activation = partial(open_engine, Activation(synthesis, side).eval(), (ws,))
         moved = synthesis.in_zones(ws).contiguous()
-        self.engine = open_engine(_PixelsOfBothWays(synthesis, space).eval(), (moved, code, a))
+        self._lower, begun = lower, () if lower is None else lower.example
+        self.engine = open_engine(_PixelsOfBothWays(synthesis, space).eval(), (moved, code, a, *begun))
 
     @cached_property
     def _activation(self) -> LiveEngine:
@@ -153,6 +167,8 @@ class FeatureRenderer:
     def activation(self, ws: Tensor) -> Tensor:
         """G_k(ws) of styles [N, num_ws, w_dim]: [N, C, R, R]."""
         check_shape("ws", ws, "N", *self._shape)
+        if self._lower is not None and self._lower.resolution == self._side:
+            return self._lower(ws)[0]
         return self._activation(ws.detach().to("cpu", torch.float32).contiguous())[0]
 
     def render(self, ws_hat: Tensor, feature: Feature) -> Tensor:
@@ -174,6 +190,7 @@ class FeatureRenderer:
         """`render`, and beside it the styles alone: pixels [N, WAYS, R, R, 3] uint8; raises as it."""
         check_shape("ws_hat", ws_hat, len(feature.ws), *["Z"] * (ws_hat.ndim - 3), *self._shape)
         ws_hat = self._synthesis.in_zones(ws_hat.detach().to("cpu", torch.float32)).contiguous()
-        ways = self.engine(ws_hat, feature.code, feature.a)
+        begun = () if self._lower is None else self._lower(ws_hat)
+        ways = self.engine(ws_hat, feature.code, feature.a, *begun)
         # torch.stack would wake torch's threads, which then spin beside those of the next engine.
         return torch.from_numpy(np.stack([way.numpy() for way in ways], 1))

@@ -16,8 +16,10 @@ from inversion.optimise.inversion import optimise_inversion
 from inversion.optimise.latents import OptimiseConfig
 from inversion.optimise.search import Tell
 from stylegan2.checks import check_shape
+from stylegan2.engines.cache import cache_folder
 from stylegan2.engines.engine import engine_device
 from stylegan2.engines.live import LiveEngine
+from stylegan2.engines.lower import LowerPart
 from stylegan2.image import from_uint8
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
@@ -33,6 +35,10 @@ class InvertsPictures(Protocol):
     @property
     def engines(self) -> list[str]:
         """See `Inverter.engines`."""
+
+    @property
+    def converted(self) -> bool:
+        """See `Inverter.converted`."""
 
     def prepare(self) -> None:
         """See `Inverter.prepare`."""
@@ -66,6 +72,7 @@ class Inverter:
             `optimise` finds the picture.
         refiners: Trained for `encoder`; None inverts into W alone.
         synthesis: Of `generator`, as its `Renderer` has it; None folds one more.
+        lower: Likewise, at the resolution of F and of the second look or below; None draws all of it here.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto", "torch" or "openvino".
         cache: Folder for converted graphs; None for the user's cache folder.
@@ -81,6 +88,7 @@ class Inverter:
         *,
         refiners: Refiners | None = None,
         synthesis: FoldedSynthesis | None = None,
+        lower: LowerPart | None = None,
         device: str = "auto",
         engine: str = "auto",
         cache: Path | None = None,
@@ -97,7 +105,10 @@ class Inverter:
 
         self._chain = None
         if encoder is not None:
-            self._chain = Chain(generator, self._synthesis, encoder, refiners, run=run)
+            keep = cache or cache_folder()
+            self._chain = Chain(
+                generator, self._synthesis, encoder, refiners, run=run, keep=keep, begin=lower
+            )
 
     @property
     def engine(self) -> LiveEngine | None:
@@ -108,6 +119,11 @@ class Inverter:
     def engines(self) -> list[str]:
         """Names of what runs the steps at the moment."""
         return [engine.name for engine in self._engines]
+
+    @property
+    def converted(self) -> bool:
+        """Whether all its steps are run by converted graphs."""
+        return all(engine.converted for engine in self._engines)
 
     def prepare(self) -> None:
         """Start building faster engines in the background."""

@@ -80,6 +80,16 @@ class Encode(nn.Module):
         return f"with_levels={self.with_levels}"
 
 
+def drawn_up(
+    synthesis: Synthesis, ws: Tensor, resolution: int, begun: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor | None]:
+    """`Synthesis.lower`, where some of it may have been drawn before: its answer at a lower resolution."""
+    if not begun:
+        return synthesis.lower(ws, resolution)
+    x, img = begun
+    return synthesis.rise(x, img, ws, resolution)
+
+
 class Sketch(_Sized):
     """w [N, w_dim] -> the activation of G(w) at `resolution`, and what the blocks below have drawn.
 
@@ -91,10 +101,10 @@ class Sketch(_Sized):
         self.synthesis, self.resolution, self.num_ws = synthesis, resolution, num_ws
 
     @torch.no_grad()
-    def forward(self, w: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See the class."""
+    def forward(self, w: Tensor, *begun: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See the class; `begun` is what `Synthesis.lower` answered at a lower resolution, if it did."""
         ws = w.float()[:, None].expand(-1, self.num_ws, -1).contiguous()
-        return self.synthesis.lower(ws, self.resolution)
+        return drawn_up(self.synthesis, ws, self.resolution, begun)
 
 
 class Styles(nn.Module):
@@ -137,10 +147,10 @@ class Refine(nn.Module):
         self.sketch = Sketch(synthesis, config.look_resolution, config.num_ws) if looks else None
 
     def forward(
-        self, img: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor
+        self, img: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, *begun: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See `Styles`; `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
-        looked_at = () if self.sketch is None else (img, *self.sketch(w))
+        """See `Styles`, and `Sketch`; `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
+        looked_at = () if self.sketch is None else (img, *self.sketch(w, *begun))
         found: tuple[Tensor, Tensor] = self.styles(w, fine, middle, coarse, *looked_at)
         return found
 
@@ -169,15 +179,15 @@ class FeatureSynthesis(_Sized):
         a_hat, below = self.lower(ws_hat)
         return self.upper(a_hat, below, ws_hat, code, a).clamp(-1, 1)
 
-    def both_ways(self, ws_hat: Tensor, code: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    def both_ways(self, ws_hat: Tensor, code: Tensor, a: Tensor, *begun: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and beside it G(ws_hat) without the code, which shares all below f; both in [-1, 1]."""
-        a_hat, below = self.lower(ws_hat)
+        a_hat, below = self.lower(ws_hat, *begun)
         in_f = self.upper(a_hat, below, ws_hat, code, a)
         return in_f.clamp(-1, 1), self.synthesis.upper(a_hat, below, ws_hat).clamp(-1, 1)
 
-    def lower(self, ws: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The part of `forward` that knows no code, see `SynthesisNetwork.lower`."""
-        return self.synthesis.lower(ws, self.resolution)
+    def lower(self, ws: Tensor, *begun: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The part of `forward` that knows no code, see `drawn_up`."""
+        return drawn_up(self.synthesis, ws, self.resolution, begun)
 
     def upper(self, a_hat: Tensor, below: Tensor | None, ws_hat: Tensor, code: Tensor, a: Tensor) -> Tensor:
         """The rest of `forward`, after `lower` has answered `a_hat` and `below`; not clamped."""
@@ -206,7 +216,7 @@ class FindFeature(nn.Module):
         self.feature, self.colours_side = refiners.feature, colours_side
 
     def forward(
-        self, img: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, ws: Tensor
+        self, img: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, ws: Tensor, *begun: Tensor
     ) -> tuple[Tensor, ...]:
         """Find.
 
@@ -216,11 +226,12 @@ class FindFeature(nn.Module):
             middle: See above.
             coarse: See above.
             ws: Their styles [N, num_ws, w_dim].
+            begun: See `drawn_up`.
 
         Returns:
             code, a, G(ws, f) [N, 3, R, R], and of `compared_colours` what is missing and the palette.
         """
-        a, below = self.drawing.lower(ws)
+        a, below = self.drawing.lower(ws, *begun)
         activations, drawn = self.drawing.synthesis.trace(a, below, ws)
         drawn = drawn.clamp(-1, 1)
         code = self.feature(img, drawn, (fine, middle, coarse), ws)

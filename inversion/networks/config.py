@@ -22,6 +22,12 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         _check_backbone(self.in_resolution, self.channels, self.depths)
 
+    @property
+    def level_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """[C, H, W] of the backbone's fine, middle and coarse level."""
+        sides = (self.in_resolution // share for share in (4, 8, 16))
+        return tuple((width, side, side) for width, side in zip(self.channels[1:4], sides, strict=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastivePairConfig:

@@ -68,6 +68,11 @@ class PublishedInverter:
         """Names of what runs the encoder."""
         return [self.engine.name]
 
+    @property
+    def converted(self) -> bool:
+        """The encoder never is."""
+        return False
+
     def prepare(self) -> None:
         """There is nothing to prepare: see the class."""
 

@@ -1,6 +1,5 @@
 """LiveEngine: answers with torch at once and with OpenVINO as soon as that is ready."""
 
-import copy
 import threading
 from pathlib import Path
 
@@ -9,8 +8,6 @@ from torch import Tensor, nn
 from stylegan2.engines.engine import Engine, TorchEngine, engine_device
 from stylegan2.engines.openvino import OpenVINOEngine
 from stylegan2.errors import EngineError
-
-_CONVERTING = threading.Lock()
 
 
 class LiveEngine:
@@ -45,6 +42,7 @@ class LiveEngine:
         self._module, self._examples, self._cache = module, examples, cache
         self._engine: Engine = TorchEngine(module, chosen)
         self._thread: threading.Thread | None = None
+        self._soon = False  # whether a graph that is kept is being loaded, in a fraction of a second
         self._wanted = chosen.type == "cpu" and engine != "torch"
         if engine == "openvino":
             self.prepare()
@@ -58,22 +56,26 @@ class LiveEngine:
             self._thread.start()
 
     def _prepare(self) -> None:
-        # One conversion at a time: each keeps its weights several times over until it is done.
-        with _CONVERTING:
-            try:
-                # A copy, since tracing a module while another thread runs it is not safe.
-                module = copy.deepcopy(self._module)
-                fast = OpenVINOEngine(module, self._examples, folder=self._cache)
-                fast.settle()
-            except EngineError as error:
-                self.note = f"{error}; rendering with torch instead."
-            else:
-                self._engine = fast
+        try:
+            fast = OpenVINOEngine(self._module, self._examples, folder=self._cache, kept=self._expect)
+            fast.settle()
+        except EngineError as error:
+            self.note = f"{error}; rendering with torch instead."
+        else:
+            self._engine = fast
+
+    def _expect(self, kept: bool) -> None:
+        self._soon = kept
 
     @property
     def name(self) -> str:
         """Name of the engine that answers now."""
         return self._engine.name
+
+    @property
+    def converted(self) -> bool:
+        """Whether a converted graph answers, which needs the module's weights no more."""
+        return isinstance(self._engine, OpenVINOEngine)
 
     @property
     def preparing(self) -> bool:
@@ -86,5 +88,7 @@ class LiveEngine:
             self._thread.join(seconds)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run the module on `inputs` with the fastest engine that is ready."""
+        """Run the module on `inputs` with the fastest engine that is ready, or is about to be."""
+        if self._soon and self.preparing:
+            self.wait()
         return self._engine(*inputs)

@@ -1,5 +1,6 @@
 """OpenVINO on the CPU: several times faster than torch there, without a compiler."""
 
+import copy
 import hashlib
 import mmap
 import os
@@ -7,7 +8,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,15 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.engines.cache import cache_folder
 from stylegan2.errors import EngineError
 
 # Part of the cache key: raise it when the conversion changes.
-GRAPH_VERSION = 3
-# Tracing keeps state of its own: two conversions at once disturb each other.
+GRAPH_VERSION = 4
+# Tracing keeps state of its own: two conversions at once disturb each other. Each also keeps its weights
+# several times over until it is done.
 _CONVERSION = threading.Lock()
+_LOADING = threading.Lock()  # one after the other is sooner ready with the first
 _HASHES = ".sha256"  # ending of the file beside a compiled graph that says what it must be
 
 
@@ -53,10 +59,25 @@ def weights_hash(module: nn.Module, *examples: Tensor) -> str:
     """
     shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in examples)
     digest = hashlib.sha256(f"{module!r} {shapes}".encode())
-    for name, value in module.state_dict().items():
+    for name, value in module.state_dict(keep_vars=True).items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(_tensor_hash(value))
     return digest.hexdigest()
+
+
+# Digests by tensor, with its version when they were made: graphs of one model share most of their weights.
+_HASHED: MutableMapping[Tensor, tuple[int, bytes]] = WeakIdKeyDictionary()
+
+
+def _tensor_hash(tensor: Tensor) -> bytes:
+    version = None if tensor.is_inference() else tensor._version
+    known = _HASHED.get(tensor)
+    if known is not None and known[0] == version:
+        return known[1]
+    found = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).digest()
+    if version is not None:
+        _HASHED[tensor] = version, found
+    return found
 
 
 def inference_precision(capabilities: Sequence[str], processor: Mapping[str, Any] | None = None) -> str:
@@ -79,6 +100,32 @@ def inference_precision(capabilities: Sequence[str], processor: Mapping[str, Any
     return "bf16" if "BF16" in capabilities else "f32"
 
 
+@dataclass(frozen=True)
+class _Library:
+    """OpenVINO as this machine runs it; there is one for all graphs."""
+
+    openvino: ModuleType
+    core: Any
+    precision: str
+
+    @property
+    def suffix(self) -> str:
+        """What a compiled graph depends on beside its module: part of its file's name."""
+        return f"{self.openvino.__version__.split('-')[0]}-{GRAPH_VERSION}-{self.precision}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of every compilation."""
+        return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.precision}
+
+
+@cache
+def _library(openvino: ModuleType) -> _Library:
+    core = openvino.Core()
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return _Library(openvino, core, inference_precision(capabilities))
+
+
 class OpenVINOEngine:
     """Run the module with OpenVINO, one sample at a time, in the format that `inference_precision` names.
 
@@ -86,6 +133,7 @@ class OpenVINOEngine:
         module: In evaluation mode; batch size 1 must do for its trace.
         examples: One input [1, ...] each.
         folder: Where to keep converted graphs; None for `cache_folder()`.
+        kept: Told, as soon as it is known, whether the graph is there already, which saves the conversion.
 
     Raises:
         EngineError: OpenVINO is missing, or refuses the module.
@@ -97,23 +145,21 @@ class OpenVINOEngine:
         examples: tuple[Tensor, ...],
         *,
         folder: Path | None = None,
+        kept: Callable[[bool], object] = lambda kept: None,
     ) -> None:
         openvino = import_openvino()
         try:
-            core = openvino.Core()
-            capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = inference_precision(capabilities)
-            version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
-            name = f"{weights_hash(module, *examples)[:32]}-{version}-{precision}.blob"
-            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-            self._compiled = _Compiled(openvino, core, (folder or cache_folder()) / name, settings)
+            library = _library(openvino)
+            name = f"{weights_hash(module, *examples)[:32]}-{library.suffix}.blob"
+            self._compiled = _Compiled(library, (folder or cache_folder()) / name)
+            kept(self._compiled.kept)
             self._request = self._compiled.model(module, examples).create_infer_request()
         except EngineError:
             raise
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
             reason = (str(error).splitlines() or ["no reason given"])[0]  # the rest fills pages
             raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {reason})") from error
-        self._name, self._examples = f"OpenVINO cpu {precision}", examples
+        self._name, self._examples = f"OpenVINO cpu {library.precision}", examples
         self._lock = threading.Lock()
 
     @property
@@ -146,37 +192,36 @@ class _Compiled:
     """A graph that is ready to run, by a file of the cache where there is one.
 
     Args:
-        openvino: The library.
-        core: Of it.
+        library: Compiles.
         file: Where the compiled graph is kept.
-        settings: Of the compilation; `file` is named after them.
     """
 
-    def __init__(
-        self,
-        openvino: Any,  # noqa: ANN401 (OpenVINO is imported late, so its types are not at hand)
-        core: Any,  # noqa: ANN401
-        file: Path,
-        settings: dict[str, str],
-    ) -> None:
-        self._openvino, self._core, self._file, self._settings = openvino, core, file, settings
+    def __init__(self, library: _Library, file: Path) -> None:
+        self._library, self._file = library, file
         self._mapped: mmap.mmap | None = None  # the file; the graph reads constants there as long as it lives
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file of it; a damaged one counts too."""
+        return self._file.exists()
 
     def model(self, module: nn.Module, examples: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
         """The compiled graph of `module`."""
         if _is_whole(self._file):
             try:
-                return self._mapped_model()
+                with _LOADING:
+                    return self._mapped_model()
             except RuntimeError:
                 pass  # of another build of OpenVINO, or another machine: convert again
-        graph = self._converted(module, examples)
-        try:
-            self._save(graph)
-            # From the file, whose weights are halved: the first start draws what every later one does.
-            return self._mapped_model()
-        except (OSError, RuntimeError):  # OpenVINO says the second where a disk is full
-            # It costs the next start some seconds, nothing else.
-            return self._core.compile_model(graph, "CPU", self._settings)
+        with _CONVERSION:
+            graph = self._converted(module, examples)
+            try:
+                self._save(graph)
+                # From the file, whose weights are halved: the first start draws what every later one does.
+                return self._mapped_model()
+            except (OSError, RuntimeError):  # OpenVINO says the second where a disk is full
+                # It costs the next start some seconds, nothing else.
+                return self._library.core.compile_model(graph, "CPU", self._library.settings)
 
     def forget_file(self) -> None:
         """Let the system take back what was read of the file; what is needed again is read again."""
@@ -184,26 +229,29 @@ class _Compiled:
             self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def _converted(self, module: nn.Module, examples: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
-        with _CONVERSION, warnings.catch_warnings(), torch.inference_mode():
+        with warnings.catch_warnings(), torch.inference_mode():
             # The tracer warns of every shape check, which a fixed shape makes constant.
             warnings.simplefilter("ignore")
             shapes = [list(x.shape) for x in examples]
-            return self._openvino.convert_model(module, example_input=examples, input=shapes)
+            # A copy, since tracing a module while another thread runs it is not safe.
+            module = copy.deepcopy(module)
+            return self._library.openvino.convert_model(module, example_input=examples, input=shapes)
 
     def _mapped_model(self) -> Any:  # noqa: ANN401
         with self._file.open("rb") as file:
             # Mapped, so that the weights are no copy; as one that may be written, which OpenVINO asks for.
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        data = self._openvino.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
-        return self._core.import_model(data, "CPU", self._settings)
+        data = self._library.openvino.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
+        return self._library.core.import_model(data, "CPU", self._library.settings)
 
     def _save(self, graph: Any) -> None:  # noqa: ANN401
         """Write the compiled graph aside, then move it to its place, its hash last: no reader takes half."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._file.parent) as folder:
             halved, fresh = Path(folder) / "graph.xml", Path(folder) / self._file.name
-            self._openvino.save_model(graph, halved, compress_to_fp16=True)
-            fresh.write_bytes(self._core.compile_model(halved, "CPU", self._settings).export_model().getbuffer())
+            self._library.openvino.save_model(graph, halved, compress_to_fp16=True)
+            compiled = self._library.core.compile_model(halved, "CPU", self._library.settings)
+            fresh.write_bytes(compiled.export_model().getbuffer())
             _hash_of(fresh).write_text(file_sha256(fresh), encoding="utf-8")
             os.replace(fresh, self._file)
             os.replace(_hash_of(fresh), _hash_of(self._file))

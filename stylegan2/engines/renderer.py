@@ -1,13 +1,26 @@
 """Renderer: latents to pixels, on the fastest engine that this machine has."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan2.engines.live import LiveEngine
+from stylegan2.engines.lower import LowerPart
+from stylegan2.image import to_uint8
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
+
+
+class _Upper(nn.Module):
+    def __init__(self, synthesis: FoldedSynthesis) -> None:
+        super().__init__()
+        self.synthesis = synthesis
+
+    def forward(self, ws: Tensor, x: Tensor, img: Tensor) -> Tensor:
+        synthesis = self.synthesis
+        return to_uint8(synthesis.upper(*synthesis.rise(x, img, ws, synthesis.resolutions[-1]), ws))
 
 
 class Renderer:
@@ -19,6 +32,8 @@ class Renderer:
         engine: "auto", "torch" or "openvino" (CPU only).
         zones: Shares [Z, S, S] of parts of a picture that may have styles of their own, see
             `FoldedSynthesis`; None where all of it has the same.
+        shared: Resolution below the model's up to which other graphs draw too, see `LowerPart`; None where
+            nothing else draws.
         cache: Folder for converted graphs; None for the user's cache folder.
 
     Raises:
@@ -30,6 +45,7 @@ class Renderer:
         generator: Generator,
         *,
         zones: Tensor | None = None,
+        shared: int | None = None,
         device: str = "auto",
         engine: str = "auto",
         cache: Path | None = None,
@@ -37,15 +53,31 @@ class Renderer:
         self.num_ws = generator.num_ws
         self.w_dim = generator.w_dim
         # For whatever else runs the generator.
-        self.synthesis = FoldedSynthesis(generator.synthesis, zones).eval()
+        self.synthesis = synthesis = FoldedSynthesis(generator.synthesis, zones).eval()
         average = generator.broadcast(generator.w_avg[None]).detach().cpu()
-        example = self.synthesis.in_zones(average).contiguous()
-        self.engine = LiveEngine(self.synthesis, (example,), device=device, engine=engine, cache=cache)
+        example = synthesis.in_zones(average).contiguous()
+        open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)
+        self.lower: LowerPart | None = None
+        if shared is None:
+            self.engine = open_engine(synthesis, (example,))
+        else:
+            self.lower = LowerPart(synthesis, shared, example, device=device, engine=engine, cache=cache)
+            self.engine = open_engine(_Upper(synthesis).eval(), (example, *self.lower.example))
 
     @property
     def zones(self) -> int:
         """How many parts of a picture may have styles of their own; 1 where all of it has the same."""
         return self.synthesis.zones
+
+    @property
+    def engines(self) -> tuple[LiveEngine, ...]:
+        """Of its parts, in their order."""
+        return (self.engine,) if self.lower is None else (self.lower.engine, self.engine)
+
+    def prepare(self) -> None:
+        """Start building faster engines in the background."""
+        for engine in self.engines:
+            engine.prepare()
 
     def render(self, ws: Tensor) -> Tensor:
         """Render styles with the stored noise.
@@ -62,4 +94,5 @@ class Renderer:
         """
         if ws.ndim == 2:
             ws = ws[:, None].expand(-1, self.num_ws, -1)
-        return self.engine(self.synthesis.in_zones(ws.detach().to("cpu", torch.float32)).contiguous())[0]
+        ws = self.synthesis.in_zones(ws.detach().to("cpu", torch.float32)).contiguous()
+        return self.engine(ws, *(() if self.lower is None else self.lower(ws)))[0]

@@ -125,7 +125,7 @@ class FoldedSynthesis(nn.Module):
     def __init__(self, synthesis: SynthesisNetwork, zones: Tensor | None = None) -> None:
         super().__init__()
         self.zones = 1 if zones is None else len(zones)
-        self._w_dim = synthesis.config.w_dim
+        self._w_dim, self._channels = synthesis.config.w_dim, dict(synthesis.config.channels)
         self.resolutions = synthesis.config.resolutions
         self.register_buffer("const", synthesis.blocks[0].const.detach()[None].clone())
         self.layers = nn.ModuleList()
@@ -140,6 +140,10 @@ class FoldedSynthesis(nn.Module):
             self._zoned = self.resolutions[:-1]
             for side in self._zoned:
                 self.register_buffer(f"zones{side}", _shares(zones, _base(side)).flatten(1))
+
+    def channels(self, resolution: int) -> int:
+        """Of the activation at a resolution."""
+        return self._channels[resolution]
 
     def in_zones(self, ws: Tensor) -> Tensor:
         """Styles as its graphs take them: with zones those of each [N, Z, num_ws, w_dim].
@@ -169,8 +173,14 @@ class FoldedSynthesis(nn.Module):
     def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
         """See `SynthesisNetwork.lower`."""
         x = self.layers[0](self.const.expand(ws.shape[0], -1, -1, -1), ws[..., 0, :], self._maps_of(0))
-        img: Tensor | None = None
-        for i in range(1, self.resolutions.index(resolution) + 1):
+        return self.rise(x, None, ws, resolution)
+
+    def rise(
+        self, x: Tensor, img: Tensor | None, ws: Tensor, resolution: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `SynthesisNetwork.rise`."""
+        first, last = (self.resolutions.index(side) for side in (x.shape[-1], resolution))
+        for i in range(first + 1, last + 1):
             img = self._draw(i - 1, x, img, ws)
             x = self._activation(i, x, ws)
         return x, img

@@ -1,8 +1,8 @@
 """SynthesisNetwork: ws -> img, with a tap and an entrance for the feature space F at every resolution."""
 
+from itertools import pairwise
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from stylegan2.checks import check_shape
@@ -17,6 +17,11 @@ class Synthesis(Protocol):
 
     def lower(self, ws: Tensor, resolution: int) -> tuple[Tensor, Tensor | None]:
         """See `SynthesisNetwork.lower`."""
+
+    def rise(
+        self, x: Tensor, img: Tensor | None, ws: Tensor, resolution: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `SynthesisNetwork.rise`."""
 
     def upper(self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None) -> Tensor:
         """See `SynthesisNetwork.upper`."""
@@ -149,15 +154,36 @@ class SynthesisNetwork(nn.Module):
             raise ConfigError(f"noise_mode: {noise_mode!r}; must be one of {', '.join(NOISE_MODES)}")
         if resolution not in self.config.channels:
             raise ConfigError(f"resolution: {resolution}; must be one of {list(self.config.channels)}")
-        first, *others = [
-            (block, styles) for block, styles in self._styled(ws) if block.resolution <= resolution
-        ]
-        below, below_styles = first
-        x, img = below.activation(None, below_styles, noise_mode), None
-        for block, styles in others:
+        first, styles = self._styled(ws)[0]
+        return self.rise(
+            first.activation(None, styles, noise_mode), None, ws, resolution, noise_mode=noise_mode
+        )
+
+    def rise(
+        self,
+        x: Tensor,
+        img: Tensor | None,
+        ws: Tensor,
+        resolution: int,
+        *,
+        noise_mode: str = "const",
+    ) -> tuple[Tensor, Tensor | None]:
+        """Go on from what `lower` answered, up to `resolution`.
+
+        Args:
+            x: Activation [N, C, R, R] of the block of its resolution.
+            img: Picture of the blocks below it.
+            ws: One style per layer [N, num_ws, w_dim].
+            resolution: That of `x`, where nothing is left to do, or above.
+            noise_mode: See `forward`.
+
+        Returns:
+            As `lower`.
+        """
+        parts = [part for part in self._styled(ws) if x.shape[-1] <= part[0].resolution <= resolution]
+        for (below, below_styles), (block, styles) in pairwise(parts):
             img = below.draw(x, img, below_styles)
             x = block.activation(x, styles, noise_mode)
-            below, below_styles = block, styles
         return x, img
 
     def upper(

@@ -134,6 +134,28 @@ def test_a_row_that_the_next_layer_sees_in_full_stays():
     assert not torch.equal(moved[:, -1], ws[:, -1])
 
 
+def test_what_other_faces_say_is_kept_and_found_again(tiny_generator, tmp_path, monkeypatch):
+    def fitted(keep):
+        spread = torch.tensor(0.5)
+        return ColourFit(
+            tiny_generator, spread, synthesis=tiny_generator.synthesis, restraint=0.3, keep=keep
+        ).restraint
+
+    fresh = fitted(None)
+    assert torch.equal(fitted(tmp_path), fresh)
+    (file,) = tmp_path.glob("colours-*")
+    with monkeypatch.context() as alone:
+        alone.setattr(tiny_generator, "sample_w", lambda *_, **__: pytest.fail("is kept"))
+        assert torch.equal(fitted(tmp_path), fresh)
+    file.write_bytes(file.read_bytes()[:100])  # damaged
+    assert torch.equal(fitted(tmp_path), fresh)
+    with torch.no_grad():
+        tiny_generator.synthesis.b32.conv1.weight += 1  # another model
+    assert not torch.equal(fitted(tmp_path), fresh)
+    (tmp_path / "a file").write_text("")
+    assert torch.isfinite(fitted(tmp_path / "a file" / "below")).all()
+
+
 def test_what_is_compared_is_averaged(tiny_generator):
     img, ws = pictures(), styles(tiny_generator)
     activations, drawn = tiny_generator.synthesis.trace(*tiny_generator.synthesis.lower(ws, 16), ws)

@@ -111,12 +111,21 @@ def graphs(tmp_path_factory):
     return tmp_path_factory.mktemp("graphs")
 
 
-@pytest.fixture(params=["torch", "openvino", "openvino without a second look"])
+@pytest.fixture(
+    params=[
+        "torch",
+        "torch sharing what is drawn below",
+        "openvino sharing what is drawn below",
+        "openvino without a second look",
+    ]
+)
 def full(request, tiny_generator, tiny_encoder, graphs):
     """Inverter and feature renderer with refiners, and the same networks as a plain chain."""
-    engine, *without = request.param.split(maxsplit=1)
-    refiners = tiny_refiners(tiny_encoder, second_look=not without)
+    engine, *how = request.param.split(maxsplit=1)
+    refiners = tiny_refiners(tiny_encoder, second_look=how != ["without a second look"])
     options = {"device": "cpu", "engine": engine, "cache": graphs}
+    if how == ["sharing what is drawn below"]:
+        options["lower"] = Renderer(tiny_generator, shared=8, **options).lower
     features = FeatureRenderer(tiny_generator, refiners, **options)
     inverter = Inverter(tiny_generator, tiny_encoder, refiners=refiners, **options)
     assert inverter.engine.name.lower().startswith(engine)

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -13,10 +15,11 @@ from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.engines.engine import choose_device
 from stylegan2.engines.live import LiveEngine
-from stylegan2.engines.openvino import inference_precision, weights_hash
+from stylegan2.engines.openvino import OpenVINOEngine, inference_precision, weights_hash
 from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import EngineError, ShapeError
 from stylegan2.image import to_uint8
+from stylegan2.network.folded import FoldedSynthesis
 
 F16_TOLERANCE = 2  # of 255, for f16 and f32
 # bf16 keeps 8 bits: single pixels may be off further, the picture as a whole may not.
@@ -44,6 +47,65 @@ def test_each_engine_draws_the_reference(tiny_generator, tmp_path, engine):
     assert renderer.engine.name.lower().startswith(engine)
     ws = MILD * torch.randn(3, tiny_generator.num_ws, 32)
     assert_draws(renderer, ws, reference(tiny_generator, ws))
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("zones", [None, 2])
+def test_two_graphs_draw_what_one_draws(tiny_generator, tmp_path, engine, zones):
+    shares = None if zones is None else torch.rand(zones, 32, 32).softmax(0)
+    options = {"device": "cpu", "zones": shares, "cache": tmp_path}
+    one, two = (
+        Renderer(tiny_generator, engine="torch", **options),
+        Renderer(tiny_generator, engine=engine, shared=8, **options),
+    )
+    assert [each.name.lower().startswith(engine) for each in two.engines] == [True, True]
+    ws = MILD * torch.randn(3, *([] if zones is None else [zones]), tiny_generator.num_ws, 32)
+    assert_draws(two, ws, one.render(ws))
+    if engine == "torch":
+        assert torch.equal(two.render(ws), one.render(ws))
+
+
+def test_what_lies_below_the_layers_that_move_is_drawn_once(tiny_generator, tmp_path):
+    renderer = Renderer(tiny_generator, engine="torch", shared=8, cache=tmp_path)
+    lower, ws = renderer.lower, torch.randn(1, tiny_generator.num_ws, 32)
+    first, drawn = renderer.render(ws), lower(ws)
+    above, below = ws.clone(), ws.clone()
+    above[:, 3:] += 1.0  # of 4 x 4 and 8 x 8 are the first three
+    below[:, 2] += 1.0
+    assert lower(above)[0] is drawn[0]
+    assert not torch.equal(renderer.render(above), first)
+    assert not torch.equal(lower(below)[0], drawn[0])
+    for n in range(6):
+        renderer.render(ws + n + 1)
+    assert lower(ws)[0] is not drawn[0]  # was forgotten
+    assert torch.equal(renderer.render(ws), first)
+
+
+def test_a_graph_that_is_kept_is_waited_for(tiny_generator, tmp_path, monkeypatch):
+    Renderer(tiny_generator, engine="openvino", cache=tmp_path)
+    renderer, told = Renderer(tiny_generator, device="cpu", cache=tmp_path), threading.Event()
+    load = OpenVINOEngine.settle
+
+    def slowly(self):
+        told.wait(10)
+        load(self)
+
+    monkeypatch.setattr(OpenVINOEngine, "settle", slowly)
+    renderer.engine.prepare()
+    time.sleep(0.5)  # until it knows that there is one
+    threading.Timer(0.3, told.set).start()
+    renderer.render(torch.zeros(1, tiny_generator.num_ws, 32))
+    assert renderer.engine.converted
+
+
+def test_mapped_weights_survive_that_memory_is_taken_back(tiny_generator, tmp_path):
+    ws = torch.randn(1, tiny_generator.num_ws, 32)
+    Renderer(tiny_generator, engine="openvino", cache=tmp_path)
+    module = FoldedSynthesis(tiny_generator.synthesis).eval()
+    engine = OpenVINOEngine(module, (ws,), folder=tmp_path)
+    before = engine(ws)[0].clone()
+    engine.settle()
+    assert torch.equal(engine(ws)[0], before)
 
 
 @pytest.mark.weights
