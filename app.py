@@ -1,6 +1,7 @@
 """Start the app: flags, editor, demo, launch."""
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -13,18 +14,22 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from editor.ui.serving.addresses import is_local
+from editor.ui.starting.addresses import is_local
+from editor.ui.starting.arenas import keep_heaps_few
+from editor.ui.starting.doorstep import Doorstep
 
 if TYPE_CHECKING:
     from editor.face.landmarks import FaceDetector
     from editor.model.shelf import ModelShelf
     from editor.own.sentence import SentenceJudge
     from editor.pipeline import Editor
+    from editor.ui.blocks import Built
     from editor.ui.serving.workplace import Workplace
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "7860"
 _ENDED = threading.Event()  # the program was told to end
+FIRST_COME, FIRST_EDIT = 3.0, 1.5  # seconds until somebody comes who has waited, and until the first edit
 PATIENCE = 5.0  # seconds that threads of ours get to end by themselves
 
 
@@ -111,6 +116,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 2 where a flag, the weights or the port is at fault, 0 however it is ended."""
     args = build_parser().parse_args(argv)
+    keep_heaps_few()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _end)
@@ -120,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
+        gc.enable()  # where the start has failed
         # Nothing may come between the visitors' files and their end.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -149,15 +156,20 @@ def _shelf(name: str, source: str) -> "ModelShelf":
 def _opener(args: argparse.Namespace) -> "Callable[..., Editor]":
     """What opens the model at a path as the flags say; with a face detector, where there is one already."""
     from editor.pipeline import open_editor
-    from editor.ui.serving.zerogpu import LentGPU, is_zerogpu
+    from editor.ui.starting.spaces import is_zerogpu
 
-    lent = LentGPU() if is_zerogpu() else None
+    lent = None
+    if is_zerogpu():
+        from editor.ui.serving.zerogpu import LentGPU
+
+        lent = LentGPU()
     # There torch says that it has CUDA, which is true only while a GPU is lent.
     device = "cpu" if lent and args.device == "auto" else args.device
 
-    def open_path(path: Path, detector: "FaceDetector | None" = None) -> "Editor":
+    def open_path(path: Path, detector: "FaceDetector | None" = None, *, at_once: bool = False) -> "Editor":
         return open_editor(
             path,
+            at_once=at_once,
             device=device,
             engine=args.engine,
             face_model=args.face_model,
@@ -173,43 +185,38 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
     host = args.host or os.environ.get("GRADIO_SERVER_NAME") or DEFAULT_HOST
     try:
         port = check_address(host, args.port or os.environ.get("GRADIO_SERVER_PORT") or DEFAULT_PORT)
+        doorstep = Doorstep(host, port)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # Imported here, as they take seconds that neither --help nor a taken port should cost.
-    from editor.ui.serving.workplace import Workplace
+    with doorstep:
+        return _open_and_serve(args, host, port, doorstep, workplaces)
+
+
+def _open_and_serve(
+    args: argparse.Namespace, host: str, port: int, doorstep: Doorstep, workplaces: "list[Workplace]"
+) -> int:
+    # Imported late, as they take seconds that neither --help nor a taken port nor the first page should cost.
+    from editor.ui.starting.quick_import import import_gradio
+    from stylegan2.errors import StyleGANError
+
+    gc.disable()  # nothing that a start makes is thrown away, and looking for it takes a tenth of the time
+    doorstep.words = "Opening the model."
+    opening = _Opening(args, doorstep)
+    import_gradio()
+    from editor.ui.serving.launching import launch
+    from editor.ui.serving.workplace import Workplace, give_memory_back
 
     try:
         workplaces.append(Workplace())
     except OSError as error:
         print(f"error: no folder for uploads ({error}); GRADIO_TEMP_DIR names another place", file=sys.stderr)
         return 2
-    from editor.model.hub import Report
-    from editor.model.source import BUNDLED, resolve_model
-    from editor.pipeline import Editor
-    from editor.ui.blocks import build_demo
-    from editor.ui.serving.launching import launch
-    from stylegan2.errors import StyleGANError
-
     try:
-        open_path = _opener(args)
-        editor = open_path(resolve_model(args.model or BUNDLED, lambda text: print(text, file=sys.stderr)))
-        detector = editor.detector  # shared by all models
-
-        def open_model(name: str, report: Report) -> Editor:
-            path = resolve_model(name, report)
-            report(f"Opening {path.name}")
-            another = open_path(path, detector)
-            another.prepare()
-            return another
-
-        # Whoever may choose may also read files of this machine: for people on it, not for visitors.
-        built = build_demo(
-            editor,
-            open_model if offers_picker(args, host) else None,
-            _judge(args.clip),
-            _shelf(editor.card.name, args.model or BUNDLED),
-        )
+        editor = opening.editor()
+        doorstep.words = "Building the page."
+        built = _build(args, host, editor, opening.open_path)
+        doorstep.close()
         served = launch(
             built,
             host=host,
@@ -223,13 +230,97 @@ def _serve(args: argparse.Namespace, workplaces: "list[Workplace]") -> int:
     try:
         workplaces[-1].keep_tidy(built.handlers.store.files, served.tidy)
         print(f"Running on http://{host}:{port} (Ctrl-C ends it)", flush=True)
-        editor.prepare()  # after the launch: converting keeps a small machine too busy to answer it in time
+        gc.enable()
+        editor.settle()
+        # Whoever waited for the start is let in before the face model is loaded, which photos alone need.
+        if built.handlers.store.visited.wait(FIRST_COME):
+            time.sleep(FIRST_EDIT)
+        editor.prepare()
         # The handlers have it, and give it up where another model is chosen.
-        del editor, built
+        del editor, built, opening
+        give_memory_back()
         while not _ENDED.is_set():
             time.sleep(1)
     finally:
         served.close()
+    return 0
+
+
+class _Opening:
+    """The model, opened in a thread of its own while the page is built; its graphs are loaded there too.
+
+    Args:
+        args: Flags.
+        doorstep: Told what is downloaded.
+    """
+
+    def __init__(self, args: argparse.Namespace, doorstep: Doorstep) -> None:
+        # Imported before the thread begins: two threads that import at once wait for each other.
+        import editor.pipeline  # noqa: F401
+        from editor.model.source import BUNDLED, resolve_model
+
+        self.open_path = _opener(args)
+
+        def work() -> None:
+            def report(text: str) -> None:
+                doorstep.words = f"{text} ..."
+                print(text, file=sys.stderr)
+
+            try:
+                model = resolve_model(args.model or BUNDLED, report)
+                self._editor = self.open_path(model, at_once=True)
+            except BaseException as error:  # noqa: BLE001 (raised again by `editor`)
+                self._error = error
+
+        self._editor: Editor | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=work, name="opening", daemon=True)
+        self._thread.start()
+
+    def editor(self) -> "Editor":
+        """The opened editor.
+
+        Raises:
+            StyleGANError: It cannot be opened; and whatever else went wrong.
+        """
+        self._thread.join()
+        editor, self._editor = self._editor, None
+        if editor is None:
+            raise self._error or RuntimeError("the model was asked for twice")
+        return editor
+
+
+def _build(
+    args: argparse.Namespace, host: str, editor: "Editor", open_path: "Callable[..., Editor]"
+) -> "Built":
+    from editor.model.hub import Report
+    from editor.model.source import BUNDLED, resolve_model
+    from editor.ui.aside import start_aside
+    from editor.ui.blocks import build_demo
+    from editor.ui.serving.workplace import give_memory_back
+
+    detector = editor.detector  # shared by all models
+
+    def open_model(name: str, report: Report) -> "Editor":
+        path = resolve_model(name, report)
+        report(f"Opening {path.name}")
+        another = open_path(path, detector)
+        another.prepare()
+
+        def settle(_: object) -> None:
+            another.settle()
+            give_memory_back()
+
+        start_aside("settling of the model", settle, lambda _: None)
+        return another
+
+    # Whoever may choose may also read files of this machine: for people on it, not for visitors.
+    return build_demo(
+        editor,
+        open_model if offers_picker(args, host) else None,
+        _judge(args.clip),
+        _shelf(editor.card.name, args.model or BUNDLED),
+    )
 
 
 def leave(status: int) -> None:

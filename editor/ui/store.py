@@ -64,6 +64,7 @@ class VisitStore:
         self._visits: OrderedDict[str, Visit] = OrderedDict()
         self._lock = threading.Lock()
         self._generation = self._version = 0
+        self.visited = threading.Event()  # whether anybody has come yet
 
     def open(self, page: str | None = None) -> Visit:
         """Begin a visit by the page that Gradio calls `page`."""
@@ -72,6 +73,7 @@ class VisitStore:
             self._visits[visit.token] = visit
             for old in self._surplus():
                 self._forget(old)
+        self.visited.set()
         return visit
 
     def resume(self, token: object, page: str | None) -> Visit | None:

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from editor.batch.zipped import MOST_BYTES
-from editor.ui.serving.addresses import is_local
 from editor.ui.serving.asked import MAX_TEXT
+from editor.ui.starting.addresses import is_local
 
 MAX_BODY = MAX_TEXT + 1_000_000  # bytes of a request that is no upload
 MAX_UPLOAD = MOST_BYTES + 1_000_000  # bytes of one that is; of each file in it Gradio's `max_file_size`

@@ -1,8 +1,6 @@
 """ZeroGPU, of Hugging Face's Spaces: a GPU that is lent for the time of one call."""
 
 import importlib
-import importlib.util
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,12 +19,6 @@ from inversion.optimise.search import Progress, Tell
 from stylegan2.bundle.opening import load_bundle
 
 _STEP, _START, _MOST = 0.2, 20.0, 120.0  # seconds of GPU: a step in all spaces, what comes before, and a call
-
-
-def is_zerogpu() -> bool:
-    """Whether this is such a Space, by the variable that its package goes by, and the package is there."""
-    said = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
-    return said and importlib.util.find_spec("spaces") is not None
 
 
 class LentGPU:

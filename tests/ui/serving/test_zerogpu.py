@@ -6,7 +6,8 @@ import torch
 
 import app
 from editor.model.opening import open_model
-from editor.ui.serving.zerogpu import LentGPU, is_zerogpu
+from editor.ui.serving.zerogpu import LentGPU
+from editor.ui.starting.spaces import is_zerogpu
 from inversion.chain.inverter import Inverter
 from stylegan2.bundle.folder import CropConfig, save_bundle
 from stylegan2.bundle.opening import load_bundle

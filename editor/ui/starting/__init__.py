@@ -1,0 +1,1 @@
+"""What runs before the app does, and must be light: nothing here imports what takes long."""
