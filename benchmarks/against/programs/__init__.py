@@ -1,0 +1,1 @@
+"""Programs that a checkout runs in its own folder; they use nothing that the older one lacks."""
