@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,11 @@ def measure_photo_edits(
     kept = notebook or Notebook(None, {})
     found = Measured()
     for seed in range(true_faces):
-        found.add(kept.of("invented", seed, lambda seed=seed: work.invented(seed)))
+        found.add(kept.of("invented", seed, partial(work.invented, seed)))
         count(1)
     for index, pixels in enumerate(photos.numpy()):
         steps = index % STEADY_EVERY == 0
-        found.add(kept.of("photo", index, lambda pixels=pixels, steps=steps: work.photo(pixels, steps=steps)))
+        found.add(kept.of("photo", index, partial(work.photo, pixels, steps=steps)))
         count(1)
     own = {name: column.change() for name, column in found.generated.get("true", {}).items()}
     return {
