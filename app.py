@@ -204,6 +204,7 @@ def _open_and_serve(
     doorstep.words = "Opening the model."
     opening = _Opening(args, doorstep)
     import_gradio()
+    from editor.ui.aside import start_aside
     from editor.ui.serving.launching import launch
     from editor.ui.serving.workplace import Workplace, give_memory_back
 
@@ -235,15 +236,21 @@ def _open_and_serve(
         # Whoever waited for the start is let in before the face model is loaded, which photos alone need.
         if built.handlers.store.visited.wait(FIRST_COME):
             time.sleep(FIRST_EDIT)
-        editor.prepare()
+        # In a thread: a signal to this one would leave the library half imported for whoever needs it next.
+        load = partial(_load_faces, editor.detector)
+        start_aside("loading of the face model", load, lambda _: give_memory_back())
         # The handlers have it, and give it up where another model is chosen.
-        del editor, built, opening
+        del editor, built, opening, load
         give_memory_back()
         while not _ENDED.is_set():
             time.sleep(1)
     finally:
         served.close()
     return 0
+
+
+def _load_faces(detector: "FaceDetector", _: object) -> None:
+    detector.load()
 
 
 class _Opening:

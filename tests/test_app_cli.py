@@ -146,13 +146,13 @@ def test_it_ends_too_where_a_library_swallows_the_signal(tmp_path):
         import app
         from editor.pipeline import Editor
 
-        def prepare(self):
+        def settle(self):
             try:
                 signal.raise_signal(signal.SIGTERM)
             except KeyboardInterrupt:
                 print("swallowed", flush=True)
 
-        Editor.prepare = prepare
+        Editor.settle = settle
         sys.exit(app.main(["--port", sys.argv[1]]))
     """
     done = subprocess.run(

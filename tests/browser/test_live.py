@@ -54,8 +54,8 @@ def test_the_camera_is_edited_while_it_moves_and_frozen_into_the_editor(visit, u
     page.keyboard.press("End")
     page.wait_for_function("facePump.live.rate > 0 && facePump.live.behind > 0")
     assert set(sent) == {"POST"}
-    page.wait_for_function("document.querySelector('#stage .rate').textContent.includes('pictures/s')")
-    assert "edits/s" in page.inner_text("#stage .rate")
+    page.wait_for_function("document.querySelector('#stage .rate').textContent.includes('edits/s')")
+    assert "pictures/s" in page.inner_text("#stage .rate")
     assert files_in(uploads) == []  # nothing of it is stored
     crop = visitor.crop()
     page.locator("#stage .freeze").click()
