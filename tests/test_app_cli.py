@@ -153,7 +153,8 @@ def test_it_ends_too_where_a_library_swallows_the_signal(tmp_path):
                 print("swallowed", flush=True)
 
         Editor.settle = settle
-        sys.exit(app.main(["--port", sys.argv[1]]))
+        sys.argv = ["app.py", "--port", sys.argv[1]]
+        app.run()
     """
     done = subprocess.run(
         [sys.executable, "-c", script, free_port()],
