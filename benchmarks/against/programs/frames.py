@@ -37,7 +37,7 @@ def main(photo: str) -> None:
     session = editor.invert(opened)
 
     def moved(i: int, **others: float) -> dict[str, float]:
-        return {"smile": 0.05 * (i % 30 + 1), **others}
+        return {"smile": 0.05 * (i % 20 + 1), **others}
 
     def drawn(i: int) -> object:
         return editor.render(editor.edit(replace(session, space="f"), moved(i)))
