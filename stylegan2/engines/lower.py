@@ -2,8 +2,8 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +39,7 @@ class LowerPart:
         synthesis: Draws.
         resolution: S, above 4.
         example: Styles of one picture, as `synthesis.in_zones` answers.
-        device: "auto", "cpu", "cuda" or "mps".
-        engine: "auto", "torch" or "openvino" (CPU only).
-        cache: Folder for converted graphs; None for the user's cache folder.
-
-    Raises:
-        EngineError: See `LiveEngine`.
+        run: What runs it, told of inputs [1, ...].
     """
 
     def __init__(
@@ -52,19 +47,14 @@ class LowerPart:
         synthesis: FoldedSynthesis,
         resolution: int,
         example: Tensor,
-        *,
-        device: str = "auto",
-        engine: str = "auto",
-        cache: Path | None = None,
+        run: Callable[[nn.Module, tuple[Tensor, ...]], LiveEngine],
     ) -> None:
         self.resolution = resolution
         self._in_zones, self._rows = synthesis.in_zones, 2 * synthesis.resolutions.index(resolution) + 1
         channels = synthesis.channels(resolution)
         zeros = partial(torch.zeros, 1)
         self.example = (zeros(channels, *[resolution] * 2), zeros(3, *[resolution // 2] * 2))
-        self.engine = LiveEngine(
-            _Lower(synthesis, resolution).eval(), (example,), device=device, engine=engine, cache=cache
-        )
+        self.engine = run(_Lower(synthesis, resolution).eval(), (example,))
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, bytes], tuple[Tensor, ...]] = OrderedDict()
 

@@ -61,7 +61,7 @@ class Renderer:
         if shared is None:
             self.engine = open_engine(synthesis, (example,))
         else:
-            self.lower = LowerPart(synthesis, shared, example, device=device, engine=engine, cache=cache)
+            self.lower = LowerPart(synthesis, shared, example, open_engine)
             self.engine = open_engine(_Upper(synthesis).eval(), (example, *self.lower.example))
 
     @property

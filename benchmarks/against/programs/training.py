@@ -11,11 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from PIL import Image
-
-from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
-from stylegan2.layouts.loading import load_generator
+from benchmarks.kills import draw_faces
 from stylegan2.settings import read_settings
 from train.assemble import build_generator, build_inversion, build_refinement
 from train.core.hardware import keep_compiled, keep_memory
@@ -28,20 +24,14 @@ DATA = ["data.validation_fraction=0.1", "data.validation_images=4", "data.shuffl
 PAIRS = ["pairs.pool=64", "pairs.cache=null", "identity_weights=null"]
 STAGES = {
     "generator": (build_generator, GeneratorTrainingConfig, ["feature_images=0"], 0),
-    "inversion": (build_inversion, InversionConfig, [*PAIRS, "hardware.compile=true"], 1),
-    "refiners": (build_refinement, RefinementConfig, PAIRS, 0),
+    "inversion": (
+        build_inversion,
+        InversionConfig,
+        [*PAIRS, "phases.1.loss.identity=0", "hardware.compile=true"],
+        1,
+    ),
+    "refiners": (build_refinement, RefinementConfig, [*PAIRS, "phases.0.loss.f.identity=0"], 0),
 }
-
-
-def draw_faces(folder: Path) -> None:
-    """Faces to train on."""
-    generator = load_generator(load_bundle(DEFAULT_BUNDLE).generator_path)
-    rng = torch.Generator().manual_seed(0)
-    for number in range(FACES):
-        with torch.no_grad():
-            img = generator(torch.randn(1, generator.z_dim, generator=rng), truncation_psi=0.7)[0]
-        pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
-        Image.fromarray(pixels.numpy()).save(folder / f"{number:03}.png")
 
 
 def main(name: str) -> None:
@@ -50,8 +40,9 @@ def main(name: str) -> None:
     keep_memory()
     keep_compiled()
     with tempfile.TemporaryDirectory() as folder:
-        draw_faces(Path(folder))
-        changed = [f"data.images={folder}", *DATA, *changes]
+        faces = Path(folder) / "faces"
+        draw_faces(faces, FACES)
+        changed = [f"data.images={faces}", *DATA, *changes]
         config = read_settings(Path(f"train/configs/{name}.yaml"), kind, changed)
         stage = build(config, report=lambda _: None)
         stage.enter_phase(phase)
