@@ -58,8 +58,7 @@ class Painter:
         before = session.inversion
         after, edit = edited_latents(self._directions, self._decoder, session, session.strengths)
         # Another engine rounds otherwise: both pictures have to come from the same.
-        engine = self._decoder.engine(before, session.space).name
-        key = (session.space, engine)
+        key = (session.space, *self._decoder.drawn_by(before, session.space))
         drawn = session.ground.drawn.get(key, lambda: self._decoder.draw_ways(before, session.space).numpy())
 
         def draw_edited() -> Pixels:

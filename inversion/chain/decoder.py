@@ -103,6 +103,12 @@ class Decoder:
         """What draws in this space: F has an engine of its own."""
         return (self._features(found, space) or self.renderer).engine
 
+    def drawn_by(self, found: Inversion, space: Space) -> tuple[str, ...]:
+        """Names of all engines that have a part in a picture: those of others round otherwise."""
+        lower = self.renderer.lower
+        parts = (self.engine(found, space), *(() if lower is None else (lower.engine,)))
+        return tuple(part.name for part in parts)
+
     def _features(self, found: Inversion, space: Space) -> "FeatureRenderer | None":
         """What draws F; None where W or W+ is drawn, also for want of f."""
         return self.features if space == "f" and found.f is not None else None

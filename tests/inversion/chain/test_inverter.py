@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from inversion.chain.colour_fit import ColourFit
 from inversion.chain.decoder import Decoder, FeatureRenderer
+from inversion.chain.inversion import Inversion
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, save_encoder
 from inversion.networks.config import EncoderConfig
@@ -170,6 +171,17 @@ def test_what_the_inversion_has_drawn_is_the_unedited_picture_alone(full, tiny_g
     moved = [decoder.draw(each, "f", lambda ws: ws + 0.3) for each in (other, found)]
     assert torch.equal(*moved)
     assert not torch.equal(decoder.draw(other, "w+"), other.drawn)
+
+
+def test_pictures_are_told_apart_by_every_engine_that_draws_them(tiny_generator, tmp_path):
+    renderer = Renderer(tiny_generator, shared=8, device="cpu", cache=tmp_path)
+    w = tiny_generator.sample_w(1, seed=0)
+    decoder, found = Decoder(renderer), Inversion(w=w, ws=tiny_generator.broadcast(w).clone())
+    before, shown = decoder.drawn_by(found, "w"), decoder.engine(found, "w").name
+    renderer.lower.engine.prepare()
+    renderer.lower.engine.wait()
+    assert decoder.engine(found, "w").name == shown  # the upper part is the same still
+    assert decoder.drawn_by(found, "w") != before
 
 
 def test_pictures_are_inverted_and_drawn_together_as_alone(full, tiny_generator, pixels):
