@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=["f"], help="of the product")
     parser.add_argument("--alone", action="store_true", help="the product alone, without the closed forms")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--notebook", type=Path, help="a file by which a run that was ended goes on")
+    parser.add_argument("--notebook", type=Path, help="a folder by which a run that was ended goes on")
     args = parser.parse_args()
     bundle = load_bundle(DEFAULT_BUNDLE)
     model = open_model(bundle)

@@ -1,5 +1,6 @@
 """Put trained files into the model bundle that they were trained for."""
 
+from stylegan2.aside import written_aside
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,6 +115,5 @@ def install(installation: Installation) -> str:
 
 
 def _list(folder: Path, description: Mapping[str, Any]) -> None:
-    partial = folder / f"{BUNDLE_FILE}.partial"
-    partial.write_text(yaml.safe_dump(dict(description), sort_keys=False), encoding="utf-8")
-    partial.replace(folder / BUNDLE_FILE)
+    with written_aside(folder / BUNDLE_FILE) as partial:
+        partial.write_text(yaml.safe_dump(dict(description), sort_keys=False), encoding="utf-8")

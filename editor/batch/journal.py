@@ -1,5 +1,6 @@
 """Journal: what of a batch is done, so that a run that was broken off goes on with the rest."""
 
+from stylegan2.aside import write_whole
 import json
 import os
 from collections.abc import Mapping
@@ -73,17 +74,6 @@ class Journal:
             text = self._file.read_bytes()
             if text and not text.endswith(b"\n"):
                 self._file.write_bytes(text[: text.rfind(b"\n") + 1])
-
-
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file such that nobody ever finds half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

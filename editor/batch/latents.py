@@ -1,5 +1,6 @@
 """LatentShards: the latents of many faces, as safetensors with the faces' names."""
 
+from stylegan2.aside import write_whole
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from editor.batch.journal import write_whole
 from editor.session import EditSession
 
 FACES = 64  # of a shard; a face in F takes about a megabyte

@@ -1,11 +1,12 @@
 """run_batch: edit many photos, one after the other."""
 
+from stylegan2.aside import write_whole
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from editor.batch.journal import Journal, write_whole
+from editor.batch.journal import Journal
 from editor.batch.latents import FACES, LatentShards
 from editor.batch.sources import Item
 from editor.errors import BatchError
@@ -147,7 +148,9 @@ def _edited(editor: Editor, item: Item, work: BatchWork, shards: LatentShards | 
     if work.out is not None:
         data, kind = encode(editor, opened)
         name = result_name(item.name, kind)
-        write_whole(work.out / name, data)
+        file = work.out / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, data)
         entry["out"] = str(name)
     if shards is not None:
         shards.add(item.name, list(opened.sessions.values()))

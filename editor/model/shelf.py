@@ -1,5 +1,6 @@
 """ModelShelf: models that can be opened by a name: bundled, recent, and found on this disk."""
 
+from stylegan2.aside import write_whole
 import contextlib
 import json
 import os
@@ -76,9 +77,7 @@ class ModelShelf:
             others = [each for each in self._recent() if each[1] != kept]
             text = json.dumps([(name, kept), *others][:MOST_RECENT], indent=1)
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._file.with_name(f"{self._file.name}.{os.getpid()}.partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self._file)
+            write_whole(self._file, text.encode())
 
     def _recent(self) -> list[tuple[str, str]]:
         try:

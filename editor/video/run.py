@@ -1,5 +1,6 @@
 """run_video: edit a clip, segment by segment, so that a run that was broken off goes on."""
 
+from stylegan2.aside import write_whole
 import json
 import shutil
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import av
 
-from editor.batch.journal import Journal, write_whole
+from editor.batch.journal import Journal
 from editor.errors import BatchError, VideoError
 from editor.photo.reading import turned_back, upright
 from editor.video.edits import EditsFrames

@@ -1,5 +1,6 @@
 """Segments of a clip, each encoded by itself, and the clip that they are joined to."""
 
+from stylegan2.aside import written_aside
 from __future__ import annotations  # PyAV's packets are generic to mypy alone
 
 import heapq
@@ -97,9 +98,9 @@ def join(clip: Clip, segments: Sequence[Path], out: Path, kind: str, note: str) 
         "video_track_timescale": scale,
         "movie_timescale": scale,  # of the time at which the first frame is shown
     }
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         with (
+            written_aside(out, shared=True) as partial,
             open_container(clip.path, clip.called) as source,
             av.open(str(segments[0]), format=_FORMAT) as first,
             av.open(str(partial), "w", format=kind, container_options=options) as target,
@@ -116,11 +117,8 @@ def join(clip: Clip, segments: Sequence[Path], out: Path, kind: str, note: str) 
                 own = _of_stream(packets, picture)
                 for packet in heapq.merge(own, track_packets(source, tracks, clip.called), key=_seconds):
                     target.mux(packet)
-        partial.replace(out)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{out.name} cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return notes
 
 

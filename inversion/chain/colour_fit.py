@@ -1,5 +1,6 @@
 """ColourFit: the styles of the last two blocks that draw a picture's colours best, in closed form."""
 
+from stylegan2.aside import written_aside
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -118,10 +119,8 @@ class ColourFit:
         squares = self._squares_of_others(generator, synthesis)
         with suppress(OSError, SafetensorError):  # a disk that is full costs the next start a second
             keep.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=keep) as folder:
-                fresh = Path(folder) / file.name
-                save_file({"squares": squares.contiguous()}, fresh)
-                fresh.replace(file)
+            with written_aside(file, shared=True) as partial:
+                save_file({"squares": squares.contiguous()}, partial)
         return squares
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """Write a folder of edit directions: manifest and tensors."""
 
-import os
+from stylegan2.aside import written_aside
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,8 @@ def save_directions(
             **(about or {}),
             "directions": {edit.name: dict(entry_of(edit)) for edit in edits},
         }
-        partial = folder / f"{MANIFEST}.partial"
-        partial.write_text(yaml.safe_dump(manifest, sort_keys=False, width=120), encoding="utf-8")
-        os.replace(partial, folder / MANIFEST)
+        with written_aside(folder / MANIFEST) as partial:
+            partial.write_text(yaml.safe_dump(manifest, sort_keys=False, width=120), encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
 

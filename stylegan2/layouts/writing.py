@@ -1,10 +1,10 @@
 """Write a generator so that other projects' code loads it."""
 
-import os
 from pathlib import Path
 
 import torch
 
+from stylegan2.aside import written_aside
 from stylegan2.errors import CheckpointError
 from stylegan2.layouts.rosinality import to_rosinality
 from stylegan2.network.generator import Generator
@@ -24,11 +24,8 @@ def save_rosinality(generator: Generator, path: str | Path, *, force: bool = Fal
     path = Path(path)
     if path.exists() and not force:
         raise CheckpointError(f"{path}: is there already; --force replaces it")
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with written_aside(path) as partial, partial.open("wb") as file:
             torch.save(to_rosinality(generator.state_dict(), generator.config), file)
-        os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: cannot be written ({error})") from error

@@ -1,16 +1,15 @@
 """Files of training: written whole or not at all, read without running code, and whose they are."""
 
 import json
-import os
 import pickle
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
+from stylegan2.aside import written_aside
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.errors import CheckpointError
 
@@ -24,12 +23,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: It cannot be written; what was there before stays.
     """
-    partial = path.with_suffix(".partial")
     try:
-        torch.save({"version": VERSION, **state}, partial)
-        os.replace(partial, path)
+        with written_aside(path) as partial:
+            torch.save({"version": VERSION, **state}, partial)
     except (OSError, RuntimeError) as error:  # a full disk is the latter
-        _remove(partial)
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
@@ -44,18 +41,11 @@ def write_weights(path: Path, facts: dict[str, Any], save: Callable[[Path, dict[
     Raises:
         CheckpointError: They cannot be written; what was there before stays.
     """
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        save(partial, {"training": json.dumps(facts)})
-        os.replace(partial, path)
+        with written_aside(path) as partial:
+            save(partial, {"training": json.dumps(facts)})
     except (OSError, SafetensorError) as error:
-        _remove(partial)
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
-
-
-def _remove(partial: Path) -> None:
-    with suppress(OSError):
-        partial.unlink()  # it would keep a full disk full
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

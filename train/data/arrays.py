@@ -1,5 +1,6 @@
 """Arrays in a folder: what is costly to make, kept for the next run, and known by what it follows from."""
 
+from stylegan2.aside import written_aside
 import json
 import os
 from collections.abc import Mapping
@@ -39,9 +40,8 @@ def claim_arrays(
             raise ConfigError(f"{setting}: {folder} holds {others}; choose another folder")
         return
     claim_folder(setting, folder)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(dict(owner)), encoding="utf-8")
-    os.replace(partial, file)  # whole or not at all
+    with written_aside(file) as partial:
+        partial.write_text(json.dumps(dict(owner)), encoding="utf-8")
 
 
 def open_array(file: Path, shape: tuple[int, ...], dtype: type, *, setting: str) -> np.ndarray:

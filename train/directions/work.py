@@ -1,5 +1,6 @@
 """WorkFolder: what a search for edits has done so far, on disk."""
 
+from stylegan2.aside import written_aside
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +34,8 @@ class WorkFolder:
         claim_folder("work", folder)
         self._folder, owner = folder, folder / OWNER
         if not owner.is_file():
-            partial = owner.with_suffix(".partial")
-            partial.write_text(generator_sha256 + "\n", encoding="utf-8")
-            partial.replace(owner)
+            with written_aside(owner) as partial:
+                partial.write_text(generator_sha256 + "\n", encoding="utf-8")
         elif owner.read_text(encoding="utf-8").strip() != generator_sha256:
             raise ConfigError(f"work: {folder} holds a search on another generator; name another folder")
 
@@ -86,14 +86,11 @@ class WorkFolder:
     def _arrays(self, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         file = self._folder / f"{name}.npz"
         if not file.is_file():
-            partial = file.with_suffix(".partial")
-            with partial.open("wb") as out:
+            with written_aside(file) as partial, partial.open("wb") as out:
                 np.savez(out, **make())  # type: ignore[arg-type]
-            partial.replace(file)
         with np.load(file) as kept:
             return {key: kept[key] for key in kept.files}
 
     def _save(self, file: Path, tensors: dict[str, torch.Tensor]) -> None:
-        partial = file.with_suffix(".partial")
-        save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, partial)
-        partial.replace(file)
+        with written_aside(file) as partial:
+            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, partial)

@@ -1,5 +1,6 @@
 """The command `evaluate`: its flags, and what it keeps of what is measured when it is stopped."""
 
+from stylegan2.aside import written_aside
 import argparse
 import json
 import os
@@ -121,9 +122,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)
+    with written_aside(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _left(measured: dict[str, Any], out: Path | None) -> str:

@@ -1,5 +1,6 @@
 """Edited photos as files: as the photo was, where it was not edited, and marked as edited."""
 
+from stylegan2.aside import write_whole
 from __future__ import annotations
 
 import io
@@ -128,25 +129,6 @@ def save_photo(
         write_whole(path, data)
     except OSError as error:
         raise ImageInputError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file aside and put it in its place: a full disk leaves what was there.
-
-    Raises:
-        OSError: The place cannot be written.
-    """
-    handle, aside = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(aside).chmod(0o666 & ~mask)  # as a plain new file; mkstemp's are for the owner alone
-        Path(aside).replace(path)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def _edited(original: Original, shown: Pixels, edited: Pixels, kind: Kind) -> Values | Planes:

@@ -204,7 +204,7 @@ def test_a_pool_that_cannot_be_written_is_named(tmp_path, capsys):
 def test_what_cannot_be_kept_is_named_and_spares_what_was_there(tmp_path):
     file = tmp_path / "checkpoint.pt"
     save_checkpoint(file, {"a": 1})
-    file.with_suffix(".partial").mkdir()  # in the way of what is written first
+    file.with_name("checkpoint.pt.partial").mkdir()  # in the way of what is written first
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt: cannot be written \("):
         save_checkpoint(file, {"a": 2})
     assert load_checkpoint(file)["a"] == 1

@@ -1,5 +1,6 @@
 """How many times as far photos have to be moved, so that an edit changes them as much as invented faces."""
 
+from stylegan2.aside import written_aside
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -219,11 +220,9 @@ def write_gains(manifest: Path, gains: Mapping[str, Mapping[str, float]]) -> Non
         longer = _largest(entry.get("photo_gains", {})) / _largest(by_space)
         entry["range"] = [round(end * longer, 2) for end in entry["range"]]
         entry["photo_gains"] = dict(by_space)
-    partial_file = manifest.with_suffix(".partial")
     try:
-        text = yaml.safe_dump(listing, sort_keys=False, width=120)
-        partial_file.write_text(text, encoding="utf-8")
-        partial_file.replace(manifest)
+        with written_aside(manifest) as aside:
+            aside.write_text(yaml.safe_dump(listing, sort_keys=False, width=120), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"folder: {manifest} cannot be written ({error})") from error
 

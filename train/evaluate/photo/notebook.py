@@ -1,6 +1,5 @@
-"""Notebook: what was measured of each face, kept in a file, so that a measurement that was ended goes on."""
+"""Notebook: what was measured of each face, kept, so that a measurement that was ended goes on."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from editor.batch.journal import Journal
 from stylegan2.errors import ConfigError
 
 
@@ -63,46 +63,37 @@ class Measured:
 
 
 class Notebook:
-    """A line of JSON a face; the first line says what was measured by.
+    """The faces of a measurement in a journal.
 
     Args:
-        file: Begun where it is missing; None keeps nothing.
-        settings: Plain values on which the numbers depend.
+        folder: The journal's; None keeps nothing.
+        settings: Plain values of JSON on which the numbers depend.
 
     Raises:
-        ConfigError: The file is no notebook, or of other settings.
+        BatchError: The folder cannot be written, or is of other settings.
+        ConfigError: It holds something else than faces.
     """
 
-    def __init__(self, file: Path | None, settings: Mapping[str, Any]) -> None:
-        self._file = file
-        self._known: dict[tuple[str, int], Measured] = {}
-        if file is None:
+    def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
+        self._journal: Journal | None = None
+        self._known: dict[str, Measured] = {}
+        if folder is None:
             return
-        wanted = json.dumps(settings, sort_keys=True)
-        if not file.exists():
-            file.write_text(wanted + "\n", encoding="utf-8")
-            return
-        text = file.read_text(encoding="utf-8")
-        first, *lines = text.splitlines()[: text.count("\n")]  # what was killed within its last line lacks it
-        if first != wanted:
-            raise ConfigError(f"{file}: begun with other settings, {first}; must be {wanted}")
+        self._journal = Journal(folder, settings, work="faces")
         try:
-            for line in lines:
-                told = json.loads(line)
-                self._known[told["kind"], told["number"]] = _measured(told["found"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{file}: no notebook of this measurement ({error})") from error
-        file.write_text("\n".join([first, *lines, ""]), encoding="utf-8")
+            for entry in self._journal.entries:
+                self._known[entry["name"]] = _measured(entry["found"])
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"{folder}: no notebook of this measurement ({error!r})") from error
 
     def of(self, kind: str, number: int, measure: Callable[[], Measured]) -> Measured:
         """What the notebook says of a face, or what `measure` finds, which is then written down."""
-        known = self._known.get((kind, number))
+        name = f"{kind} {number}"
+        known = self._known.get(name)
         if known is None:
             known = measure()
-            if self._file is not None:
-                line = json.dumps({"kind": kind, "number": number, "found": asdict(known)})
-                with self._file.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+            if self._journal is not None:
+                self._journal.note({"name": name, "found": asdict(known)})
         return known
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from editor.errors import BatchError
 from stylegan2.errors import ConfigError
 from tests.helpers.instruments import middle, redness
 from train.evaluate.photo.edits import Instruments, measure_photo_edits
@@ -36,32 +37,32 @@ def test_a_measurement_that_was_ended_goes_on_and_finds_the_same(work, tmp_path)
             raise _KilledError
         return see(crop)
 
-    file, settings = tmp_path / "notebook.jsonl", {"model": "tiny"}
+    settings = {"model": "tiny"}
     with pytest.raises(_KilledError):
-        measure(die_at_the_last, Notebook(file, settings))
-    with file.open("a") as half:
-        half.write('{"kind": "photo", "num')  # a kill within a line
+        measure(die_at_the_last, Notebook(tmp_path, settings))
+    with (tmp_path / "faces-0.jsonl").open("a") as half:
+        half.write('{"name": "photo 2", "fou')  # a kill within a line
     looked.clear()
-    assert measure(see, Notebook(file, settings)) == whole
+    assert measure(see, Notebook(tmp_path, settings)) == whole
     assert len(looked) == 1
-    assert measure(lambda _: pytest.fail("is known"), Notebook(file, settings)) == whole
+    assert measure(lambda _: pytest.fail("is known"), Notebook(tmp_path, settings)) == whole
 
 
 def test_nothing_of_other_settings_is_taken(tmp_path):
-    Notebook(tmp_path / "book", {"model": "a"})
-    with pytest.raises(ConfigError, match="begun with other settings"):
-        Notebook(tmp_path / "book", {"model": "b"})
-    with (tmp_path / "book").open("a") as file:
-        file.write('{"kind": "photo"}\n')
+    Notebook(tmp_path, {"model": "a"})
+    with pytest.raises(BatchError, match=r"holds results of other settings \(model\)"):
+        Notebook(tmp_path, {"model": "b"})
+    with (tmp_path / "faces-0.jsonl").open("a") as file:
+        file.write('{"name": "photo 0"}\n')
     with pytest.raises(ConfigError, match="no notebook of this measurement"):
-        Notebook(tmp_path / "book", {"model": "a"})
+        Notebook(tmp_path, {"model": "a"})
 
 
 def test_faces_without_a_measure_stay_unknown(tmp_path):
     found = Measured(real={"f": {"smile": Column(low=[float("nan")], high=[1.0])}})
-    book = Notebook(tmp_path / "book", {})
+    book = Notebook(tmp_path, {})
     book.of("photo", 0, lambda: found)
-    again = Notebook(tmp_path / "book", {}).of("photo", 0, lambda: pytest.fail("is known"))
+    again = Notebook(tmp_path, {}).of("photo", 0, lambda: pytest.fail("is known"))
     assert math.isnan(again.real["f"]["smile"].low[0])
     both = Measured()
     both.add(found)
