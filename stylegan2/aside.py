@@ -26,7 +26,7 @@ def written_aside(path: Path, *, shared: bool = False) -> Iterator[Path]:
         partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Put trained files into the model bundle that they were trained for."""
 
-from stylegan2.aside import written_aside
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from stylegan2.aside import written_aside
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.bundle.folder import BUNDLE_FILE, read_bundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE

@@ -1,6 +1,5 @@
 """Journal: what of a batch is done, so that a run that was broken off goes on with the rest."""
 
-from stylegan2.aside import write_whole
 import json
 import os
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from editor.errors import BatchError
+from stylegan2.aside import write_whole
 
 
 class Journal:

@@ -1,6 +1,5 @@
 """LatentShards: the latents of many faces, as safetensors with the faces' names."""
 
-from stylegan2.aside import write_whole
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from editor.session import EditSession
+from stylegan2.aside import write_whole
 
 FACES = 64  # of a shard; a face in F takes about a megabyte
 
@@ -58,6 +58,7 @@ class LatentShards:
         names = [name for name, _ in self._faces]
         kept: dict[str, Any] = {name: each.contiguous() for name, each in tensors.items()}
         file = self._folder / f"latents-{self._part}-{self._count:05d}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, save(kept, {**self._facts, "names": json.dumps(names)}))
         self._faces, self._count = [], self._count + 1
         return file.name

@@ -1,6 +1,5 @@
 """run_batch: edit many photos, one after the other."""
 
-from stylegan2.aside import write_whole
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from editor.photo_editing import edited_session, encode
 from editor.photo_session import PhotoSession
 from editor.pipeline import Editor
 from inversion.directions.bank import DirectionBank
+from stylegan2.aside import write_whole
 from stylegan2.errors import StyleGANError
 
 Report = Callable[[str], object]

@@ -1,6 +1,5 @@
 """ModelShelf: models that can be opened by a name: bundled, recent, and found on this disk."""
 
-from stylegan2.aside import write_whole
 import contextlib
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from editor.model.source import BUNDLED, WEIGHTS, bundled_models
+from stylegan2.aside import write_whole
 from stylegan2.bundle.folder import BUNDLE_FILE
 from stylegan2.engines.cache import cache_folder
 

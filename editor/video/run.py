@@ -1,6 +1,5 @@
 """run_video: edit a clip, segment by segment, so that a run that was broken off goes on."""
 
-from stylegan2.aside import write_whole
 import json
 import shutil
 import time
@@ -19,6 +18,7 @@ from editor.video.planes import paint_planes
 from editor.video.reading import Clip, TimedFrame
 from editor.video.turning import box_in_file
 from editor.video.writing import CRF, SUFFIXES, SegmentEncoder, join
+from stylegan2.aside import write_whole
 from stylegan2.bundle.checkpoint import file_sha256
 
 SEGMENT_SECONDS = 4  # of the clip; a run that is killed does so much again

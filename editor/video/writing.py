@@ -1,11 +1,9 @@
 """Segments of a clip, each encoded by itself, and the clip that they are joined to."""
 
-from stylegan2.aside import written_aside
 from __future__ import annotations  # PyAV's packets are generic to mypy alone
 
 import heapq
 import io
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -20,6 +18,7 @@ from editor.errors import VideoError
 from editor.video.reading import Clip, open_container
 from editor.video.tags import kept_tags
 from editor.video.tracks import add_tracks, track_packets
+from stylegan2.aside import written_aside
 
 SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}  # how a clip may end that is written -> its muxer
 # Leaves half the flicker of a still face with a camera's grain, and most of the grain: benchmarks/video.

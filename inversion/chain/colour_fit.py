@@ -1,7 +1,5 @@
 """ColourFit: the styles of the last two blocks that draw a picture's colours best, in closed form."""
 
-from stylegan2.aside import written_aside
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stylegan2.aside import written_aside
 from stylegan2.checks import check_shape
 from stylegan2.engines.openvino import weights_hash
 from stylegan2.network.generator import Generator

@@ -1,6 +1,5 @@
 """Write a folder of edit directions: manifest and tensors."""
 
-from stylegan2.aside import written_aside
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from safetensors.torch import save_file
 
 from inversion.directions.bank import MANIFEST, tensors_of
 from inversion.directions.linear import EditDirection
+from stylegan2.aside import written_aside
 from stylegan2.errors import CheckpointError
 
 FILE = "directions.safetensors"

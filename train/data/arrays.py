@@ -1,14 +1,13 @@
 """Arrays in a folder: what is costly to make, kept for the next run, and known by what it follows from."""
 
-from stylegan2.aside import written_aside
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stylegan2.aside import written_aside
 from stylegan2.errors import ConfigError
 from train.core.logbook import claim_folder
 

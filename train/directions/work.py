@@ -1,6 +1,5 @@
 """WorkFolder: what a search for edits has done so far, on disk."""
 
-from stylegan2.aside import written_aside
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from stylegan2.aside import written_aside
 from stylegan2.errors import ConfigError
 from train.core.logbook import claim_folder
 from train.directions.fit import Array

@@ -1,14 +1,13 @@
 """The command `evaluate`: its flags, and what it keeps of what is measured when it is stopped."""
 
-from stylegan2.aside import written_aside
 import argparse
 import json
-import os
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from stylegan2.aside import written_aside
 from stylegan2.errors import ConfigError
 from stylegan2.settings import read_settings, settings_from_dict
 from train.core.logbook import claim_folder

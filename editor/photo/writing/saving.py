@@ -1,11 +1,8 @@
 """Edited photos as files: as the photo was, where it was not edited, and marked as edited."""
 
-from stylegan2.aside import write_whole
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,6 +24,7 @@ from editor.photo.writing.planes import Planes, edit_planes
 from editor.photo.writing.png import Samples, density_chunk, write_png
 from editor.photo.writing.to_native import NativeColours
 from editor.photo.writing.xmp import SOFTWARE, fresh_packet
+from stylegan2.aside import write_whole
 
 Kind = Literal["jpeg", "png", "webp"]
 

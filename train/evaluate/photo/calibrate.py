@@ -1,6 +1,5 @@
 """How many times as far photos have to be moved, so that an edit changes them as much as invented faces."""
 
-from stylegan2.aside import written_aside
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from editor.transfer.photo_transfer import PhotoTransfer
 from inversion.chain.inversion import Space
 from inversion.directions.bank import DIRECTIONS_ROOT, MANIFEST, DirectionBank, load_directions
 from inversion.directions.linear import EditDirection
+from stylegan2.aside import written_aside
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import ConfigError
 from stylegan2.reading.listing import read_listing

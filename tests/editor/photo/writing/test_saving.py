@@ -1,7 +1,7 @@
 """Files of edited photos: their kinds, how they are encoded, where they go, and what is refused."""
 
 import io
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,7 +225,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ImageInputError, match="No space left on device"):
         save_photo(tmp_path / "kept.png", photo, photo.pixels, note="")
     assert (tmp_path / "kept.png").read_bytes() == b"kept"
