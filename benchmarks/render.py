@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -16,15 +17,12 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
-from inversion.chain.decoder import Decoder, FeatureRenderer
-from inversion.chain.inverter import Inverter
-from inversion.networks.checkpoint import load_encoder, load_refiners
+from editor.model.opening import open_model
 from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.engines.renderer import Renderer
 from stylegan2.image import to_uint8
-from stylegan2.network.generator import Generator
 
 
 def median_ms(run: Callable[[], object], repeats: int) -> float:
@@ -83,35 +81,30 @@ def main() -> None:
         print(f"{'draw: ' + renderer.engine.name + ', warm':45s} {fast:8.1f} ms   {baseline / fast:.1f} x")
 
         if bundle.encoder_path is not None:
-            time_inversion(bundle, generator, renderer, cache, args.repeats)
+            time_inversion(bundle, cache, args.repeats)
 
 
-def time_inversion(
-    bundle: ModelBundle, generator: Generator, renderer: Renderer, cache: Path, repeats: int
-) -> None:
-    """Time the encoder alone, then with the refiners, and an edited picture in F."""
-    encoder = load_encoder(bundle.encoder_path)
-    ws = generator.broadcast(generator.sample_w(2, seed=0)).contiguous()
-    pixels, moved = renderer.render(ws[:1]), 0.9 * ws[:1] + 0.1 * ws[1:]
-    refiners = load_refiners(bundle.refiners_path) if bundle.refiners_path is not None else None
+def time_inversion(bundle: ModelBundle, cache: Path, repeats: int) -> None:
+    """Time inversion and drawing, and an edited picture in F, of the model as the product opens it."""
     for engine in ("torch", "openvino"):
-        options = {"device": "cpu", "engine": engine, "cache": cache}
-        plain = Inverter(generator, encoder, **options)
-        row(f"invert into w: {plain.engine.name}", median_ms(lambda i=plain: i.invert(pixels), repeats))
-        if refiners is None:
-            continue
-        features = FeatureRenderer(generator, refiners, **options)
-        full = Inverter(generator, encoder, refiners=refiners, **options)
+        opened = open_model(bundle, device="cpu", engine=engine, cache=cache)
+        opened.prepare()
+        opened.wait()
+        generator, inverter, decoder = opened.generator, opened.inverter, opened.decoder
+        ws = generator.broadcast(generator.sample_w(2, seed=0)).contiguous()
+        pixels = decoder.renderer.render(ws[:1])
+        found, space, amount = inverter.invert(pixels), opened.spaces[-1], count(1)
 
-        decoder = Decoder(renderer, features)
+        def everything(inverter=inverter, decoder=decoder, pixels=pixels, space=space) -> None:
+            decoder.draw(inverter.invert(pixels), space)
 
-        def everything(full: Inverter = full, decoder: Decoder = decoder) -> None:
-            decoder.draw(full.invert(pixels), "f")
+        def edited(decoder=decoder, found=found, other=ws[1:], space=space, amount=amount) -> None:
+            share = next(amount) / 1000  # another edit every time: layers that stay as they are are not drawn
+            decoder.draw(found, space, lambda styles: styles.lerp(other, share))
 
-        feature = full.invert(pixels).f
-        row(f"encoder, refiners and render: {engine}", median_ms(everything, repeats))
-        edited = median_ms(lambda f=features, found=feature: f.render(moved, found), repeats)
-        row(f"draw an edit in (w+, f): {features.engine.name}", edited)
+        row(f"inversion and picture in {space.upper()}: {engine}", median_ms(everything, repeats))
+        name = f"an edited picture in {space.upper()}: {decoder.engine(found, space).name}"
+        row(name, median_ms(edited, repeats))
 
 
 def row(name: str, milliseconds: float) -> None:

@@ -7,6 +7,7 @@ is not counted. Prints medians, from the least to the most of the turns, and the
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from benchmarks.against.starting import start_once
 from benchmarks.machine import describe
 from benchmarks.page.soak import PHOTO
+from benchmarks.published import make_file
 
 HERE = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -37,9 +39,20 @@ def program(name: str, *arguments: str) -> Measure:
     return measure
 
 
+def published(folder: Path, cache: Path) -> dict[str, float]:
+    """A full-size published file, made up anew for every turn: neither finds its graphs."""
+    with tempfile.TemporaryDirectory(dir=cache.parent) as work:
+        file = Path(work) / "clcae.pt"
+        maker = multiprocessing.get_context("spawn").Process(target=make_file, args=(file,))
+        maker.start()
+        maker.join()
+        return program("published", str(file))(folder, Path(work) / "cache")
+
+
 MEASURES: dict[str, Measure] = {
     "start": start_once,
     "frames": program("frames", str(PHOTO)),
+    "published": published,
     "generator": program("training", "generator"),
     "encoder": program("training", "inversion"),
     "refiners": program("training", "refiners"),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylegan2.aside import written_aside
 from stylegan2.checks import check_shape
-from stylegan2.engines.openvino import weights_hash
+from stylegan2.engines.hashes import weights_hash
 from stylegan2.network.generator import Generator
 from stylegan2.network.layers import FullyConnectedLayer
 from stylegan2.network.synthesis import Synthesis, SynthesisBlock

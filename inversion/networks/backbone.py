@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylegan2.ops.int8 import Int8Conv2d
+
 
 class ResidualBlock(nn.Module):
     """Pre-activation residual block (arXiv:1603.05027) with squeeze-excitation (arXiv:1709.01507).
@@ -15,9 +17,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.stride = stride
         self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.conv1 = Int8Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.conv2 = Int8Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
         self.squeeze = nn.Linear(out_channels, out_channels // 8)
         self.excite = nn.Linear(out_channels // 8, out_channels)
         same = in_channels == out_channels and stride == 1

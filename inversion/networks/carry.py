@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from inversion.networks.attention import to_map, to_tokens, zero_started
 from inversion.networks.config import RefinerConfig
 from stylegan2.checks import check_shape
+from stylegan2.ops.int8 import Int8Conv2d
 
 
 class FeatureCarrier(nn.Module):
@@ -37,20 +38,21 @@ class FeatureCarrier(nn.Module):
     """
 
     colours_from_f = True
+    int8_convolutions = True  # see `stylegan2.engines.int8`
 
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
         self.config = config
         channels, side, width = config.f_channels, config.f_resolution, config.carry_width
-        self.mix = nn.Conv2d(config.code + channels, config.f_hidden, 3, 1, 1)
-        head = nn.Conv2d(config.f_hidden, channels, 3, 1, 1)
+        self.mix = Int8Conv2d(config.code + channels, config.f_hidden, 3, 1, 1)
+        head = Int8Conv2d(config.f_hidden, channels, 3, 1, 1)
         # An untrained carrier leaves f as G_k(ws), if f is to go on from there.
         self.offset = head if config.feature == "replacement" else zero_started(head)
         self.match = nn.Conv2d(channels, width, 1)
         self.row = nn.Parameter(torch.randn(width, side, 1) * 0.5)
         self.column = nn.Parameter(torch.randn(width, 1, side) * 0.5)
         self.gates = nn.Sequential(
-            nn.Conv2d(channels + config.code, width, 3, 1, 1), nn.SiLU(), nn.Conv2d(width, 2, 3, 1, 1)
+            Int8Conv2d(channels + config.code, width, 3, 1, 1), nn.SiLU(), nn.Conv2d(width, 2, 3, 1, 1)
         )
 
     def forward(self, code: Tensor, a: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ class FeatureRefiner(nn.Module):
     `config.attention` says. `FeatureCarrier` turns the code into f.
     """
 
+    int8_convolutions = True  # see `stylegan2.engines.int8`
     w_avg: Tensor
     w_std: Tensor
 

@@ -1,14 +1,12 @@
 """OpenVINO on the CPU: several times faster than torch there, without a compiler."""
 
-import copy
-import hashlib
 import mmap
 import os
 import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,14 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakIdKeyDictionary
 
 from stylegan2.bundle.checkpoint import file_sha256
 from stylegan2.engines.cache import cache_folder
+from stylegan2.engines.hashes import weights_hash
+from stylegan2.engines.int8 import Int8, in_int8, int8_for, int8_of
 from stylegan2.errors import EngineError
+from stylegan2.network.folded import FoldedSynthesis
 
 # Part of the cache key: raise it when the conversion changes.
-GRAPH_VERSION = 4
+GRAPH_VERSION = 5
+LARGE = 512  # px of a model from which it is exported
 # Tracing keeps state of its own: two conversions at once disturb each other. Each also keeps its weights
 # several times over until it is done.
 _CONVERSION = threading.Lock()
@@ -50,34 +51,6 @@ def import_openvino() -> ModuleType:
         raise EngineError(f"OpenVINO does not load on this machine ({error})") from error
     module: ModuleType = openvino
     return module
-
-
-def weights_hash(module: nn.Module, *examples: Tensor) -> str:
-    """Hex digest of what a converted graph depends on: structure and tensors of `module`, inputs' shapes.
-
-    A setting that changes what a module computes, but none of its tensors, belongs into its `extra_repr`.
-    """
-    shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in examples)
-    digest = hashlib.sha256(f"{module!r} {shapes}".encode())
-    for name, value in module.state_dict(keep_vars=True).items():
-        digest.update(name.encode())
-        digest.update(_tensor_hash(value))
-    return digest.hexdigest()
-
-
-# Digests by tensor, with its version when they were made: graphs of one model share most of their weights.
-_HASHED: MutableMapping[Tensor, tuple[int, bytes]] = WeakIdKeyDictionary()
-
-
-def _tensor_hash(tensor: Tensor) -> bytes:
-    version = None if tensor.is_inference() else tensor._version
-    known = _HASHED.get(tensor)
-    if known is not None and known[0] == version:
-        return known[1]
-    found = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).digest()
-    if version is not None:
-        _HASHED[tensor] = version, found
-    return found
 
 
 def inference_precision(capabilities: Sequence[str], processor: Mapping[str, Any] | None = None) -> str:
@@ -107,6 +80,7 @@ class _Library:
     openvino: ModuleType
     core: Any
     precision: str
+    int8: Int8
 
     @property
     def suffix(self) -> str:
@@ -123,7 +97,8 @@ class _Library:
 def _library(openvino: ModuleType) -> _Library:
     core = openvino.Core()
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return _Library(openvino, core, inference_precision(capabilities))
+    int8 = int8_of(torch.cpu.get_capabilities())
+    return _Library(openvino, core, inference_precision(capabilities), int8)
 
 
 class OpenVINOEngine:
@@ -149,9 +124,10 @@ class OpenVINOEngine:
     ) -> None:
         openvino = import_openvino()
         try:
-            library = _library(openvino)
-            name = f"{weights_hash(module, *examples)[:32]}-{library.suffix}.blob"
-            self._compiled = _Compiled(library, (folder or cache_folder()) / name)
+            library, folder = _library(openvino), folder or cache_folder()
+            int8 = int8_for(module, library.int8, folder)
+            name = f"{weights_hash(module, *examples)[:32]}-{library.suffix}-{int8}.blob"
+            self._compiled = _Compiled(library, folder / name, int8)
             kept(self._compiled.kept)
             self._request = self._compiled.model(module, examples).create_infer_request()
         except EngineError:
@@ -159,7 +135,8 @@ class OpenVINOEngine:
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own kinds alike
             reason = (str(error).splitlines() or ["no reason given"])[0]  # the rest fills pages
             raise EngineError(f"OpenVINO refuses this model ({type(error).__name__}: {reason})") from error
-        self._name, self._examples = f"OpenVINO cpu {library.precision}", examples
+        beside = "" if int8 == "none" else " and int8"
+        self._name, self._examples = f"OpenVINO cpu {library.precision}{beside}", examples
         self._lock = threading.Lock()
 
     @property
@@ -194,10 +171,11 @@ class _Compiled:
     Args:
         library: Compiles.
         file: Where the compiled graph is kept.
+        int8: What is computed in 8 bits.
     """
 
-    def __init__(self, library: _Library, file: Path) -> None:
-        self._library, self._file = library, file
+    def __init__(self, library: _Library, file: Path, int8: Int8) -> None:
+        self._library, self._file, self._int8 = library, file, int8
         self._mapped: mmap.mmap | None = None  # the file; the graph reads constants there as long as it lives
 
     @property
@@ -229,13 +207,14 @@ class _Compiled:
             self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def _converted(self, module: nn.Module, examples: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
-        with warnings.catch_warnings(), torch.inference_mode():
+        convert, shapes = self._library.openvino.convert_model, [list(x.shape) for x in examples]
+        module = in_int8(module, self._int8)  # a copy: tracing what another thread runs is not safe
+        with warnings.catch_warnings(), torch.no_grad():
             # The tracer warns of every shape check, which a fixed shape makes constant.
             warnings.simplefilter("ignore")
-            shapes = [list(x.shape) for x in examples]
-            # A copy, since tracing a module while another thread runs it is not safe.
-            module = copy.deepcopy(module)
-            return self._library.openvino.convert_model(module, example_input=examples, input=shapes)
+            if _draws_large(module):
+                return convert(torch.export.export(module, examples, strict=False), input=shapes)
+            return convert(module, example_input=examples, input=shapes)
 
     def _mapped_model(self) -> Any:  # noqa: ANN401
         with self._file.open("rb") as file:
@@ -255,6 +234,12 @@ class _Compiled:
             _hash_of(fresh).write_text(file_sha256(fresh), encoding="utf-8")
             os.replace(fresh, self._file)
             os.replace(_hash_of(fresh), _hash_of(self._file))
+
+
+def _draws_large(module: nn.Module) -> bool:
+    """Whether it is sooner exported than traced: a trace runs it, and takes the memory of what it draws."""
+    drawing = (part for part in module.modules() if isinstance(part, FoldedSynthesis))
+    return any(part.resolutions[-1] >= LARGE for part in drawing)
 
 
 def _is_whole(file: Path) -> bool:

@@ -12,6 +12,8 @@ from stylegan2.image import to_uint8
 from stylegan2.network.folded import FoldedSynthesis
 from stylegan2.network.generator import Generator
 
+_SAMPLES = 4  # styles by which a rounding of the layers is judged; fewer where a picture takes seconds
+
 
 class _Upper(nn.Module):
     def __init__(self, synthesis: FoldedSynthesis) -> None:
@@ -54,6 +56,9 @@ class Renderer:
         self.w_dim = generator.w_dim
         # For whatever else runs the generator.
         self.synthesis = synthesis = FoldedSynthesis(generator.synthesis, zones).eval()
+        with torch.no_grad():
+            samples = generator.sample_w(_SAMPLES if generator.img_resolution <= 256 else 2, seed=0)
+            synthesis.samples = generator.broadcast(samples).cpu()
         average = generator.broadcast(generator.w_avg[None]).detach().cpu()
         example = synthesis.in_zones(average).contiguous()
         open_engine = partial(LiveEngine, device=device, engine=engine, cache=cache)

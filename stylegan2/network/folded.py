@@ -1,6 +1,6 @@
 """FoldedSynthesis: the synthesis network with every constant multiplied in, for inference only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,12 @@ from stylegan2.image import to_uint8
 from stylegan2.network.layers import SynthesisLayer, ToRGBLayer, clamped
 from stylegan2.network.synthesis import SynthesisNetwork
 from stylegan2.ops.bias_act import LRELU_GAIN, LRELU_SLOPE
+from stylegan2.ops.int8 import largest, limit, rounded, rounded_weight
 from stylegan2.ops.modulated_conv import demodulation
 from stylegan2.ops.upfirdn2d import blur_weight, upsample2d
 
 Maps = Mapping[int, Tensor]  # resolution -> shares of zones [Z, B * B], B at most as large
+_TINY = 1e-6
 _BASE = 4  # px a side, at least, that shares are kept at; else half the resolution of what they are for
 
 
@@ -52,7 +54,10 @@ class _FoldedLayer(nn.Module):
 
     def __init__(self, layer: SynthesisLayer) -> None:
         super().__init__()
-        self.up, self.conv_clamp, self._side = layer.up, layer.conv_clamp, layer.noise_const.shape[-1]
+        self.up, self.conv_clamp, self.side = layer.up, layer.conv_clamp, layer.noise_const.shape[-1]
+        self.int8 = False  # whether activations and kernel are rounded, see `stylegan2.ops.int8`
+        # Before that, channels are divided by these [I], and the kernel multiplied.
+        self.evening = torch.ones(layer.weight.shape[1])
         weight = (layer.weight * layer.weight_gain).detach()
         noise = layer.noise_const * layer.noise_strength
         self.register_buffer("energy", weight.square().sum((2, 3)))
@@ -66,15 +71,38 @@ class _FoldedLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, maps: Maps) -> Tensor:
         styles = F.linear(w, self.affine_weight, self.affine_bias)
-        factors = demodulation(styles, self.energy) * LRELU_GAIN
-        x = x * _spread(styles, maps, self._side // 2 if self.up else self._side)
+        factors = _spread(demodulation(styles, self.energy) * LRELU_GAIN, maps, self.side)
+        scales, weight = _spread(styles, maps, self.side // 2 if self.up else self.side), self.weight
+        if self.int8:
+            evening = self.evening[:, None, None]
+            unit = limit(self._largest(x, styles) / evening)
+            x, factors = rounded(x * (scales / (evening * unit))), factors * unit
+            weight = rounded_weight(weight * (evening[..., None] if self.up else evening), int(self.up))
+        else:
+            x = x * scales
         if self.up:
-            x = F.conv_transpose2d(x, self.weight, stride=2)
+            x = F.conv_transpose2d(x, weight, stride=2)
             x = F.conv2d(x, self.blur, padding=1, groups=len(self.blur))
         else:
-            x = F.conv2d(x, self.weight, padding=1)
-        x = F.leaky_relu(x * _spread(factors, maps, self._side) + self.shift, LRELU_SLOPE)
-        return clamped(x, self.conv_clamp)
+            x = F.conv2d(x, weight, padding=1)
+        return clamped(F.leaky_relu(x * factors + self.shift, LRELU_SLOPE), self.conv_clamp)
+
+    def largest(self, x: Tensor, w: Tensor) -> Tensor:
+        """Of every channel that is convolved [I], the mean over pictures of its largest number."""
+        return self._largest(x, F.linear(w, self.affine_weight, self.affine_bias)).mean(0).flatten()
+
+    def _largest(self, x: Tensor, styles: Tensor) -> Tensor:
+        size = styles.abs() if styles.ndim == 2 else styles.abs().amax(1)
+        return largest(x) * size[:, :, None, None]
+
+    def even_out(self, found: Tensor) -> None:
+        """Divide channels of numbers up to these [I] such that all lose as much by rounding.
+
+        Half of a channel's size is left to its weights (SmoothQuant, arXiv:2211.10438, Eq. 4).
+        """
+        weights = self.weight.abs().amax((1, 2, 3) if self.up else (0, 2, 3))
+        evening = (found.clamp(min=_TINY) / weights.clamp(min=_TINY)).sqrt()
+        self.evening = evening / evening.mean()
 
     def extra_repr(self) -> str:
         """What no tensor tells: converted graphs are told apart by it."""
@@ -121,10 +149,12 @@ class FoldedSynthesis(nn.Module):
 
     const: Tensor
     zones: int  # how many there are
+    samples: Tensor | None  # styles [P, num_ws, w_dim] by which it may be judged, where somebody knew any
 
     def __init__(self, synthesis: SynthesisNetwork, zones: Tensor | None = None) -> None:
         super().__init__()
         self.zones = 1 if zones is None else len(zones)
+        self.samples = None
         self._w_dim, self._channels = synthesis.config.w_dim, dict(synthesis.config.channels)
         self.resolutions = synthesis.config.resolutions
         self.register_buffer("const", synthesis.blocks[0].const.detach()[None].clone())
@@ -144,6 +174,42 @@ class FoldedSynthesis(nn.Module):
     def channels(self, resolution: int) -> int:
         """Of the activation at a resolution."""
         return self._channels[resolution]
+
+    @torch.no_grad()
+    def channel_sizes(self, samples: Tensor) -> dict[int, Tensor]:
+        """How large the numbers are that each layer convolves: a mean of its largest [I], by layer.
+
+        Args:
+            samples: Styles [P, num_ws, w_dim].
+        """
+        found: dict[int, list[Tensor]] = {i: [] for i in range(len(self.layers))}
+
+        def looking(i: int) -> Callable[[nn.Module, tuple[Tensor, Tensor, Maps]], None]:
+            def look(layer: nn.Module, inputs: tuple[Tensor, Tensor, Maps]) -> None:
+                if isinstance(layer, _FoldedLayer):
+                    found[i].append(layer.largest(*inputs[:2]))
+
+            return look
+
+        hooks = [layer.register_forward_pre_hook(looking(i)) for i, layer in enumerate(self.layers)]
+        for ws in samples:
+            self(self.in_zones(ws[None]))
+        for hook in hooks:
+            hook.remove()
+        return {i: torch.stack(sizes).mean(0) for i, sizes in found.items()}
+
+    def round_from(self, side: int, *, up: bool, sizes: Mapping[int, Tensor]) -> None:
+        """Let the layers from a resolution on compute in whole numbers of 8 bits.
+
+        Args:
+            side: px.
+            up: Whether those that double the resolution are among them.
+            sizes: Of `channel_sizes`.
+        """
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, _FoldedLayer) and layer.side >= side and (up or not layer.up):
+                layer.even_out(sizes[i])
+                layer.int8 = True
 
     def in_zones(self, ws: Tensor) -> Tensor:
         """Styles as its graphs take them: with zones those of each [N, Z, num_ws, w_dim].

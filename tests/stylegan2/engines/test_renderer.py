@@ -13,12 +13,15 @@ from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
 from inversion.networks.checkpoint import load_encoder, load_refiners
 from stylegan2.bundle.checkpoint import load_generator
 from stylegan2.bundle.opening import load_bundle
+from stylegan2.engines import openvino
 from stylegan2.engines.engine import choose_device
+from stylegan2.engines.hashes import weights_hash
+from stylegan2.engines.int8 import LEAST_PSNR
 from stylegan2.engines.live import LiveEngine
-from stylegan2.engines.openvino import OpenVINOEngine, inference_precision, weights_hash
+from stylegan2.engines.openvino import OpenVINOEngine, inference_precision
 from stylegan2.engines.renderer import Renderer
 from stylegan2.errors import EngineError, ShapeError
-from stylegan2.image import to_uint8
+from stylegan2.image import psnr, to_uint8
 from stylegan2.network.folded import FoldedSynthesis
 
 F16_TOLERANCE = 2  # of 255, for f16 and f32
@@ -33,7 +36,11 @@ def reference(generator, ws):
 
 def assert_draws(renderer, ws, expected):
     """The pixels are `expected` to the tolerance of the engine's number format."""
-    off = (renderer.render(ws).int() - expected.int()).abs()
+    drawn = renderer.render(ws)
+    off = (drawn.int() - expected.int()).abs()
+    if renderer.engine.name.endswith("int8"):
+        assert psnr(drawn, expected).min().item() >= LEAST_PSNR
+        return
     if not renderer.engine.name.endswith("bf16"):
         assert off.max().item() <= F16_TOLERANCE
         return
@@ -96,6 +103,17 @@ def test_a_graph_that_is_kept_is_waited_for(tiny_generator, tmp_path, monkeypatc
     threading.Timer(0.3, told.set).start()
     renderer.render(torch.zeros(1, tiny_generator.num_ws, 32))
     assert renderer.engine.converted
+
+
+def test_large_models_are_exported_to_the_same_graph(tiny_generator, tmp_path, monkeypatch):
+    ws = MILD * torch.randn(1, tiny_generator.num_ws, 32)
+    traced = Renderer(tiny_generator, device="cpu", engine="openvino", cache=tmp_path / "traced")
+    monkeypatch.setattr(openvino, "LARGE", 32)
+    monkeypatch.setattr(torch.jit, "trace", lambda *_, **__: pytest.fail("is traced"))
+    exported = Renderer(tiny_generator, device="cpu", engine="openvino", cache=tmp_path / "exported")
+    assert exported.engine.name == traced.engine.name
+    off = (exported.render(ws).int() - traced.render(ws).int()).abs()
+    assert off.max() <= 1
 
 
 def test_mapped_weights_survive_that_memory_is_taken_back(tiny_generator, tmp_path):
