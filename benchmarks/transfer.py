@@ -104,8 +104,8 @@ def told_settings(bundle: ModelBundle, model: OpenedModel, args: argparse.Namesp
     }
 
 
-def main() -> None:
-    """Measure and print."""
+def arguments() -> argparse.Namespace:
+    """What the command was told."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="cropped faces: a shard or a folder")
     parser.add_argument("--photos", type=int, default=32)
@@ -116,7 +116,17 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="the product alone, without the closed forms")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--notebook", type=Path, help="a folder by which a run that was ended goes on")
+    parser.add_argument("--part", type=int, default=0, help="of --parts, from 0: measure these faces alone")
+    parser.add_argument("--parts", type=int, default=1, help="processes that share a notebook")
     args = parser.parse_args()
+    if not 0 <= args.part < args.parts or (args.parts > 1 and args.notebook is None):
+        parser.error(f"--part: {args.part}; must be one of --parts {args.parts}, which need a --notebook")
+    return args
+
+
+def main() -> None:
+    """Measure and print."""
+    args = arguments()
     bundle = load_bundle(DEFAULT_BUNDLE)
     model = open_model(bundle)
     transfer = PhotoTransfer(bundle.resolution, weights=args.weights)
@@ -151,8 +161,13 @@ def main() -> None:
             spaces=tuple(args.spaces),
             others={} if args.alone else others,
             count=bar.update,
-            notebook=Notebook(args.notebook, told_settings(bundle, model, args)),
+            notebook=Notebook(
+                args.notebook, told_settings(bundle, model, args), part=args.part, parts=args.parts
+            ),
         )
+    if args.parts > 1:
+        print(f"part {args.part} of {args.parts} is in {args.notebook}; without --parts all are put together")
+        return
     if args.json:
         print(json.dumps(found))
         return

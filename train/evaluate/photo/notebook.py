@@ -68,18 +68,23 @@ class Notebook:
     Args:
         folder: The journal's; None keeps nothing.
         settings: Plain values of JSON on which the numbers depend.
+        part: Which of several processes this is, from 0; each measures faces of its own.
+        parts: How many there are.
 
     Raises:
         BatchError: The folder cannot be written, or is of other settings.
         ConfigError: It holds something else than faces.
     """
 
-    def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path | None, settings: Mapping[str, Any], *, part: int = 0, parts: int = 1
+    ) -> None:
+        self._part, self._parts = part, parts
         self._journal: Journal | None = None
         self._known: dict[str, Measured] = {}
         if folder is None:
             return
-        self._journal = Journal(folder, settings, work="faces")
+        self._journal = Journal(folder, settings, part, work="faces")
         try:
             for entry in self._journal.entries:
                 self._known[entry["name"]] = _measured(entry["found"])
@@ -87,10 +92,15 @@ class Notebook:
             raise ConfigError(f"{folder}: no notebook of this measurement ({error!r})") from error
 
     def of(self, kind: str, number: int, measure: Callable[[], Measured]) -> Measured:
-        """What the notebook says of a face, or what `measure` finds, which is then written down."""
+        """What the notebook says of a face, or what `measure` finds, which is then written down.
+
+        Of a face that is another process's, and not yet known, nothing.
+        """
         name = f"{kind} {number}"
         known = self._known.get(name)
         if known is None:
+            if number % self._parts != self._part:
+                return Measured()
             known = measure()
             if self._journal is not None:
                 self._journal.note({"name": name, "found": asdict(known)})

@@ -48,6 +48,21 @@ def test_a_measurement_that_was_ended_goes_on_and_finds_the_same(work, tmp_path)
     assert measure(lambda _: pytest.fail("is known"), Notebook(tmp_path, settings)) == whole
 
 
+def test_processes_share_the_faces_of_a_notebook(tmp_path):
+    def measured(number):
+        return Measured(real={"f": {"smile": Column(low=[float(number)])}})
+
+    for part in range(2):
+        book = Notebook(tmp_path, {}, part=part, parts=2)
+        found = [book.of("photo", number, lambda n=number: measured(n)) for number in range(5)]
+    # The second knows what the first found; without parts all is there.
+    assert found == [measured(number) for number in range(5)]
+    whole = Notebook(tmp_path, {})
+    assert [whole.of("photo", n, lambda: pytest.fail("is known")) for n in range(5)] == found
+    alone = Notebook(tmp_path / "alone", {}, part=1, parts=2)
+    assert alone.of("photo", 2, lambda: pytest.fail("is another's")) == Measured()
+
+
 def test_nothing_of_other_settings_is_taken(tmp_path):
     Notebook(tmp_path, {"model": "a"})
     with pytest.raises(BatchError, match=r"holds results of other settings \(model\)"):
