@@ -1,7 +1,8 @@
-"""What the numbers of a benchmark were measured on."""
+"""What the numbers of a benchmark were measured on, and how they are told."""
 
 import os
 import platform
+import statistics
 from pathlib import Path
 
 import torch
@@ -20,3 +21,8 @@ def describe() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return f"{name}{family}, {cores} cores ({', '.join(sets)}), torch {torch.__version__}, load {load:.1f}"
+
+
+def spread(values: list[float]) -> str:
+    """Median, least and most."""
+    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"

@@ -9,7 +9,6 @@ printed too. Where a project has operators for CUDA alone, its own slow ones, or
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,9 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, spread
 from benchmarks.peers_turn import CROP, DRAWN, GENERATOR, PUBLISHED, ROSINALITY, STYLES
-from benchmarks.published import WIDTHS, make_file
+from benchmarks.published import WIDTHS, make_aside
 from stylegan2.bundle.checkpoint import save_generator
 from stylegan2.image import psnr
 from stylegan2.layouts.writing import save_rosinality
@@ -53,7 +52,7 @@ def main() -> None:
             compare(f"picture at {resolution} px", "ours", drawing, Path(work), args)
     if folders["clcae"] is not None:
         with tempfile.TemporaryDirectory() as work:
-            make_file(Path(work) / PUBLISHED)
+            make_aside(Path(work) / PUBLISHED)
             pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
             np.save(Path(work) / CROP, pixels.repeat(16, 0).repeat(16, 1))
             compare("published CLCAE at 1024 px", "published", {"clcae": folders["clcae"]}, Path(work), args)
@@ -89,11 +88,6 @@ def compare(what: str, ours: str, peers: dict[str, Path], work: Path, args: argp
             theirs = [each[row] for each in found[name]]
             ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
             print(f"{what}, {row}: {name} {spread(theirs)}, {spread(ratios)} times ours", flush=True)
-
-
-def spread(values: list[float]) -> str:
-    """Median, least and most."""
-    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
 
 
 def turn(name: str, folder: Path | None, work: Path, threads: int) -> dict[str, float]:

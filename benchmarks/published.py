@@ -39,17 +39,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         os.environ["CLCAE_CACHE_DIR"] = f"{folder}/cache"
         file = Path(folder) / "clcae.pt"
-        # In a process of its own, so that the memory it takes is not counted.
-        maker = multiprocessing.get_context("spawn").Process(target=make_file, args=(file,))
-        maker.start()
-        maker.join()
-        if maker.exitcode:
-            raise SystemExit("the file could not be made")
+        make_aside(file)
         print(f"file: {file.stat().st_size / 1e9:.2f} GB")
         _timed("convert (once for a file)", lambda: load_bundle(file))
         print(f"peak memory so far: {peak():.2f} GB")
         _measure(file, args.runs)
     print(f"peak memory: {peak():.2f} GB")
+
+
+def make_aside(path: Path) -> None:
+    """`make_file` in a process of its own, so that the memory it takes is not counted."""
+    maker = multiprocessing.get_context("spawn").Process(target=make_file, args=(path,))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        raise SystemExit("the file could not be made")
 
 
 def make_file(path: Path) -> None:

@@ -7,7 +7,6 @@ is not counted. Prints medians, from the least to the most of the turns, and the
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -17,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.against.starting import start_once
-from benchmarks.machine import describe
+from benchmarks.machine import describe, spread
 from benchmarks.page.soak import PHOTO
-from benchmarks.published import make_file
+from benchmarks.published import make_aside
 
 HERE = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -43,9 +42,7 @@ def published(folder: Path, cache: Path) -> dict[str, float]:
     """A full-size published file, made up anew for every turn: neither finds its graphs."""
     with tempfile.TemporaryDirectory(dir=cache.parent) as work:
         file = Path(work) / "clcae.pt"
-        maker = multiprocessing.get_context("spawn").Process(target=make_file, args=(file,))
-        maker.start()
-        maker.join()
+        make_aside(file)
         return program("published", str(file))(folder, Path(work) / "cache")
 
 
@@ -85,11 +82,6 @@ def report(here: list[dict[str, float]], there: list[dict[str, float]]) -> None:
         ours, theirs = ([row[what] for row in rows] for rows in (here, there))
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
         print(f"{what:45s} here {spread(ours)}, there {spread(theirs)}: {ratio:.2f} times", flush=True)
-
-
-def spread(values: list[float]) -> str:
-    """Median, least and most."""
-    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
 
 
 if __name__ == "__main__":
