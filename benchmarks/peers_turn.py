@@ -127,30 +127,18 @@ def crop(work: Path) -> np.ndarray:
 
 
 def published(work: Path) -> Actions:
-    """Ours, of CLCAE's file."""
-    from inversion.chain.decoder import FeatureRenderer
-    from inversion.published import PublishedInverter, load_published
-    from stylegan2.bundle.checkpoint import load_generator
+    """Ours, of CLCAE's file, as the product opens it."""
+    from editor.model.opening import open_model
     from stylegan2.bundle.opening import load_bundle
-    from stylegan2.engines.renderer import Renderer
 
-    bundle = load_bundle(work / PUBLISHED)
-    generator = load_generator(bundle.generator_path)
-    model = load_published(bundle.inverter_path, generator)
-    synthesis = Renderer(generator).synthesis
-    features = FeatureRenderer(generator, model, synthesis=synthesis, engine="openvino")
-    inverter = PublishedInverter(model, generator, features=features, engine="openvino")
+    opened = open_model(load_bundle(work / PUBLISHED), device="cpu", engine="openvino")
+    inverter, decoder = opened.inverter, opened.decoder
     face = torch.from_numpy(crop(work))[None]
     kept = inverter.invert(face)
-    np.save(work / MEAN, model.w_avg.numpy()[None])
-
-    def inverted(_: int) -> Tensor:
-        found = inverter.invert(face)
-        return features.render(found.f.ws, found.f)
-
+    np.save(work / MEAN, opened.generator.w_avg.numpy()[None])
     return {
-        "inversion and picture": inverted,
-        "one more edit": lambda i: features.render(kept.f.ws + OFFSET * i, kept.f),
+        "inversion and picture": lambda _: decoder.draw(inverter.invert(face), "f"),
+        "one more edit": lambda i: decoder.draw(kept, "f", lambda ws: ws + OFFSET * i),
     }
 
 
