@@ -9,7 +9,7 @@ from editor.measure.detail import crop_psnr
 from inversion.chain.decoder import FeatureRenderer
 from inversion.chain.inverter import Inverter
 from inversion.networks.checkpoint import load_encoder, load_refiners
-from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.block import load_bundle_generator
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.engines.renderer import Renderer
 from train.data.images import find_images, read_images
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="in each space")
     args = parser.parse_args()
     bundle = load_bundle(args.bundle)
-    generator = load_generator(bundle.generator_path)
+    generator = load_bundle_generator(bundle)
     if bundle.encoder_path is None or bundle.refiners_path is None:
         raise SystemExit("the bundle has no encoder and refiners to start from")
     refiners = load_refiners(bundle.refiners_path).fold_attention()

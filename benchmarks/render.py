@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
 from editor.model.opening import open_model
-from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.block import load_bundle_generator
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.engines.renderer import Renderer
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     args = parser.parse_args()
     bundle = load_bundle(args.bundle)
-    generator = load_generator(bundle.generator_path)
+    generator = load_bundle_generator(bundle)
     ws = generator.broadcast(generator.sample_w(1, seed=0)).contiguous()
     print(f"machine: {describe()}")
     print(f"model: {bundle.name}, {bundle.resolution} px, batch 1, median of {args.repeats}")

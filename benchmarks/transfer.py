@@ -96,7 +96,8 @@ def told_settings(bundle: ModelBundle, model: OpenedModel, args: argparse.Namesp
     for folder in direction_folders(bundle.generator_sha256):
         files += sorted(file for file in folder.rglob("*") if file.is_file())
     return {
-        "model": [bundle.generator_sha256, bundle.encoder_sha256, bundle.refiners_sha256],
+        "model": [bundle.generator_sha256, bundle.encoder_sha256, bundle.refiners_sha256]
+        + ([bundle.block_sha256] if bundle.block_sha256 else []),
         "engines": model.engines,
         "files": {file.name: file_sha256(file)[:16] for file in files},
         "data": args.data,
@@ -108,6 +109,7 @@ def arguments() -> argparse.Namespace:
     """What the command was told."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="cropped faces: a shard or a folder")
+    parser.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="a bundle's folder")
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--invented", type=int, default=32)
     parser.add_argument("--metrics-dir", type=Path, default=DEFAULT_METRICS)
@@ -127,7 +129,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     args = arguments()
-    bundle = load_bundle(DEFAULT_BUNDLE)
+    bundle = load_bundle(args.model)
     model = open_model(bundle)
     transfer = PhotoTransfer(bundle.resolution, weights=args.weights)
     for part in (model, transfer):

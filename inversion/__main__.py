@@ -17,7 +17,7 @@ from inversion.directions.writing import save_directions
 from inversion.networks.checkpoint import load_encoder, load_refiners
 from inversion.published import load_published
 from inversion.published.onnx_graphs import published_graphs, published_guide
-from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.block import load_bundle_generator
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.command import exit_status
 from stylegan2.errors import CheckpointError, ConfigError
@@ -72,7 +72,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 def _directions(options: argparse.Namespace) -> None:
     model = load_bundle(options.model)
-    target = DirectionTarget(load_generator(model.generator_path), model.generator_sha256, options.force)
+    target = DirectionTarget(load_bundle_generator(model), model.generator_sha256, options.force)
     sources: list[Path] = options.files
     found = [(path, edit) for path in sources for edit in read_directions(path, target)]
     if options.name is not None and len(found) != 1:
@@ -96,7 +96,7 @@ def _directions(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     model = load_bundle(options.model)
     if model.inverter_path is not None:
-        generator = load_generator(model.generator_path)
+        generator = load_bundle_generator(model)
         published = load_published(model.inverter_path, generator)
         published.draw_mean(generator)
         _write(options, published_graphs(generator, published), published_guide(published))
@@ -105,7 +105,7 @@ def _export(options: argparse.Namespace) -> None:
         raise CheckpointError(
             f"{options.model}: no encoder in it; python -m stylegan2 export --to onnx writes the generator"
         )
-    generator, encoder = load_generator(model.generator_path), load_encoder(model.encoder_path)
+    generator, encoder = load_bundle_generator(model), load_encoder(model.encoder_path)
     refiners = None if model.refiners_path is None else load_refiners(model.refiners_path)
     graphs = inversion_graphs(generator, encoder, refiners)
     _write(options, graphs, inversion_guide(generator, encoder, refiners))

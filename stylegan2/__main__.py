@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inversion.published import check_encoder
+from stylegan2.bundle.block import load_bundle_generator
 from stylegan2.bundle.checkpoint import file_sha256, load_generator
 from stylegan2.bundle.conversion import (
     ASSUMED_CROP,
@@ -125,7 +126,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     model: Path = options.model
-    generator = load_generator(load_bundle(model).generator_path if model.is_dir() else model)
+    generator = load_bundle_generator(load_bundle(model)) if model.is_dir() else load_generator(model)
     if options.to == "onnx":
         found = write_graphs(options.out, generator_graphs(generator), GENERATOR_GUIDE, force=options.force)
         for name, difference in found.items():
@@ -140,6 +141,8 @@ def _export(options: argparse.Namespace) -> None:
         else f"loads into Generator({size}, {generator.w_dim}, {depth}, channel_multiplier={multiplier})"
     )
     print(f"{options.out}: {fits}")
+    if generator.config.grown_from is not None:
+        print(f"its {size} px block takes the style of another layer here: alike elsewhere for one w alone")
     if generator.config.conv_clamp is not None:
         limit = f"+-{generator.config.conv_clamp:g}"
         print(f"its activations are kept within {limit} here, which rosinality's code does not do")

@@ -36,6 +36,7 @@ from train.encoder.config import InversionConfig
 from train.evaluate.command import read_config
 from train.evaluate.photo.calibrate import CalibrateConfig
 from train.gan.config import GeneratorTrainingConfig
+from train.growth.config import GrowthConfig
 from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
 from train.transfer.config import TransferTrainingConfig
@@ -232,7 +233,8 @@ def check_training(words):
     elif getattr(options, "own", None):
         assert options.own[0] in KINDS
     else:
-        read_settings(ROOT / options.config, SETTINGS[words[0]], options.set)
+        settings = GrowthConfig if getattr(options, "block", False) else SETTINGS[words[0]]
+        read_settings(ROOT / options.config, settings, options.set)
 
 
 def check_recipe(words):

@@ -22,6 +22,7 @@ from train.directions.config import DirectionsConfig
 from train.encoder.config import InversionConfig
 from train.evaluate.command import add_evaluate
 from train.gan.config import GeneratorTrainingConfig
+from train.growth.config import GrowthConfig
 from train.install import install, plan_installation
 from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
@@ -32,6 +33,7 @@ Config = TypeVar(
     AttributesConfig,
     ContrastiveConfig,
     GeneratorTrainingConfig,
+    GrowthConfig,
     InversionConfig,
     PartsConfig,
     RefinementConfig,
@@ -75,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
         stage.add_argument("--config", type=Path, required=run is not _directions, help=settings)
         stage.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one setting")
         stage.set_defaults(run=run)
+        if run is _generator:
+            block = "train one block more above a trained model instead, as train/configs/growth.yaml"
+            stage.add_argument("--block", action="store_true", help=block)
         if run is not _directions:
             stage.add_argument("--resume", action="store_true", help="go on where the run's folder stopped")
             continue
@@ -94,6 +99,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _generator(options: argparse.Namespace) -> int:
+    if options.block:
+        from train.assemble_photo import build_growth
+
+        return _train(
+            build_growth, read_settings(options.config, GrowthConfig, options.set), resume=options.resume
+        )
     config = read_settings(options.config, GeneratorTrainingConfig, options.set)
     return _train(build_generator, config, resume=options.resume)
 

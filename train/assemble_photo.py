@@ -15,6 +15,7 @@ from editor.parts.checkpoint import load_face_parser
 from editor.parts.network import FaceParserNetwork
 from editor.parts.parser import FaceParser
 from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
+from inversion.networks.checkpoint import load_refiners
 from inversion.transfer.checkpoint import load_transfer
 from inversion.transfer.network import TransferNetwork
 from stylegan2.bundle.opening import load_bundle
@@ -24,6 +25,12 @@ from train.attributes.faces import KnownFaces, keep_faces
 from train.attributes.stage import AttributesStage
 from train.core.hardware import to_channels_last
 from train.core.processes import training_device
+from train.data.images import find_images
+from train.growth.config import GrowthConfig
+from train.growth.export import GrownBundle
+from train.growth.faces import FaceSource
+from train.growth.pool import GrownPool, PoolSizes
+from train.growth.stage import GrowthStage, new_block
 from train.losses.perceptual import load_perceptual
 from train.parts.config import PartsConfig
 from train.parts.faces import read_faces
@@ -125,3 +132,49 @@ def build_transfer(config: TransferTrainingConfig, *, report: Report = tqdm.writ
             to_channels_last(part)
     report(f"{config.cache}: {config.examples:,} examples")
     return TransferStage(config, network, perceptual, maker, pool, device)
+
+
+def build_growth(config: GrowthConfig, *, report: Report = tqdm.write) -> GrowthStage:
+    """Load everything that `config` names, and make the new block.
+
+    Raises:
+        ConfigError: The bundle has no refiners, or the folder of the faces holds others.
+        CheckpointError: A weights file is missing or damaged.
+        DatasetError: There are no pictures, or a shard is damaged.
+        EngineError: The device or engine is not there.
+    """
+    device = training_device(config.hardware.device)
+    torch.manual_seed(config.seed)
+    bundle = load_bundle(config.bundle)
+    if bundle.refiners_path is None:
+        raise ConfigError(f"bundle: {bundle.folder} has no refiners, and so no F; train those first")
+    source = find_images(config.images)
+    report(source.describe())
+    model = open_model(bundle, device=config.hardware.device, engine=config.engine)
+    refiners = load_refiners(bundle.refiners_path).to(device).eval().requires_grad_(False)
+    generator = model.generator.to(device).requires_grad_(False)
+    owner = {
+        "generator": bundle.generator_sha256,
+        "refiners": bundle.refiners_sha256,
+        "images": config.images,
+        "validation_fraction": config.data.validation_fraction,
+        "sharpness": config.sharpness,
+        "psi": list(config.psi),
+        "seed": config.seed,
+    }
+    side = generator.img_resolution
+    sizes = PoolSizes(
+        faces=config.faces,
+        invented=config.invented,
+        channels=generator.config.channels[side],
+        side=side,
+        w_dim=generator.w_dim,
+    )
+    pool = GrownPool(config.cache, sizes, owner)
+    faces = FaceSource(config, model, refiners.carrier, refiners.config.f_resolution, source)
+    features = load_perceptual(config.perceptual_weights).features.to(device)
+    block = new_block(generator, config.channels)
+    if config.hardware.channels_last:
+        for part in (block, features, generator, refiners):
+            to_channels_last(part)
+    return GrowthStage(config, block, features, faces, pool, GrownBundle(bundle), device)

@@ -21,6 +21,7 @@ from train.core.checkpoint import facts_for_model
 from train.encoder.config import InversionConfig
 from train.encoder.stage import ENCODER_FILE
 from train.gan.config import GeneratorTrainingConfig
+from train.growth.config import GrowthConfig
 from train.parts.config import PartsConfig
 from train.refiners.config import RefinementConfig
 from train.refiners.stage import REFINERS_FILE
@@ -42,6 +43,7 @@ def plan_installation(
         | InversionConfig
         | RefinementConfig
         | GeneratorTrainingConfig
+        | GrowthConfig
         | PartsConfig
         | TransferTrainingConfig
     ),
@@ -53,7 +55,7 @@ def plan_installation(
     """
     if not config.run.install:
         return None
-    if isinstance(config, GeneratorTrainingConfig):
+    if isinstance(config, GeneratorTrainingConfig | GrowthConfig):
         raise ConfigError("run.install: true, but a generator starts a bundle, in run.folder; set it false")
     if isinstance(config, AttributesConfig | PartsConfig | TransferTrainingConfig):
         raise ConfigError("run.install: true, but what is trained serves every model, and is in no bundle")

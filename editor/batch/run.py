@@ -9,6 +9,7 @@ from editor.batch.journal import Journal
 from editor.batch.latents import FACES, LatentShards
 from editor.batch.sources import Item
 from editor.errors import BatchError
+from editor.model.opening import model_of_results
 from editor.photo.writing.saving import Kind
 from editor.photo_editing import edited_session, encode
 from editor.photo_session import PhotoSession
@@ -40,7 +41,11 @@ class BatchWork:
             "space": self.space,
             "steps": self.steps,
         }
-        return {"model": editor.sha256, **told, "latents": self.latents is not None}
+        return {
+            "model": model_of_results(editor.sha256, editor.generator),
+            **told,
+            "latents": self.latents is not None,
+        }
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from inversion.networks.checkpoint import load_encoder, load_refiners
 from inversion.networks.refiners import Refiners
 from inversion.published import PublishedInverter, load_published
 from inversion.published.model import PublishedModel
-from stylegan2.bundle.checkpoint import load_generator
+from stylegan2.bundle.block import load_bundle_generator
 from stylegan2.bundle.folder import ModelBundle
 from stylegan2.engines.renderer import Renderer
 from stylegan2.engines.resting import RestingWeights
@@ -75,7 +75,7 @@ def open_model(
         CheckpointError: Damaged weights, or some that do not fit the generator.
         EngineError: A device or engine that cannot be used.
     """
-    generator = load_generator(model.generator_path)
+    generator = load_bundle_generator(model)
     if generator.img_resolution != model.resolution:
         raise CheckpointError(
             f"{model.generator_path}: draws {generator.img_resolution} px, "
@@ -117,7 +117,7 @@ def open_model(
     networks = [generator.synthesis, synthesis, *(part for part in (encoder, refiners) if part is not None)]
 
     def read() -> list[nn.Module]:
-        again = load_generator(model.generator_path).requires_grad_(False)
+        again = load_bundle_generator(model).requires_grad_(False)
         found: list[nn.Module] = [again.synthesis, FoldedSynthesis(again.synthesis, zones)]
         if encoder is not None and model.encoder_path is not None:
             found.append(load_encoder(model.encoder_path))
@@ -132,6 +132,12 @@ def open_model(
         spaces=spaces,
         weights=RestingWeights(networks, read),
     )
+
+
+def model_of_results(sha256: str, generator: Generator) -> str:
+    """What results say they are of: the hash of a generator's file, and where it has grown its resolution."""
+    config = generator.config
+    return sha256 if config.grown_from is None else f"{sha256}, {config.img_resolution} px"
 
 
 def _read_rest(model: ModelBundle, generator: Generator) -> tuple[PublishedModel | None, Refiners | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from editor.model.opening import model_of_results
 from editor.model.source import resolve_model
 from editor.photo.export import edit_note
 from editor.pipeline import Editor, open_editor
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     editor.prepare()
     editor.wait()  # all frames come of the same engine, also those after a run was broken off
     settings = {
-        "model": editor.sha256,
+        "model": model_of_results(editor.sha256, editor.generator),
         "device": args.device,
         "engine": args.engine,
         "strengths": strengths,

@@ -63,7 +63,8 @@ class ColourFit:
         restraint: float,
         keep: Path | None = None,
     ) -> None:
-        lower, last = generator.synthesis.blocks[-2:]
+        self._up_to = base = generator.config.base_resolution
+        lower, last = (b for b in generator.synthesis.blocks if base // 2 <= b.resolution <= base)
         self.first, self.side = lower.resolution, min(SIDE, lower.resolution)
         self.num_ws = generator.num_ws
         weight = [block.torgb.weight[:, :, 0, 0] * block.torgb.weight_gain for block in (lower, last)]
@@ -127,7 +128,7 @@ class ColourFit:
         squares = []
         for w in generator.sample_w(OTHERS, seed=0):
             ws = generator.broadcast(w[None]).contiguous()
-            activations, _ = synthesis.trace(*synthesis.lower(ws, self.first), ws)
+            activations, _ = synthesis.trace(*synthesis.lower(ws, self.first), ws, up_to=self._up_to)
             squares.append(self._squares(_exact(_palette(activations, self.side)).flatten(2)))
         return torch.cat(squares).mean(0)
 
@@ -138,7 +139,7 @@ def compared_colours(
     """What `ColourFit` looks at.
 
     Args:
-        img: Pictures [N, 3, R, R] in [-1, 1], R the generator's resolution.
+        img: Pictures [N, 3, R, R] in [-1, 1], R the resolution that latents were learnt at.
         drawn: Their G(ws), the same shape and range.
         activations: Of the last two blocks, that G(ws) is drawn from: see `SynthesisNetwork.trace`.
         side: `ColourFit.side`.

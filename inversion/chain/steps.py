@@ -143,14 +143,15 @@ class Refine(nn.Module):
         super().__init__()
         config = refiners.config
         self.styles = Styles(refiners)
-        looks = refiners.look is not None
+        looks, self.seen_at = refiners.look is not None, config.img_resolution
         self.sketch = Sketch(synthesis, config.look_resolution, config.num_ws) if looks else None
 
     def forward(
         self, img: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, *begun: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `Styles`, and `Sketch`; `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
-        looked_at = () if self.sketch is None else (img, *self.sketch(w, *begun))
+        seen = shrink(img, self.seen_at)
+        looked_at = () if self.sketch is None else (seen, *self.sketch(w, *begun))
         found: tuple[Tensor, Tensor] = self.styles(w, fine, middle, coarse, *looked_at)
         return found
 
@@ -214,6 +215,7 @@ class FindFeature(nn.Module):
         super().__init__()
         self.drawing = FeatureSynthesis(synthesis, refiners)
         self.feature, self.colours_side = refiners.feature, colours_side
+        self.seen_at = refiners.config.img_resolution
 
     def forward(
         self, img: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, ws: Tensor, *begun: Tensor
@@ -231,8 +233,9 @@ class FindFeature(nn.Module):
         Returns:
             code, a, G(ws, f) [N, 3, R, R], and of `compared_colours` what is missing and the palette.
         """
+        img = shrink(img, self.seen_at)
         a, below = self.drawing.lower(ws, *begun)
-        activations, drawn = self.drawing.synthesis.trace(a, below, ws)
+        activations, drawn = self.drawing.synthesis.trace(a, below, ws, up_to=self.seen_at)
         drawn = drawn.clamp(-1, 1)
         code = self.feature(img, drawn, (fine, middle, coarse), ws)
         in_f = self.drawing.unedited(below, ws, code, a)

@@ -26,9 +26,10 @@ class Layer:
 
 
 def style_layers(generator: Generator) -> list[Layer]:
-    """The modulated 3 x 3 convolutions, from the coarsest on."""
+    """The modulated 3 x 3 convolutions that have styles of their own, from the coarsest on."""
     found: list[Layer] = []
-    for block in generator.synthesis.blocks:
+    base = generator.config.base_resolution
+    for block in (block for block in generator.synthesis.blocks if block.resolution <= base):
         for name in ("conv1",) if block.first else ("conv0", "conv1"):
             affine = getattr(block, name).affine
             found.append(Layer(f"b{block.resolution}.{name}.affine", affine, len(found)))

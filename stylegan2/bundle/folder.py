@@ -1,7 +1,7 @@
 """ModelBundle: a folder with a generator, the networks trained for it, how it crops and its licence."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,17 @@ class ModelBundle:
     refiners_sha256: str | None = None
     inverter_path: Path | None = None  # another project's encoder, see `save_inverter`
     inverter_sha256: str | None = None
+    block_path: Path | None = None  # that the generator has grown by, see `stylegan2.bundle.block`
+    block_sha256: str | None = None
     source_sha256: str | None = None  # of the file that the bundle was converted from
     content: Content | None = None  # where pictures are whole ones, what they fill; None: aligned faces
 
 
 def read_bundle(folder: Path) -> ModelBundle:
     """Read `bundle.yaml` in `folder` and check every file that it names against its sha256.
+
+    A bundle that names a `base` has a block of its own, and all else is that of the folder of this name
+    beside it.
 
     Raises:
         CheckpointError: No such folder or file, a missing entry, or a file whose content differs.
@@ -69,6 +74,8 @@ def read_bundle(folder: Path) -> ModelBundle:
         raise CheckpointError(f"{folder}: no {BUNDLE_FILE} there; expected the folder of a model bundle")
     try:
         data = read_listing(file)
+        if "base" in data:
+            return _on_base(folder, data)
         # Bundles of before called it alignment, and the contrastive pair aligner.
         crop = "alignment" if "alignment" in data and "crop" not in data else "crop"
         paths = {role: _checked(folder, role, entry) for role, entry in data["files"].items()}
@@ -76,6 +83,7 @@ def read_bundle(folder: Path) -> ModelBundle:
         contrastive = paths.get("contrastive", paths.get("aligner", (None, None)))
         refiners = paths.get("refiners", (None, None))
         inverter = paths.get("inverter", (None, None))
+        block = paths.get("block", (None, None))
         resolution = _whole("resolution", data["resolution"])
         content = read_content(data, resolution)
         return ModelBundle(
@@ -96,6 +104,8 @@ def read_bundle(folder: Path) -> ModelBundle:
             refiners_sha256=refiners[1],
             inverter_path=inverter[0],
             inverter_sha256=inverter[1],
+            block_path=block[0],
+            block_sha256=block[1],
             source_sha256=str(data["source"]["sha256"]) if "source" in data else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -157,6 +167,34 @@ def save_bundle(
         (folder / f"{entry['file']}.partial").replace(folder / entry["file"])
     listing.replace(folder / BUNDLE_FILE)
     return digest
+
+
+def _on_base(folder: Path, data: Mapping[str, Any]) -> ModelBundle:
+    """A bundle of a block alone; its `base` is the name of the folder beside it that holds all the rest."""
+    name = str(data["base"])
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise CheckpointError(
+            f"{folder / BUNDLE_FILE}: base {name!r}; must be the name of a folder beside it"
+        )
+    base = read_bundle(folder.parent / name)
+    resolution, (path, sha256) = (
+        _whole("resolution", data["resolution"]),
+        _checked(folder, "block", data["files"]["block"]),
+    )
+    if base.block_path is not None or resolution != 2 * base.resolution:
+        raise CheckpointError(
+            f"{folder / BUNDLE_FILE}: a block of {resolution} px on {base.name}, {base.resolution} px; "
+            "must double a model that has not grown"
+        )
+    return replace(
+        base,
+        folder=folder,
+        name=str(data["name"]),
+        resolution=resolution,
+        licence=str(data["licence"]),
+        block_path=path,
+        block_sha256=sha256,
+    )
 
 
 def _whole(name: str, value: object) -> int:

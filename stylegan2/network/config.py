@@ -25,6 +25,9 @@ class GeneratorConfig:
     )  # resolution -> feature maps; empty: `default_channels`
     # Activations and colours stay within +-conv_clamp, as in NVIDIA's half precision; None: without a limit.
     conv_clamp: float | None = None
+    # The resolution at which latents were learnt; blocks above were grown later and have no styles of their
+    # own, see `rows`. None: nothing was grown.
+    grown_from: int | None = None
 
     def __post_init__(self) -> None:
         r = self.img_resolution
@@ -35,6 +38,8 @@ class GeneratorConfig:
                 raise ConfigError(f"{name}: {getattr(self, name)}; must be at least 1")
         if self.conv_clamp is not None and not 0 < self.conv_clamp < float("inf"):
             raise ConfigError(f"conv_clamp: {self.conv_clamp}; must be a positive number, or none")
+        if self.grown_from is not None and self.grown_from not in default_channels(r // 2):
+            raise ConfigError(f"grown_from: {self.grown_from}; must be a resolution below {r}, or none")
         if not self.channels:
             object.__setattr__(self, "channels", default_channels(r))
         wanted = sorted(default_channels(r))
@@ -47,6 +52,23 @@ class GeneratorConfig:
         return tuple(sorted(self.channels))
 
     @property
+    def base_resolution(self) -> int:
+        """Side in pixels of the pictures that latents were learnt of: `grown_from`, or `img_resolution`."""
+        return self.grown_from or self.img_resolution
+
+    @property
     def num_ws(self) -> int:
         """Number of per-layer styles: two per block; blocks share their ToRGB's with the next conv0."""
-        return 2 * len(self.resolutions)
+        return 2 * len(default_channels(self.base_resolution))
+
+    def rows(self, resolution: int) -> tuple[int, ...]:
+        """Which styles a block takes: for conv0, conv1 and ToRGB; at 4 x 4 there is no conv0.
+
+        Of a grown block all are that of the last convolution below: no inversion and no edit knows others.
+        """
+        if resolution == 4:
+            return 0, 1
+        if resolution > self.base_resolution:
+            return (self.num_ws - 2,) * 3
+        first = 2 * self.resolutions.index(resolution) - 1
+        return first, first + 1, first + 2

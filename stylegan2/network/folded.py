@@ -156,7 +156,8 @@ class FoldedSynthesis(nn.Module):
         self.zones = 1 if zones is None else len(zones)
         self.samples = None
         self._w_dim, self._channels = synthesis.config.w_dim, dict(synthesis.config.channels)
-        self.resolutions = synthesis.config.resolutions
+        self.resolutions, self._num_ws = synthesis.config.resolutions, synthesis.config.num_ws
+        self._rows = [synthesis.config.rows(side) for side in self.resolutions]
         self.register_buffer("const", synthesis.blocks[0].const.detach()[None].clone())
         self.layers = nn.ModuleList()
         self.torgbs = nn.ModuleList(_FoldedToRGB(block.torgb, block.resolution) for block in synthesis.blocks)
@@ -167,7 +168,7 @@ class FoldedSynthesis(nn.Module):
         # The finest layers draw texture, of which no edit is made, and would take the longest.
         self._zoned: tuple[int, ...] = ()
         if zones is not None:
-            self._zoned = self.resolutions[:-1]
+            self._zoned = tuple(r for r in self.resolutions if r < synthesis.config.base_resolution)
             for side in self._zoned:
                 self.register_buffer(f"zones{side}", _shares(zones, _base(side)).flatten(1))
 
@@ -220,7 +221,7 @@ class FoldedSynthesis(nn.Module):
         Raises:
             ShapeError: `ws` has another shape.
         """
-        num_ws, w_dim = 2 * len(self.resolutions), self._w_dim
+        num_ws, w_dim = self._num_ws, self._w_dim
         if self._zoned and ws.ndim == 4:
             check_shape("ws", ws, "N", self.zones, num_ws, w_dim)
             return ws
@@ -256,24 +257,31 @@ class FoldedSynthesis(nn.Module):
         return self.trace(f, img, ws, shown=shown)[1]
 
     def trace(
-        self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None
+        self,
+        f: Tensor,
+        img: Tensor | None,
+        ws: Tensor,
+        *,
+        shown: Tensor | None = None,
+        up_to: int | None = None,
     ) -> tuple[list[Tensor], Tensor]:
         """See `SynthesisNetwork.trace`."""
         first = self.resolutions.index(f.shape[-1])
         activations, img = [f], self._draw(first, f if shown is None else shown, img, ws)
-        for i in range(first + 1, len(self.resolutions)):
+        end = len(self.resolutions) if up_to is None else self.resolutions.index(up_to) + 1
+        for i in range(first + 1, end):
             activations.append(self._activation(i, activations[-1], ws))
             img = self._draw(i, activations[-1], img, ws)
         return activations, img
 
     def _activation(self, block: int, x: Tensor, ws: Tensor) -> Tensor:
         maps = self._maps_of(block)
-        for layer in (2 * block - 1, 2 * block):
-            x = self.layers[layer](x, ws[..., layer, :], maps)
+        for layer, row in zip((2 * block - 1, 2 * block), self._rows[block], strict=False):
+            x = self.layers[layer](x, ws[..., row, :], maps)
         return x
 
     def _draw(self, block: int, x: Tensor, img: Tensor | None, ws: Tensor) -> Tensor:
-        colours: Tensor = self.torgbs[block](x, ws[..., 2 * block + 1, :], self._maps_of(block))
+        colours: Tensor = self.torgbs[block](x, ws[..., self._rows[block][-1], :], self._maps_of(block))
         return colours if img is None else upsample2d(img) + colours
 
 

@@ -27,7 +27,13 @@ class Synthesis(Protocol):
         """See `SynthesisNetwork.upper`."""
 
     def trace(
-        self, f: Tensor, img: Tensor | None, ws: Tensor, *, shown: Tensor | None = None
+        self,
+        f: Tensor,
+        img: Tensor | None,
+        ws: Tensor,
+        *,
+        shown: Tensor | None = None,
+        up_to: int | None = None,
     ) -> tuple[list[Tensor], Tensor]:
         """See `SynthesisNetwork.trace`."""
 
@@ -60,7 +66,6 @@ class SynthesisBlock(nn.Module):
             )
         self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, conv_clamp=conv_clamp)
         self.torgb = ToRGBLayer(out_channels, w_dim, conv_clamp=conv_clamp)
-        self.num_convs = 1 if self.first else 2
 
     def activation(self, x: Tensor | None, ws: Tensor, noise_mode: str) -> Tensor:
         """This block's activation.
@@ -217,16 +222,21 @@ class SynthesisNetwork(nn.Module):
         ws: Tensor,
         *,
         shown: Tensor | None = None,
+        up_to: int | None = None,
         noise_mode: str = "const",
     ) -> tuple[list[Tensor], Tensor]:
-        """`upper`, and what it comes by: the activations of the blocks from `f` on, and the picture."""
+        """`upper`, and what it comes by: the activations of the blocks from `f` on, and the picture.
+
+        With `up_to` the blocks end at this resolution, and so does the picture.
+        """
         resolution = f.shape[-1]
         if resolution not in self.config.channels:
             raise ShapeError("f", tuple(f.shape), f"[N, C, R, R] with R one of {list(self.config.channels)}")
         check_shape("f", f, len(ws), self.config.channels[resolution], resolution, resolution)
         if shown is not None:
             check_shape("shown", shown, *f.shape)
-        own, *above = [part for part in self._styled(ws) if part[0].resolution >= resolution]
+        last = up_to or self.config.img_resolution
+        own, *above = [part for part in self._styled(ws) if resolution <= part[0].resolution <= last]
         activations, drawn = [f], own[0].draw(f if shown is None else shown, img, own[1])
         for block, styles in above:
             activations.append(block.activation(activations[-1], styles, noise_mode))
@@ -239,8 +249,11 @@ class SynthesisNetwork(nn.Module):
 
     def _styled(self, ws: Tensor) -> list[tuple[SynthesisBlock, Tensor]]:
         """Every block with its styles."""
-        pairs, first = [], 0
-        for block in self.blocks:
-            pairs.append((block, ws[:, first : first + block.num_convs + 1]))
-            first += block.num_convs
-        return pairs
+        return [(block, _taken(ws, self.config.rows(block.resolution))) for block in self.blocks]
+
+
+def _taken(ws: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """Some styles of each picture [N, len(rows), w_dim]: neighbours, or one several times."""
+    if rows[0] == rows[-1]:
+        return ws[:, rows[0], None].expand(-1, len(rows), -1)
+    return ws[:, rows[0] : rows[-1] + 1]

@@ -27,6 +27,8 @@ class Stream(IntEnum):
     ATTRIBUTES_STEP = 25
     SURROGATE = 26
     EDIT_STEP = 27
+    GROWTH_FACES = 28
+    GROWTH_STEP = 29
 
 
 def positioned_generator(seed: int, *position: int) -> torch.Generator:

@@ -1,0 +1,1 @@
+"""What a grown block brings: `python -m benchmarks.grown`."""

@@ -1,0 +1,1 @@
+"""Growing a trained model by one block, all below frozen."""
