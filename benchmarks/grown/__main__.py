@@ -53,20 +53,22 @@ def main() -> None:
     print(f"machine: {describe()}")
     lite = Lite2()
     if args.photos:
-        print(json.dumps({"photos": measure_photos(models, lite, args.heldout, args.photos)}), flush=True)
+        print(json.dumps({"photos": measure_photos(models, lite, args)}), flush=True)
     if args.samples:
         print(json.dumps({"samples": measure_samples(models, lite, args)}), flush=True)
 
 
 def measure_photos(
-    models: dict[str, OpenedModel], lite: Lite2, data: str, count: int
+    models: dict[str, OpenedModel], lite: Lite2, args: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
-    """Held-out photos of 256 px through each model, in F: medians of each measure over the faces."""
+    """Held-out photos of 256 px through each model, in F: of all, of the sharp and of the softer ones."""
     found: dict[str, dict[str, list[float]]] = {}
-    side = models["grown"].generator.img_resolution
+    side, count, data = models["grown"].generator.img_resolution, args.photos, args.heldout
+    sharp: list[bool] = []
     batches = read_images(find_images(data), side, BATCH, limit=count)
     for photos in tqdm(batches, total=-(-count // BATCH), mininterval=20, desc="photos"):
         of_photos = lite(from_uint8(photos))[0]
+        sharp += [fine_detail(photo) >= args.sharpness for photo in photos.numpy()]
         for name, model in models.items():
             small = to_uint8(shrink(from_uint8(photos), model.generator.img_resolution))
             drawn = torch.cat(
@@ -80,11 +82,14 @@ def measure_photos(
             levels = zip(lite(from_uint8(pixels))[0], of_photos, strict=True)
             distance = torch.stack([level_distance(a, b) for a, b in levels]).mean(0)
             column.setdefault("perceptual", []).extend(distance.tolist())
+    groups = {"all": np.ones(len(sharp), bool), "sharp": np.array(sharp), "softer": ~np.array(sharp)}
     return {
-        name: {f"{key}_{word}": round(float(take(values)), 4) for key, values in column.items()
-               for word, take in (("median", np.median), ("mean", np.mean))}
+        f"{name}, {group} {int(those.sum())}": {
+            key: round(float(np.median(np.array(values)[those])), 4) for key, values in column.items()
+        }
         for name, column in found.items()
-    }  # fmt: skip
+        for group, those in groups.items()
+    }
 
 
 def measure_samples(

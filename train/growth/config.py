@@ -45,8 +45,8 @@ class JudgeConfig:
     sees: Literal["features", "pixels"] = "features"
     # hinge, or relativistic pairs with penalties on both slopes (arXiv:2501.05441).
     game: Literal["hinge", "relativistic"] = "hinge"
-    width: int = 64  # channels that features are mixed to, or of the first convolution
-    hidden: int = 96
+    width: int = 48  # channels that features are mixed to, or of the first convolution
+    hidden: int = 64
     gamma: float = 1.0  # weight of the penalties, in the relativistic game
 
     def __post_init__(self) -> None:

@@ -88,7 +88,11 @@ class GrowthStage:
         self._adam = torch.optim.Adam(self._taught, lr=0.0, betas=config.optim.betas)
         self._draw: Callable[..., Tensor] = self.optimiser.module
         self._features: Callable[[Tensor], list[Tensor]] = features
+        self._opinions: Callable[[list[Tensor]], list[Tensor]] = self.judge
+        self._distance: Callable[[list[Tensor], list[Tensor]], Tensor] = _distance
         if config.hardware.compile:
+            self._opinions = torch.compile(self.judge, dynamic=False)
+            self._distance = torch.compile(_distance, dynamic=False)
             self._draw = torch.compile(self.optimiser.module, dynamic=False)
             self._features = torch.compile(features, dynamic=False)
         self._index = 0
@@ -121,17 +125,16 @@ class GrowthStage:
         for weight in self._taught:
             weight.requires_grad_(False)
         with autocast(self._device, self._dtype):
-            opinions = self.judge(judged)
+            opinions = self._opinions(judged)
             with torch.no_grad():
-                of_photos = self.judge(true) if config.judge.game == "relativistic" else opinions
+                of_photos = self._opinions(true) if config.judge.game == "relativistic" else opinions
         terms = {
             "adversarial": fooling_loss(of_photos, opinions, config.judge),
             "same": (shrink(out, below.img.shape[-1]) - below.img).square().mean(),
         }
         if count := phase.real_batch:
-            pairs = [(a[:count].float(), b[:count].float()) for a, b in zip(seen, known, strict=True)]
             terms["l1"] = (out[:count] - photos[:count]).abs().mean()
-            terms["perceptual"] = torch.stack([level_distance(a, b) for a, b in pairs]).mean()
+            terms["perceptual"] = self._distance([x[:count] for x in seen], [x[:count] for x in known])
         total = torch.stack([getattr(phase.loss, name) * value for name, value in terms.items()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         norm = self.optimiser.update(learning_rate(phase, step, fraction), phase.ema)
@@ -144,7 +147,7 @@ class GrowthStage:
             weight.requires_grad_(True)
         fake = [x.detach() for x in fake]
         with autocast(self._device, self._dtype):
-            of_real, of_fake = self.judge(real), self.judge(fake)
+            of_real, of_fake = self._opinions(real), self._opinions(fake)
         loss = judge_loss(of_real, of_fake, config)
         told = {
             "judge": loss.detach(),
@@ -233,3 +236,9 @@ class GrowthStage:
     def _grown(self, below: Below) -> Tensor:
         with autocast(self._device, self._dtype):
             return self.optimiser.average(below.x, below.img, below.w).float()  # type: ignore[no-any-return]
+
+
+def _distance(seen: list[Tensor], known: list[Tensor]) -> Tensor:
+    """`PerceptualDistance` of pictures from others [], by features of both, level by level."""
+    pairs = zip(seen, known, strict=True)
+    return torch.stack([level_distance(a.float(), b.float()) for a, b in pairs]).mean()
