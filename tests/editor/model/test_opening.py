@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from editor.model.opening import open_model
+from editor.model.opening import model_of_results, open_model
 from inversion.directions.linear import EditDirection, apply_direction
 from inversion.directions.writing import save_directions
 from inversion.directions.zones import ZONES
+from stylegan2.bundle.block import widened
 from stylegan2.bundle.opening import load_bundle
 from tests.helpers.training import tiny_generator, write_bundle
 
@@ -34,3 +35,9 @@ def test_zones_are_drawn_where_an_edit_is_limited_to_some(bundle, tmp_path):
     ws = generator.broadcast(generator.w_avg[None])
     plain, drawn = (opened.decoder.renderer.render(each) for each in (ws, apply_direction(ws, zoned, 3.0)))
     assert (plain != drawn).any()
+
+
+def test_results_of_a_grown_model_are_not_those_of_the_one_below():
+    below, above = tiny_generator(), widened(tiny_generator(), 8)
+    assert model_of_results("abc", below) == "abc"
+    assert model_of_results("abc", above) == "abc, 64 px"

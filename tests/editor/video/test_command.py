@@ -10,6 +10,7 @@ import pytest
 from editor.__main__ import main
 from editor.video import __main__ as command
 from inversion.directions.bank import DirectionBank
+from stylegan2 import GeneratorConfig
 from tests.helpers.clips import Inverts, shown, write_clip
 
 
@@ -17,6 +18,7 @@ class FakeEditor:
     """What the command asks of an editor, without a model."""
 
     sha256 = "0" * 64
+    generator = types.SimpleNamespace(config=GeneratorConfig(img_resolution=32))
 
     def __init__(self, directions):
         self.directions, self.detector = directions, nullcontext()

@@ -29,6 +29,7 @@ from train.errors import DatasetError
 from train.gan.config import GeneratorTrainingConfig
 from train.gan.growth import take_over
 from train.gan.stage import BUNDLE_FOLDER, average_decay
+from train.growth.config import GrowthConfig
 from train.refiners.config import RefinementConfig
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -546,17 +547,19 @@ def test_the_documented_commands_of_training_have_settings_that_read():
     seen, folder = [], None
     for arguments in documented_commands("train"):
         options = build_parser().parse_args(arguments)
-        config = read_settings(ROOT / options.config, classes[arguments[0]], options.set)
+        one_block = getattr(options, "block", False)
+        kind = GrowthConfig if one_block else classes[arguments[0]]
+        config = read_settings(ROOT / options.config, kind, options.set)
         written = config.pool if arguments[0] == "directions" else config.run.folder
         assert str(written).startswith("runs/")
-        if arguments[0] == "generator":
+        if arguments[0] == "generator" and not one_block:
             folder = config.run.folder if folder is None else folder
         else:
             assert config.bundle == folder / BUNDLE_FOLDER
-            assert arguments[0] == "directions" or config.run.install
+            assert arguments[0] == "directions" or one_block or config.run.install
         seen.append(arguments[0])
     first = ["generator", "contrastive", "inversion", "directions"]
-    assert seen == [*first, "refiners", "generator", "generator"]
+    assert seen == [*first, "refiners", "generator", "generator", "generator"]
 
 
 def test_a_new_domain_needs_no_commands_of_the_shell_between():
