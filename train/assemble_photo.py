@@ -5,6 +5,7 @@ training may lack.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from inversion.directions.bank import DIRECTIONS_ROOT, find_directions
 from inversion.networks.checkpoint import load_refiners
 from inversion.transfer.checkpoint import load_transfer
 from inversion.transfer.network import TransferNetwork
+from stylegan2.bundle.folder import ModelBundle
 from stylegan2.bundle.opening import load_bundle
 from stylegan2.errors import ConfigError
 from train.attributes.config import AttributesConfig
@@ -109,9 +111,7 @@ def build_transfer(config: TransferTrainingConfig, *, report: Report = tqdm.writ
     """
     device = training_device(config.hardware.device)
     torch.manual_seed(config.seed)
-    bundle = load_bundle(config.bundle)
-    if bundle.refiners_path is None:
-        raise ConfigError(f"bundle: {bundle.folder} has no refiners, and so no F; train those first")
+    bundle, _ = _with_refiners(config.bundle)
     model = open_model(bundle, device=config.hardware.device, engine=config.engine)
     model.prepare()
     generator = model.generator
@@ -145,13 +145,11 @@ def build_growth(config: GrowthConfig, *, report: Report = tqdm.write) -> Growth
     """
     device = training_device(config.hardware.device)
     torch.manual_seed(config.seed)
-    bundle = load_bundle(config.bundle)
-    if bundle.refiners_path is None:
-        raise ConfigError(f"bundle: {bundle.folder} has no refiners, and so no F; train those first")
+    bundle, refiners_path = _with_refiners(config.bundle)
     source = find_images(config.images)
     report(source.describe())
     model = open_model(bundle, device=config.hardware.device, engine=config.engine)
-    refiners = load_refiners(bundle.refiners_path).to(device).eval().requires_grad_(False)
+    refiners = load_refiners(refiners_path).to(device).eval().requires_grad_(False)
     generator = model.generator.to(device).requires_grad_(False)
     owner = {
         "generator": bundle.generator_sha256,
@@ -178,3 +176,11 @@ def build_growth(config: GrowthConfig, *, report: Report = tqdm.write) -> Growth
         for part in (block, features, generator, refiners):
             to_channels_last(part)
     return GrowthStage(config, block, features, faces, pool, GrownBundle(bundle), device)
+
+
+def _with_refiners(folder: Path) -> tuple[ModelBundle, Path]:
+    """A bundle, and its refiners' file, without which there is no F."""
+    bundle = load_bundle(folder)
+    if bundle.refiners_path is None:
+        raise ConfigError(f"bundle: {bundle.folder} has no refiners, and so no F; train those first")
+    return bundle, bundle.refiners_path

@@ -7,9 +7,8 @@ Distances are measured in the features of EfficientNet-lite2, which nothing here
 
 import argparse
 import json
-import random
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,11 @@ from editor.face.warp import resized
 from editor.model.opening import OpenedModel, open_model
 from stylegan2.bundle.opening import DEFAULT_BUNDLE, load_bundle
 from stylegan2.image import from_uint8, psnr, shrink, to_uint8
-from train.data.images import decode_image, find_images, in_validation, read_images
+from train.data.images import find_images, in_validation, read_images
 from train.evaluate.photo.measures import fine_detail
 from train.gan.feature_distance import FeatureStatistics, feature_statistics, frechet_distance
-from train.losses.perceptual import level_distance
+from train.growth.faces import sharp_photos
+from train.losses.perceptual import levels_distance
 
 GROWN = DEFAULT_BUNDLE.parent / "faces256"
 BATCH = 16
@@ -79,8 +79,7 @@ def measure_photos(
             column.setdefault("psnr", []).extend(psnr(pixels, photos).tolist())
             pairs = zip(pixels.numpy(), photos.numpy(), strict=True)
             column.setdefault("detail", []).extend(fine_detail(a) / fine_detail(b) for a, b in pairs)
-            levels = zip(lite(from_uint8(pixels))[0], of_photos, strict=True)
-            distance = torch.stack([level_distance(a, b) for a, b in levels]).mean(0)
+            distance = levels_distance(lite(from_uint8(pixels))[0], of_photos)
             column.setdefault("perceptual", []).extend(distance.tolist())
     groups = {"all": np.ones(len(sharp), bool), "sharp": np.array(sharp), "softer": ~np.array(sharp)}
     return {
@@ -164,24 +163,16 @@ class _Seen:
 
 
 def _real_faces(args: argparse.Namespace, side: int) -> Iterator[Tensor]:
-    source, batch, count = find_images(args.real), [], 0
-    samples = source.samples(list(source.files), 2000, random.Random(1))
-    with tqdm(total=args.samples, mininterval=20, desc="real") as bar:
-        for key, encoded in samples:
-            if not in_validation(key, args.fraction):
-                continue
-            pixels = decode_image(encoded, side, key)
-            if fine_detail(pixels) < args.sharpness:
-                continue
-            batch.append(torch.from_numpy(pixels))
-            count += 1
-            bar.update()
-            if len(batch) == BATCH or count == args.samples:
-                yield torch.stack(batch)
-                batch = []
-            if count == args.samples:
-                return
-    if batch:
+    photos = sharp_photos(
+        find_images(args.real),
+        side,
+        args.sharpness,
+        lambda key: in_validation(key, args.fraction),
+        buffer=2000,
+        seed=1,
+    )
+    shown = iter(tqdm(islice(photos, args.samples), total=args.samples, mininterval=20, desc="real"))
+    while batch := list(islice(shown, BATCH)):
         yield torch.stack(batch)
 
 

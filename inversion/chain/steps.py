@@ -150,8 +150,7 @@ class Refine(nn.Module):
         self, img: Tensor, w: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, *begun: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `Styles`, and `Sketch`; `img` [N, 3, R, R] in [-1, 1], R the generator's resolution."""
-        seen = shrink(img, self.seen_at)
-        looked_at = () if self.sketch is None else (seen, *self.sketch(w, *begun))
+        looked_at = () if self.sketch is None else (shrink(img, self.seen_at), *self.sketch(w, *begun))
         found: tuple[Tensor, Tensor] = self.styles(w, fine, middle, coarse, *looked_at)
         return found
 

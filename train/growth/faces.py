@@ -1,7 +1,7 @@
 """FaceSource: what the frozen blocks hand on, of real faces through the inversion and of invented ones."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -55,7 +55,15 @@ class FaceSource:
             DatasetError: They are fewer than the settings want.
         """
         found, batch = 0, []
-        for pixels in self._sharp():
+        data, side = self._config.data, 2 * self._model.generator.img_resolution
+        for pixels in sharp_photos(
+            self._source,
+            side,
+            self._config.sharpness,
+            lambda key: not in_validation(key, data.validation_fraction),
+            buffer=data.shuffle_buffer,
+            seed=self._config.seed,
+        ):
             batch.append(pixels)
             if len(batch) == BATCH or found + len(batch) == self._config.faces:
                 found += len(batch)
@@ -67,15 +75,6 @@ class FaceSource:
             f"{self._source.name}: {found + len(batch)} pictures of sharpness {self._config.sharpness:g}; "
             f"faces wants {self._config.faces}"
         )
-
-    def _sharp(self) -> Iterator[Tensor]:
-        data, side = self._config.data, 2 * self._model.generator.img_resolution
-        rng = random.Random(self._config.seed)  # noqa: S311 (an order of pictures)
-        for key, encoded in self._source.samples(list(self._source.files), data.shuffle_buffer, rng):
-            if not in_validation(key, data.validation_fraction):
-                pixels = decode_image(encoded, side, f"{self._source.name}: {key}")
-                if fine_detail(pixels) >= self._config.sharpness:
-                    yield torch.from_numpy(pixels)
 
     @torch.no_grad()
     def draw_faces(self, photos: Tensor) -> Below:
@@ -108,3 +107,33 @@ class FaceSource:
         row = generator.config.num_ws - 2
         x, img, w = (part.float().cpu() for part in (activations[-1], img, ws[:, row]))
         return Below(x=x, img=img, w=w)
+
+
+def sharp_photos(
+    source: ImageSource,
+    side: int,
+    sharpness: float,
+    keep: Callable[[str], bool],
+    *,
+    buffer: int,
+    seed: int,
+) -> Iterator[Tensor]:
+    """Photos [side, side, 3] uint8 with fine detail enough, in an order that follows from the seed.
+
+    Args:
+        source: Where from.
+        side: px.
+        sharpness: Least `fine_detail`, in levels.
+        keep: Selects by key.
+        buffer: Pictures that are shuffled at a time.
+        seed: Of the order.
+
+    Raises:
+        DatasetError: A picture cannot be read, or is no cropped square of `side`.
+    """
+    rng = random.Random(seed)  # noqa: S311 (an order of pictures)
+    for key, encoded in source.samples(list(source.files), buffer, rng):
+        if keep(key):
+            pixels = decode_image(encoded, side, f"{source.name}: {key}")
+            if fine_detail(pixels) >= sharpness:
+                yield torch.from_numpy(pixels)

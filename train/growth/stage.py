@@ -24,7 +24,7 @@ from train.growth.export import GrownBundle
 from train.growth.faces import FaceSource
 from train.growth.judge import Judge, fooling_loss, judge_loss, slope_penalty
 from train.growth.pool import Below, GrownPool
-from train.losses.perceptual import level_distance
+from train.losses.perceptual import levels_distance
 
 BATCH = 10  # pictures at once in validation
 GRID_COLUMNS = 6
@@ -117,9 +117,11 @@ class GrowthStage:
         below, photos = self._draw_faces(phase.pair_batch, phase.real_batch, rng)
         with autocast(self._device, self._dtype):
             out = self._draw(below.x, below.img, below.w).float()
-            seen = [out] if config.judge.sees == "pixels" and not phase.real_batch else self._features(out)
-            with torch.no_grad():
-                known = self._features(photos)
+            seen, known = [out], [photos]
+            if phase.real_batch or config.judge.sees == "features":
+                seen = self._features(out)
+                with torch.no_grad():
+                    known = self._features(photos)
         judged, true = ([out], [photos]) if config.judge.sees == "pixels" else (seen, known)
         told = self._teach_judge(judged, true, phase.judge_lr)
         for weight in self._taught:
@@ -239,6 +241,5 @@ class GrowthStage:
 
 
 def _distance(seen: list[Tensor], known: list[Tensor]) -> Tensor:
-    """`PerceptualDistance` of pictures from others [], by features of both, level by level."""
-    pairs = zip(seen, known, strict=True)
-    return torch.stack([level_distance(a.float(), b.float()) for a, b in pairs]).mean()
+    """Mean `levels_distance` of pictures [], in the digits of float32."""
+    return levels_distance([x.float() for x in seen], [x.float() for x in known]).mean()

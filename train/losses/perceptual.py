@@ -3,7 +3,7 @@
 import importlib.resources
 import importlib.util
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -46,12 +46,15 @@ class PerceptualDistance(nn.Module):
             ShapeError: The shapes differ, or do not fit the feature network.
         """
         check_shape("target", target, *img.shape)
-        pairs = zip(self.features(img), self.features(target), strict=True)
-        return torch.stack([level_distance(a, b) for a, b in pairs]).mean(0)
+        return levels_distance(self.features(img), self.features(target))
 
 
-def level_distance(a: Tensor, b: Tensor) -> Tensor:
-    """What one level [N, C, H, W] of two pictures' features adds to `PerceptualDistance` [N]."""
+def levels_distance(found: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """d(x, y) of `PerceptualDistance` [N], by features of both pictures, level by level [N, C, H, W]."""
+    return torch.stack([_level_distance(a, b) for a, b in zip(found, target, strict=True)]).mean(0)
+
+
+def _level_distance(a: Tensor, b: Tensor) -> Tensor:
     return (_unit(a) - _unit(b)).square().sum(1).mean((1, 2))
 
 
